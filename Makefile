@@ -1,0 +1,70 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.txt)
+COMPILE := uv pip compile --quiet --generate-hashes --custom-compile-command "make requirements" pyproject.toml
+COMPILE_DEV := $(COMPILE) --group dev --universal --python-version 3.11
+COMPILE_FUNCTION := $(COMPILE) --python-version 3.13
+
+# sam and the uv that it calls are those of requirements.txt.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := functions
+export PYTHONDONTWRITEBYTECODE := 1
+export SAM_CLI_TELEMETRY := 0
+# To lint and build needs no account; only `sam deploy` by hand does.
+export AWS_DEFAULT_REGION ?= us-east-1
+
+.PHONY: help setup demo local test check build requirements clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(BIN)/.ready ## make .venv, with everything in requirements.txt
+
+$(BIN)/.ready: requirements.txt
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is missing or older than 3.11: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Making .venv (once, less than a minute)"
+	@$(PYTHON) -m venv --clear .venv \
+	  || { echo "$(PYTHON) -m venv failed: on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@VIRTUAL_ENV=.venv uv pip sync --quiet --require-hashes requirements.txt
+	@touch $@
+
+demo: setup ## deploy to a local AWS and watch secrets appear in other Regions
+	@python -m local demo
+
+local: setup ## the same stack, staying up: make local [PORT=4566]
+	@python -m local up $(if $(PORT),--port $(PORT))
+
+test: setup build ## all tests
+	@pytest --cov --numprocesses 2 --dist loadgroup
+
+check: setup ## format, lint, types, import contracts, template, policy, requirements, README
+	@ruff format --quiet --check . || { echo "Not formatted: run ruff format" >&2; exit 1; }
+	@ruff check --quiet .
+	@mypy
+	@log=$$(lint-imports 2>&1) || { echo "$$log" >&2; exit 1; }
+	@cfn-lint --include-checks I -- template.yaml
+	@sam validate --lint
+	@python -m ops.checks
+	@old=$$(mktemp -d); trap 'rm -r "$$old"' EXIT; mkdir $$old/functions; \
+	  cp requirements.txt $$old; cp functions/requirements.txt $$old/functions; \
+	  $(COMPILE_DEV) -o $$old/requirements.txt; $(COMPILE_FUNCTION) -o $$old/functions/requirements.txt; \
+	  diff requirements.txt $$old/requirements.txt && diff functions/requirements.txt $$old/functions/requirements.txt \
+	  || { echo "requirements.txt is not what pyproject.toml compiles to: run make requirements" >&2; exit 1; }
+	@echo "All checks passed"
+
+build: setup ## sam build, into .aws-sam/build
+	@log=$$(sam build 2>&1) || { echo "$$log" >&2; exit 1; }
+
+requirements: setup ## compile both requirements.txt from pyproject.toml
+	@$(COMPILE_DEV) -o requirements.txt
+	@$(COMPILE_FUNCTION) -o functions/requirements.txt
+
+clean: ## remove all that these commands have made
+	@rm -rf .venv .aws-sam .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -r {} +

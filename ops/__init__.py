@@ -1,0 +1,1 @@
+"""Tools for operators and developers, on the function's own code."""

@@ -1,0 +1,69 @@
+"""What `make check` proves beyond linters: the policies are valid, the README has the template's parameters."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from secret_replicator.errors import PolicyError
+from secret_replicator.policy import parse_policy
+
+ROOT = Path(__file__).parent.parent
+POLICIES = ("functions/policy.toml", "local/policy.toml")
+
+_ROW = re.compile(r"^\| `([A-Z]\w+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Reads CloudFormation's YAML; what !Ref and its like mean does not matter here."""
+
+
+_TemplateLoader.add_multi_constructor("!", lambda _loader, _suffix, node: node.value)
+
+
+def problems(root: Path = ROOT) -> Iterator[str]:
+    """Yield what is wrong with the repository in `root`."""
+    for name in POLICIES:
+        try:
+            parse_policy((root / name).read_text("utf-8"), name)
+        except PolicyError as error:
+            yield str(error)
+    template = parameters_in_template((root / "template.yaml").read_text("utf-8"))
+    readme = parameters_in_readme((root / "README.md").read_text("utf-8"))
+    for name in sorted(template.keys() ^ readme.keys()):
+        yield f"README.md: parameter {name} is in {'template.yaml' if name in template else 'README.md'} alone"
+    for name in sorted(template.keys() & readme.keys()):
+        if template[name] != readme[name]:
+            yield f"README.md: parameter {name} is {readme[name]}, but in template.yaml {template[name]}"
+
+
+def parameters_in_template(text: str) -> dict[str, tuple[str, str]]:
+    """Return default and description of each parameter, as the README writes them."""
+    parameters = yaml.load(text, _TemplateLoader)["Parameters"]  # noqa: S506  a SafeLoader
+    return {
+        name: (_written(facts.get("Default")), facts["Description"]) for name, facts in parameters.items()
+    }
+
+
+def parameters_in_readme(text: str) -> dict[str, tuple[str, str]]:
+    """Return default and description of each row of the parameter table."""
+    return {name: (default, meaning) for name, default, meaning in _ROW.findall(text)}
+
+
+def _written(default: object) -> str:
+    if default is None:
+        return "none"
+    return f"`{default}`" if default != "" else "empty"
+
+
+def main() -> int:
+    """Print every problem to standard error; return the exit code."""
+    found = [*problems()]
+    sys.stderr.writelines(f"{problem}\n" for problem in found)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
