@@ -1,0 +1,1 @@
+"""Keep tagged secrets replicated in the Regions that the policy names."""

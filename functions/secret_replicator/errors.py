@@ -1,0 +1,54 @@
+"""What can go wrong, classified by what to do next."""
+
+
+class ReplicatorError(Exception):
+    """A secret is not where it must be: what is wrong, and what a person can do about it."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem} - {remedy}")
+        self.problem = problem
+        self.remedy = remedy
+
+
+class TransientError(ReplicatorError):
+    """It may come right by itself: look again later."""
+
+
+class SecretNotFoundError(TransientError):
+    """There is no such secret, or AWS does not show it yet."""
+
+
+class RefusedError(TransientError):
+    """AWS refused the call as invalid. Permanent only when seen twice."""
+
+
+class OutOfTimeError(TransientError):
+    """The function's time ends before the call could: the message goes back at once."""
+
+
+class PermanentError(ReplicatorError):
+    """It stays wrong until a person mends it: dead-letter it."""
+
+
+class MalformedMessageError(PermanentError):
+    """The message names no secret in any shape we know."""
+
+
+class AccessDeniedError(PermanentError):
+    """A permission is missing."""
+
+
+class ManagedSecretError(PermanentError):
+    """The secret belongs to an AWS service that does not let us replicate it."""
+
+
+class PolicyError(Exception):
+    """policy.toml is wrong: every reason at once, each with its section and key."""
+
+    def __init__(self, source: str, reasons: list[str]) -> None:
+        super().__init__(f"{source} is wrong:\n" + "\n".join(f"  {reason}" for reason in reasons))
+        self.reasons = reasons
+
+
+class SettingsError(Exception):
+    """A variable of the function's environment is missing or wrong."""

@@ -1,0 +1,181 @@
+"""The only door to Secrets Manager: calls in our own types, errors by what to do next.
+
+https://docs.aws.amazon.com/secretsmanager/latest/apireference/
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from secret_replicator.errors import (
+    AccessDeniedError,
+    OutOfTimeError,
+    RefusedError,
+    SecretNotFoundError,
+    TransientError,
+)
+from secret_replicator.models import DesiredReplica, Page, Replica, Secret
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import (
+        DescribeSecretResponseTypeDef,
+        ListSecretsRequestTypeDef,
+        ReplicaRegionTypeTypeDef,
+        ReplicationStatusTypeTypeDef,
+        SecretListEntryTypeDef,
+    )
+
+CALL_SECONDS = 15
+"""No call takes longer, its retry included: two tries of 2 s to connect and 5 s to read (see app.py)."""
+
+MAX_FILTER_VALUES = 10
+"""AWS takes no more in one filter; the caller looks at the tags again anyway."""
+
+_DENIED = {"AccessDeniedException", "AccessDenied"}
+_REFUSED = {
+    "InvalidNextTokenException",
+    "InvalidParameterException",
+    "InvalidRequestException",
+    "ResourceExistsException",
+    "ValidationException",
+}
+
+
+@dataclass
+class Budget:
+    """Spaces the writes of this instance evenly, over all its threads. Times are of `clock`, in seconds."""
+
+    writes_per_second: float
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _next_turn: float = 0
+
+    def require_time(self, start: float, deadline: float) -> None:
+        """Raise OutOfTimeError if a call that begins at `start` may end after `deadline`."""
+        if start + CALL_SECONDS > deadline:
+            raise OutOfTimeError("the function's time is up", "nothing: it is looked at again at once")
+
+    def wait_for_turn(self, deadline: float) -> None:
+        """Return when a write may begin; raise OutOfTimeError if that is too late."""
+        with self._lock:
+            turn = max(self._next_turn, self.clock())
+            self.require_time(turn, deadline)
+            self._next_turn = turn + 1 / self.writes_per_second
+        self.sleep(max(0, turn - self.clock()))
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Secrets Manager in one Region.
+
+    Every method takes a `deadline` and raises TransientError or one of its kinds, or AccessDeniedError.
+    """
+
+    client: "SecretsManagerClient"
+    budget: Budget
+
+    def describe(self, secret_id: str, deadline: float) -> Secret:
+        """Return what AWS shows of the secret, given by name or ARN."""
+        self.budget.require_time(self.budget.clock(), deadline)
+        with _errors_translated("DescribeSecret", secret_id):
+            answer = self.client.describe_secret(SecretId=secret_id)
+        return _secret(answer, _replicas(answer.get("ReplicationStatus", [])))
+
+    def list_secrets(self, tag_keys: Sequence[str], next_token: str, deadline: float) -> Page:
+        """Return a page of secrets, at least of those that carry one of `tag_keys`."""
+        self.budget.require_time(self.budget.clock(), deadline)
+        request: ListSecretsRequestTypeDef = {"MaxResults": 100}
+        if len(tag_keys) <= MAX_FILTER_VALUES:
+            request["Filters"] = [{"Key": "tag-key", "Values": tag_keys}]
+        if next_token:
+            request["NextToken"] = next_token
+        with _errors_translated("ListSecrets", "all secrets"):
+            answer = self.client.list_secrets(**request)
+        return Page(tuple(_secret(entry) for entry in answer["SecretList"]), answer.get("NextToken", ""))
+
+    def replicate(
+        self, arn: str, replicas: Iterable[DesiredReplica], deadline: float, *, overwrite: bool
+    ) -> tuple[Replica, ...]:
+        """Request the replicas and return what AWS then reports: mostly InProgress."""
+        wanted: list[ReplicaRegionTypeTypeDef] = [
+            {"Region": replica.region, "KmsKeyId": replica.kms_key_id}
+            if replica.kms_key_id
+            else {"Region": replica.region}
+            for replica in replicas
+        ]
+        self.budget.wait_for_turn(deadline)
+        with _errors_translated("ReplicateSecretToRegions", arn):
+            answer = self.client.replicate_secret_to_regions(
+                SecretId=arn, AddReplicaRegions=wanted, ForceOverwriteReplicaSecret=overwrite
+            )
+        return _replicas(answer.get("ReplicationStatus", []))
+
+    def remove(self, arn: str, regions: Iterable[str], deadline: float) -> None:
+        """Delete the replicas in these Regions, at once and for good."""
+        self.budget.wait_for_turn(deadline)
+        with _errors_translated("RemoveRegionsFromReplication", arn):
+            self.client.remove_regions_from_replication(SecretId=arn, RemoveReplicaRegions=[*regions])
+
+
+def _secret(
+    answer: "DescribeSecretResponseTypeDef | SecretListEntryTypeDef", replicas: tuple[Replica, ...] = ()
+) -> Secret:
+    return Secret(
+        arn=answer["ARN"],
+        name=answer["Name"],
+        tags={tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", [])},
+        replicas=replicas,
+        primary_region=answer.get("PrimaryRegion", ""),
+        owning_service=answer.get("OwningService", ""),
+        deleted="DeletedDate" in answer,
+    )
+
+
+def _replicas(entries: "Iterable[ReplicationStatusTypeTypeDef]") -> tuple[Replica, ...]:
+    return tuple(
+        Replica(
+            region=entry["Region"],
+            status=entry.get("Status", ""),
+            message=entry.get("StatusMessage", ""),
+            kms_key_id=entry.get("KmsKeyId", ""),
+        )
+        for entry in entries
+    )
+
+
+@contextmanager
+def _errors_translated(action: str, secret_id: str) -> Iterator[None]:
+    try:
+        yield
+    except ParamValidationError as error:
+        raise RefusedError(
+            f"{action} cannot be called for it: {error}", "correct the secret's name"
+        ) from error
+    except BotoCoreError as error:
+        raise TransientError(
+            f"{action} got no answer ({type(error).__name__})", "nothing: it is tried again"
+        ) from error
+    except ClientError as error:
+        raise _client_error(action, secret_id, error) from error
+
+
+def _client_error(action: str, secret_id: str, error: ClientError) -> Exception:
+    code = error.response["Error"].get("Code", "")
+    said = f"{code}: {error.response['Error'].get('Message', '')}"
+    if code == "ResourceNotFoundException":
+        return SecretNotFoundError(f"AWS finds no such secret ({action})", "nothing, if it was deleted")
+    if code in _DENIED:
+        return AccessDeniedError(
+            f"AWS denies secretsmanager:{action} on {secret_id} ({said})",
+            "allow it in the function's role, the secret's resource policy, or the organisation's policies",
+        )
+    if code in _REFUSED:
+        return RefusedError(f"AWS refuses {action} ({said})", "mend what AWS names")
+    return TransientError(f"{action} failed ({said})", "nothing: it is tried again")

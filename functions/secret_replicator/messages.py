@@ -1,0 +1,151 @@
+"""From the body of a queue message to what it asks for. Nothing else of an event is believed.
+
+Shapes: https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html and
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/monitoring-eventbridge.html
+"""
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from secret_replicator.errors import MalformedMessageError
+
+API_EVENTS = frozenset({"CreateSecret", "TagResource", "UntagResource", "UpdateSecret", "RestoreSecret"})
+SERVICE_EVENTS = frozenset({"ReplicationStarted", "ReplicationSucceeded", "ReplicationFailed"})
+
+_EXPECTED = 'an EventBridge event of Secrets Manager, {"secret_id": "<name or ARN>"} or {"sweep": {}}'
+_PRINTABLE = re.compile(r"[ -~]{1,2048}")
+_SECRET_ARN = re.compile(r"arn:[a-z-]+:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+")
+
+
+@dataclass(frozen=True)
+class ReconcileRequest:
+    """Look at this secret."""
+
+    secret_id: str
+    event_id: str = ""
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """Look at this page of all secrets. An empty token is the first page."""
+
+    next_token: str = ""
+    event_id: str = ""
+
+    @property
+    def secret_id(self) -> str:
+        """What stands in logs and dead letters where a secret's name would."""
+        return "sweep"
+
+
+Request = ReconcileRequest | SweepRequest
+
+
+def parse(body: str, home_region: str) -> Request:
+    """Return what the message asks for; raise MalformedMessageError if it asks for nothing we know."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _malformed("text that is not JSON") from None
+    if not isinstance(message, dict):
+        raise _malformed("JSON that is not an object")
+    if "sweep" in message:
+        return SweepRequest(_text(_object(message, "sweep"), "next_token", optional=True))
+    if "secret_id" in message:
+        return ReconcileRequest(_at_home(_text(message, "secret_id"), home_region))
+    secret_id = _secret_of_event(message)
+    return ReconcileRequest(_at_home(secret_id, home_region), _text(message, "id", optional=True))
+
+
+def _secret_of_event(event: Mapping[str, object]) -> str:
+    if event.get("source") != "aws.secretsmanager":
+        raise _malformed("an object from another source, or without a source")
+    detail = _object(event, "detail")
+    match event.get("detail-type"):
+        case "AWS API Call via CloudTrail":
+            return _secret_of_api_call(detail)
+        case "AWS Service Event via CloudTrail":
+            return _secret_of_service_event(detail)
+        case "Secret Label Updated":
+            return next(_secret_arns(event.get("resources")), "") or _text(detail, "name")
+        case _:
+            raise _malformed("an event of another detail-type")
+
+
+def _secret_of_api_call(detail: Mapping[str, object]) -> str:
+    _require_event(detail, API_EVENTS)
+    if "errorCode" in detail:
+        raise _malformed("a call that AWS refused (it has an errorCode)")
+    response = _object(detail, "responseElements", optional=True)
+    request = _object(detail, "requestParameters", optional=True)
+    for fields, keys in ((response, ("arn", "aRN", "ARN")), (request, ("secretId", "name"))):
+        for key in keys:
+            if secret_id := _text(fields, key, optional=True):
+                return secret_id
+    raise _malformed("a call that names no secret")
+
+
+def _secret_of_service_event(detail: Mapping[str, object]) -> str:
+    _require_event(detail, SERVICE_EVENTS)
+    # AWS does not document which key holds the ARN: take the first, wherever it stands.
+    for key in ("additionalEventData", "serviceEventDetails"):
+        for arn in _secret_arns(detail.get(key)):
+            return arn
+    raise _malformed("a service event without the ARN of a secret")
+
+
+def _require_event(detail: Mapping[str, object], names: frozenset[str]) -> None:
+    name = detail.get("eventName")
+    if detail.get("eventSource") != "secretsmanager.amazonaws.com":
+        raise _malformed("an event with another eventSource")
+    if not isinstance(name, str) or name not in names:
+        raise _malformed("an event with another eventName")
+
+
+def _secret_arns(value: object) -> Iterator[str]:
+    pending = deque([value])
+    while pending:
+        match pending.popleft():
+            case str() as text if found := _SECRET_ARN.fullmatch(text):
+                yield found.group()
+            case dict() as fields:
+                pending.extend(fields.values())
+            case list() as items:
+                pending.extend(items)
+
+
+def _at_home(secret_id: str, home_region: str) -> str:
+    """Return the id of the primary: a replica's ARN differs from it by the Region alone."""
+    found = _SECRET_ARN.fullmatch(secret_id)
+    if not found:
+        return secret_id
+    start, end = found.span(1)
+    return secret_id[:start] + home_region + secret_id[end:]
+
+
+def _object(fields: Mapping[str, object], key: str, *, optional: bool = False) -> Mapping[str, object]:
+    value = fields.get(key)
+    if value is None and optional:
+        return {}
+    if not isinstance(value, dict):
+        raise _malformed(f"{key} that is not an object")
+    return value
+
+
+def _text(fields: Mapping[str, object], key: str, *, optional: bool = False) -> str:
+    value = fields.get(key)
+    if value is None and optional:
+        return ""
+    if not (isinstance(value, str) and _PRINTABLE.fullmatch(value) and value.strip()):
+        raise _malformed(f"{key} that is not a text of 1 to 2,048 printable ASCII characters")
+    return value
+
+
+def _malformed(found: str) -> MalformedMessageError:
+    return MalformedMessageError(
+        f"the message was expected to be {_EXPECTED}; found: {found}",
+        "send one of these, or delete this dead letter",
+    )

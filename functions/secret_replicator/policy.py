@@ -1,0 +1,268 @@
+"""From policy.toml and a secret's tags to the replicas it must have, and what is wrong with its tags."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from secret_replicator.errors import PolicyError
+from secret_replicator.models import Desired, DesiredReplica, Problem
+
+REGION_CODE = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
+
+_ALL, _NONE = "all", "none"
+_SEPARATORS = re.compile(r"[\s,+;]+")
+_KMS_KEY = re.compile(
+    r"alias/[A-Za-z0-9/_-]+|(mrk-)?[0-9a-f-]{32,36}"
+    r"|arn:[a-z-]+:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+"
+)
+
+
+_TYPE_NAMES: Mapping[type, str] = {str: "a text", bool: "true or false", list: "a list", dict: "a table"}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One [[rules]] entry. `regions` and `only` are Region codes: groups are already spelled out."""
+
+    name: str
+    match: Mapping[str, tuple[str, ...]]
+    regions: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    kms_keys: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
+
+    def matches(self, tags: Mapping[str, str]) -> bool:
+        """Tell whether the secret carries every tag of `match` with one of its values."""
+        return all(
+            key in tags and any(fnmatchcase(tags[key], value) for value in values)
+            for key, values in self.match.items()
+        )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A valid policy.toml."""
+
+    tag_key: str
+    groups: Mapping[str, tuple[str, ...]]
+    kms_keys: Mapping[str, str]
+    rules: tuple[Rule, ...]
+
+    def knows(self, word: str) -> bool:
+        """Tell whether the word is a group or has the form of a Region code."""
+        return word in self.groups or bool(REGION_CODE.fullmatch(word))
+
+    def selecting_tag_keys(self) -> tuple[str, ...]:
+        """Return tag keys of which every selected secret carries at least one."""
+        keys = {next(iter(rule.match)) for rule in self.rules if rule.regions}
+        return tuple(sorted({self.tag_key} | keys))
+
+
+def desired_replicas(
+    policy: Policy, tags: Mapping[str, str], home_region: str, allowed_regions: Iterable[str]
+) -> Desired:
+    """Return the replicas that the policy wants for a secret with these tags."""
+    allowed = frozenset(allowed_regions)
+    rules = [rule for rule in policy.rules if rule.matches(tags)]
+    tagged = policy.tag_key in tags
+    if not tagged and not any(rule.regions for rule in rules):
+        return Desired(selected=False)
+    asked, unnamed, problems = (
+        _asked_by_tag(policy, tags[policy.tag_key], allowed) if tagged else ({}, set(), [])
+    )
+    asked_by_tag = bool(asked or unnamed or problems)
+    for rule in rules:
+        asked |= {region: rule.name for region in rule.regions if region not in asked}
+    replicas = []
+    for region in sorted(({*asked} | unnamed) - {home_region}):
+        if (cut := _cut(region, rules, allowed)) is None:
+            replicas.append(DesiredReplica(region, _kms_key(region, policy, rules)))
+        elif region in asked:
+            problems.append(Problem(region, f"{asked[region]} asks for {region}, {cut[0]}", cut[1]))
+    return Desired(
+        selected=True,
+        asked_by_tag=asked_by_tag,
+        replicas=tuple(replicas),
+        problems=tuple(sorted(problems)),
+        overwrite=any(rule.overwrite for rule in rules),
+    )
+
+
+def _asked_by_tag(
+    policy: Policy, value: str, allowed: frozenset[str]
+) -> tuple[dict[str, str], set[str], list[Problem]]:
+    """Return the Regions the tag names, those it means without naming them, and what is wrong with it."""
+    tag = f"tag {policy.tag_key}"
+    words = sorted({word for word in _SEPARATORS.split(value.lower()) if word})
+    if words == [_NONE]:
+        return {}, set(), []
+    if not words or _NONE in words:
+        found = "says none together with something else" if words else "is empty"
+        return {}, set(), [Problem("", f"{tag} {found}", "name Regions and groups in it, or say none alone")]
+    regions = {
+        word: policy.groups.get(word, (word,)) for word in words if word != _ALL and policy.knows(word)
+    }
+    problems = [
+        Problem(word, f"{tag} names {word!r}, which is neither a Region nor a group", "correct the tag")
+        for word in words
+        if word != _ALL and word not in regions
+    ]
+    asked = {region: tag for named in regions.values() for region in named}
+    return asked, set(allowed) if _ALL in words else set(), problems
+
+
+def _cut(region: str, rules: Sequence[Rule], allowed: frozenset[str]) -> tuple[str, str] | None:
+    """Return why the Region is not to be had and what to change, or None if it is."""
+    for rule in rules:
+        if rule.only and region not in rule.only:
+            return (
+                f"which {rule.name} of the policy forbids (only {' '.join(rule.only)})",
+                "take the Region out",
+            )
+    if region not in allowed:
+        return "which is not in AllowedRegions", "correct the Region, or let the operator allow it"
+    return None
+
+
+def _kms_key(region: str, policy: Policy, rules: Sequence[Rule]) -> str:
+    tables = (*(rule.kms_keys for rule in rules), policy.kms_keys)
+    return next((table[region] for table in tables if region in table), "")
+
+
+def parse_policy(text: str, source: str = "policy.toml") -> Policy:
+    """Return the policy; raise PolicyError with everything that is wrong with it."""
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PolicyError(source, [f"not TOML: {error}"]) from error
+    reader = _Reader()
+    policy = reader.policy(document)
+    if reader.errors:
+        raise PolicyError(source, [f"{where}: {what}" for where, what in reader.errors.items()])
+    return policy
+
+
+class _Reader:
+    """Reads a parsed policy.toml and notes every error with its section and key."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, str] = {}
+        self.groups: dict[str, tuple[str, ...]] = {}
+
+    def policy(self, document: Mapping[str, object]) -> Policy:
+        self._known_keys("top level", document, {"tag", "groups", "kms_keys", "rules"})
+        tag = self._table("[tag]", document.get("tag"))
+        self._known_keys("[tag]", tag, {"key"})
+        tag_key = self._text("[tag] key", tag.get("key"))
+        if not tag_key:
+            self._error("[tag] key", "must name a tag")
+        self.groups = self._groups(self._table("[groups]", document.get("groups", {})))
+        return Policy(
+            tag_key=tag_key,
+            groups=self.groups,
+            kms_keys=self._kms_keys("[kms_keys]", document.get("kms_keys", {})),
+            rules=self._rules(document.get("rules", [])),
+        )
+
+    def _groups(self, table: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
+        groups: dict[str, tuple[str, ...]] = {}
+        for written, members in table.items():
+            where, name = f"[groups] {written}", written.lower()
+            if name in (_ALL, _NONE) or REGION_CODE.fullmatch(name) or _SEPARATORS.search(name) or not name:
+                self._error(where, "cannot be the name of a group: it means something else in a tag")
+            if name in groups:
+                self._error(where, "is there twice (case does not matter)")
+            groups[name] = self._each(where, members, self._region)
+        return groups
+
+    def _rules(self, value: object) -> tuple[Rule, ...]:
+        tables = self._typed("[[rules]]", value, list, [])
+        return tuple(self._rule(f"rule {number}", table) for number, table in enumerate(tables, start=1))
+
+    def _rule(self, name: str, value: object) -> Rule:
+        where = f"[[rules]] {name}"
+        table = self._table(where, value)
+        effects = {"regions", "only", "kms_keys", "overwrite"}
+        self._known_keys(where, table, {"match"} | effects)
+        if not effects & table.keys():
+            self._error(where, "does nothing: give it regions, only, kms_keys or overwrite")
+        return Rule(
+            name=name,
+            match=self._match(f"{where} match", table.get("match")),
+            regions=self._places(f"{where} regions", table["regions"]) if "regions" in table else (),
+            only=self._places(f"{where} only", table["only"]) if "only" in table else (),
+            kms_keys=self._kms_keys(f"{where} kms_keys", table.get("kms_keys", {})),
+            overwrite=self._typed(f"{where} overwrite", table.get("overwrite", False), bool, default=False),
+        )
+
+    def _match(self, where: str, value: object) -> dict[str, tuple[str, ...]]:
+        table = self._table(where, value)
+        if not table:
+            self._error(where, "must name at least one tag")
+        return {
+            key: (wanted,) if isinstance(wanted, str) else self._each(f"{where}.{key}", wanted, self._text)
+            for key, wanted in table.items()
+        }
+
+    def _places(self, where: str, value: object) -> tuple[str, ...]:
+        """Return the Regions of a list of Regions and groups."""
+        words = self._each(where, value, self._place)
+        return tuple(sorted({region for word in words for region in self.groups.get(word, (word,))}))
+
+    def _place(self, where: str, value: object) -> str:
+        word = self._text(where, value).lower()
+        if word not in self.groups and not REGION_CODE.fullmatch(word):
+            self._error(where, f"{word!r} is neither a Region code nor a group")
+        return word
+
+    def _kms_keys(self, where: str, value: object) -> dict[str, str]:
+        keys: dict[str, str] = {}
+        for written, key in self._table(where, value).items():
+            place = f"{where} {written}"
+            region = self._region(place, written)
+            found = _KMS_KEY.fullmatch(self._text(place, key))
+            if not found:
+                self._error(place, "must be an alias (alias/...), a key id or a key ARN")
+            elif found["region"] not in (None, region):
+                self._error(place, f"is the ARN of a key in {found['region']}")
+            elif region in keys:
+                self._error(place, "is there twice (case does not matter)")
+            else:
+                keys[region] = found.group()
+        return keys
+
+    def _region(self, where: str, value: object) -> str:
+        word = self._text(where, value).lower()
+        if not REGION_CODE.fullmatch(word):
+            self._error(where, f"{word!r} is not a Region code")
+        return word
+
+    def _text(self, where: str, value: object) -> str:
+        return self._typed(where, value, str, "")
+
+    def _each(self, where: str, value: object, read: Callable[[str, object], str]) -> tuple[str, ...]:
+        items = self._typed(where, value, list, [])
+        if isinstance(value, list) and not items:
+            self._error(where, "must not be empty")
+        return tuple(read(f"{where} item {number}", item) for number, item in enumerate(items, start=1))
+
+    def _table(self, where: str, value: object) -> dict[str, object]:
+        return self._typed(where, value, dict, {})
+
+    def _typed(self, where: str, value: object, kind: type[T], default: T) -> T:
+        if isinstance(value, kind):
+            return value
+        self._error(where, f"must be {_TYPE_NAMES[kind]}")
+        return default
+
+    def _known_keys(self, where: str, table: Mapping[str, object], known: set[str]) -> None:
+        for key in sorted(table.keys() - known):
+            self._error(f"{where} {key}", f"is not known here; known are {', '.join(sorted(known))}")
+
+    def _error(self, where: str, what: str) -> None:
+        """Note an error, the first of each place: those after it often follow from it."""
+        self.errors.setdefault(where, what)

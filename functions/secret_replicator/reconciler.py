@@ -1,0 +1,131 @@
+"""One secret: describe, desired, plan, apply, judge."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from secret_replicator.errors import ManagedSecretError, RefusedError, SecretNotFoundError
+from secret_replicator.gateway import Gateway
+from secret_replicator.judge import REFUSED_LOOKS
+from secret_replicator.models import (
+    IN_SYNC,
+    Desired,
+    DesiredReplica,
+    Kind,
+    Outcome,
+    Plan,
+    Problem,
+    Replica,
+    Secret,
+)
+from secret_replicator.planner import best_by_region, plan
+from secret_replicator.policy import Policy, desired_replicas
+from secret_replicator.settings import Settings
+
+NOT_FOUND_LOOKS = 3
+"""A new secret may not be visible yet. Not found by this many looks, it was deleted."""
+
+_MEND = "mend what AWS names in that Region, then redrive"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What AWS reports of the Regions, and which it refused."""
+
+    actual: Mapping[str, Replica]
+    refusals: Mapping[str, Problem] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """Brings one secret nearer to what the policy wants, and says how near it is."""
+
+    gateway: Gateway
+    policy: Policy
+    settings: Settings
+
+    def reconcile(self, secret_id: str, attempt: int, deadline: float) -> Outcome:
+        """Return the outcome of this look at the secret, the `attempt`th from 1; raise ReplicatorError."""
+        try:
+            secret = self.gateway.describe(secret_id, deadline)
+        except SecretNotFoundError:
+            if attempt < NOT_FOUND_LOOKS:
+                raise
+            return Outcome(Kind.SKIPPED, secret_id, "deleted")
+        settings = self.settings
+        desired = desired_replicas(self.policy, secret.tags, settings.region, settings.allowed_regions)
+        if reason := self._reason_to_skip(secret, desired):
+            return Outcome(Kind.SKIPPED, secret.arn, reason)
+        todo = plan(desired, secret.replicas, prune=settings.prune_replicas)
+        if settings.mode == "plan":
+            return Outcome(Kind.SKIPPED, secret.arn, "plan_mode", todo, desired.problems)
+        answer = self._apply(secret, desired, todo, deadline)
+        return replace(_judge(secret, desired, answer, attempt), secret=secret.arn, plan=todo)
+
+    def _reason_to_skip(self, secret: Secret, desired: Desired) -> str:
+        if secret.primary_region not in ("", self.settings.region):
+            return "replica"
+        if secret.deleted:
+            return "scheduled_for_deletion"
+        if not desired.selected:
+            return "not_selected"
+        if secret.owning_service and desired.asked_by_tag:
+            raise ManagedSecretError(
+                f"it belongs to {secret.owning_service}, and AWS does not let others replicate it",
+                f"take the tag {self.policy.tag_key} off, or replicate it with {secret.owning_service}",
+            )
+        return "managed_by_service" if secret.owning_service else ""
+
+    def _apply(self, secret: Secret, desired: Desired, todo: Plan, deadline: float) -> Answer:
+        """Do what the plan says; return what AWS then reports."""
+        answer = Answer(best_by_region(secret.replicas))
+        if wanted := todo.add + todo.retry:
+            overwrite = desired.overwrite and self.settings.allow_overwrite
+            new = self._replicate(secret.arn, wanted, deadline, overwrite=overwrite)
+            answer = Answer({**answer.actual, **new.actual}, new.refusals)
+        if answer.refusals:
+            # Perhaps another call for the same secret was first: look what is true now.
+            now = self.gateway.describe(secret.arn, deadline)
+            answer = replace(answer, actual=best_by_region(now.replicas))
+        if todo.remove:
+            self.gateway.remove(secret.arn, todo.remove, deadline)
+        return answer
+
+    def _replicate(
+        self, arn: str, wanted: tuple[DesiredReplica, ...], deadline: float, *, overwrite: bool
+    ) -> Answer:
+        """Request all Regions in one call; if AWS refuses it, each alone, so that the bad one is named."""
+        try:
+            return Answer(best_by_region(self.gateway.replicate(arn, wanted, deadline, overwrite=overwrite)))
+        except RefusedError as error:
+            if len(wanted) == 1:
+                return Answer({}, {wanted[0].region: Problem(wanted[0].region, error.problem, error.remedy)})
+        answers = [self._replicate(arn, (one,), deadline, overwrite=overwrite) for one in wanted]
+        return Answer(
+            {region: replica for answer in answers for region, replica in answer.actual.items()},
+            {region: refusal for answer in answers for region, refusal in answer.refusals.items()},
+        )
+
+
+def _judge(secret: Secret, desired: Desired, answer: Answer, attempt: int) -> Outcome:
+    """Say how near the secret is. Only what AWS reports as InSync counts."""
+    open_ends = tuple(_open_ends(secret, desired, answer))
+    problems = open_ends + desired.problems
+    refused = answer.refusals.values() if attempt >= REFUSED_LOOKS else ()
+    if any(problem not in refused for problem in open_ends):
+        return Outcome(Kind.WAITING, problems=problems)
+    if problems:
+        return Outcome(Kind.FAILED, problems=problems, error_type="Refused" if open_ends else "RegionProblem")
+    return Outcome(Kind.CONVERGED)
+
+
+def _open_ends(secret: Secret, desired: Desired, answer: Answer) -> Iterator[Problem]:
+    """Yield what keeps each wanted Region from being InSync, with what AWS said last."""
+    before = best_by_region(secret.replicas)
+    for region in (want.region for want in desired.replicas):
+        replica = answer.actual.get(region)
+        if replica is None:
+            requested = Problem(region, f"{region} is requested, and AWS does not list it yet", _MEND)
+            yield answer.refusals.get(region, requested)
+        elif replica.status != IN_SYNC:
+            said = replica.message or (before[region].message if region in before else "")
+            yield Problem(region, f"{region} is {replica.status}{said and f' ({said})'}", _MEND)

@@ -1,0 +1,133 @@
+"""The only door to SQS: put messages off, write dead letters, enqueue.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from secret_replicator.errors import TransientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef
+
+MAX_DELAY_SECONDS = 900
+MAX_ERROR_CHARACTERS = 1024
+
+_NOT_IN_ATTRIBUTES = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One record of the batch that Lambda receives from SQS. Times are seconds since the epoch."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    attempt: int
+    sent_at: float
+    first_received_at: float
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Message":
+        """Read a record as https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html shows it."""
+        attributes = record["attributes"]
+        return cls(
+            message_id=record["messageId"],
+            receipt_handle=record["receiptHandle"],
+            body=record["body"],
+            attempt=int(attributes["ApproximateReceiveCount"]),
+            sent_at=int(attributes["SentTimestamp"]) / 1000,
+            first_received_at=int(attributes["ApproximateFirstReceiveTimestamp"]) / 1000,
+        )
+
+
+def retry_delay_seconds(attempt: int, jitter: float) -> int:
+    """Return the delay after the `attempt`th receive, varied by up to 20 % as `jitter` is -1 to 1."""
+    seconds = min(MAX_DELAY_SECONDS, 10 << (attempt - 1))
+    return round(seconds * (1 + 0.2 * jitter))
+
+
+def error_message(secret: str, reason: str, remedy: str) -> str:
+    """Return `secret - what is wrong - what to do`; the middle is cut where it would be too long."""
+    room = MAX_ERROR_CHARACTERS - len(f"{secret} -  - {remedy}")
+    return f"{secret} - {reason[: max(0, room)]} - {remedy}"[:MAX_ERROR_CHARACTERS]
+
+
+@dataclass(frozen=True)
+class WorkQueue:
+    """The ReplicationQueue and its DeadLetterQueue. Every method raises TransientError."""
+
+    client: "SQSClient"
+    queue_url: str
+    dead_letter_queue_url: str
+
+    def put_off(self, delays_seconds: Mapping[Message, int]) -> None:
+        """Make the messages, one to ten, visible again after their delays."""
+        with _errors_translated("ChangeMessageVisibilityBatch"):
+            answer = self.client.change_message_visibility_batch(
+                QueueUrl=self.queue_url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
+                    for number, (message, seconds) in enumerate(delays_seconds.items())
+                ],
+            )
+        _require_all("ChangeMessageVisibilityBatch", answer.get("Failed", []))
+
+    def enqueue(self, bodies: Sequence[str]) -> None:
+        """Put new messages into the ReplicationQueue."""
+        for start in range(0, len(bodies), 10):
+            with _errors_translated("SendMessageBatch"):
+                answer = self.client.send_message_batch(
+                    QueueUrl=self.queue_url,
+                    Entries=[
+                        {"Id": str(number), "MessageBody": body}
+                        for number, body in enumerate(bodies[start : start + 10])
+                    ],
+                )
+            _require_all("SendMessageBatch", answer.get("Failed", []))
+
+    def dead_letter(
+        self, message: Message, *, error_type: str, error: str, secret: str, regions: str
+    ) -> None:
+        """Write the message's own body to the DeadLetterQueue, with the reason in its attributes."""
+        attributes = {
+            "ErrorType": error_type,
+            "ErrorMessage": error,
+            "SecretArn": secret,
+            "FailedRegions": regions,
+            "Attempts": str(message.attempt),
+            "FirstReceived": datetime.fromtimestamp(message.first_received_at, UTC).isoformat(
+                timespec="seconds"
+            ),
+        }
+        with _errors_translated("SendMessage"):
+            self.client.send_message(
+                QueueUrl=self.dead_letter_queue_url,
+                MessageBody=message.body,
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": _NOT_IN_ATTRIBUTES.sub("?", value)}
+                    for name, value in attributes.items()
+                },
+            )
+
+
+def _require_all(action: str, failed: "Sequence[BatchResultErrorEntryTypeDef]") -> None:
+    if failed:
+        codes = ", ".join(sorted({entry["Code"] for entry in failed}))
+        raise TransientError(f"{action} failed for {len(failed)} ({codes})", "nothing: it is tried again")
+
+
+@contextmanager
+def _errors_translated(action: str) -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise TransientError(f"{action} failed ({error})", "nothing: it is tried again") from error
