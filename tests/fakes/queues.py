@@ -1,0 +1,117 @@
+"""A fake of the two queues and of Lambda's poller: visibility, receive counts, partial batch responses."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/ReplicationQueue"
+DEAD_LETTER_QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/DeadLetterQueue"
+VISIBILITY_TIMEOUT = 360
+
+Record = dict[str, Any]
+Handle = Callable[[list[Record]], Mapping[str, Any]]
+
+
+@dataclass
+class QueuedMessage:
+    """A message in the ReplicationQueue."""
+
+    message_id: str
+    body: str
+    sent_at: float
+    visible_at: float
+    receives: int = 0
+    first_received_at: float = 0.0
+
+    def record(self) -> Record:
+        return {
+            "messageId": self.message_id,
+            "receiptHandle": f"{self.message_id}#{self.receives}",
+            "body": self.body,
+            "attributes": {
+                "ApproximateReceiveCount": str(self.receives),
+                "SentTimestamp": str(round(self.sent_at * 1000)),
+                "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                "ApproximateFirstReceiveTimestamp": str(round(self.first_received_at * 1000)),
+            },
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:ReplicationQueue",
+            "awsRegion": "us-east-1",
+        }
+
+
+@dataclass
+class DeadLetter:
+    """A message in the DeadLetterQueue."""
+
+    body: str
+    attributes: dict[str, str]
+
+
+@dataclass
+class FakeQueues:
+    """What the function's SQS client calls, and what the poller does with its answers."""
+
+    clock: Callable[[], float]
+    messages: list[QueuedMessage] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    failing: set[str] = field(default_factory=set)
+    """Operations that answer ServiceUnavailable."""
+    _numbers: Iterable[int] = field(default_factory=count)
+
+    def send(self, body: str) -> None:
+        now = self.clock()
+        self.messages.append(QueuedMessage(f"message-{next(iter(self._numbers))}", body, now, now))
+
+    def deliver(self, handle: Handle) -> int:
+        """Give the visible messages, ten at most, to the function; delete those it does not return."""
+        batch = [message for message in self.messages if message.visible_at <= self.clock()][:10]
+        for message in batch:
+            message.receives += 1
+            message.first_received_at = message.first_received_at or self.clock()
+            message.visible_at = self.clock() + VISIBILITY_TIMEOUT
+        if not batch:
+            return 0
+        answer = handle([message.record() for message in batch])
+        kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        done = {message.message_id for message in batch} - kept
+        self.messages = [message for message in self.messages if message.message_id not in done]
+        return len(batch)
+
+    # What the function calls, by boto3's names.
+
+    def send_message(
+        self, *, QueueUrl: str, MessageBody: str, MessageAttributes: Mapping[str, Any]
+    ) -> object:
+        self._fail_if_asked("SendMessage")
+        assert QueueUrl == DEAD_LETTER_QUEUE_URL
+        attributes = {name: value["StringValue"] for name, value in MessageAttributes.items()}
+        assert all(attributes.values()), "SQS refuses empty attributes"
+        self.dead_letters.append(DeadLetter(MessageBody, attributes))
+        return {"MessageId": "dead-letter"}
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: list[Mapping[str, str]]) -> object:
+        self._fail_if_asked("SendMessageBatch")
+        assert QueueUrl == QUEUE_URL
+        assert 1 <= len(Entries) <= 10
+        for entry in Entries:
+            self.send(entry["MessageBody"])
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
+
+    def change_message_visibility_batch(self, *, QueueUrl: str, Entries: list[Mapping[str, Any]]) -> object:
+        self._fail_if_asked("ChangeMessageVisibilityBatch")
+        assert QueueUrl == QUEUE_URL
+        assert 1 <= len(Entries) <= 10
+        by_handle = {message.record()["receiptHandle"]: message for message in self.messages}
+        for entry in Entries:
+            by_handle[entry["ReceiptHandle"]].visible_at = self.clock() + entry["VisibilityTimeout"]
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
+
+    def _fail_if_asked(self, operation: str) -> None:
+        if operation in self.failing:
+            error = {"Error": {"Code": "ServiceUnavailable", "Message": "try again"}}
+            raise ClientError(error, operation)

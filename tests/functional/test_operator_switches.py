@@ -1,0 +1,84 @@
+"""What only the operator may allow: removing, overwriting, and writing at all."""
+
+import pytest
+
+from tests.functional.conftest import HOME, Lines, World
+
+
+def converged(world: World, name: str, to: str) -> None:
+    world.add(name, to=to)
+    world.send(name)
+    world.deliver_until_empty()
+
+
+def test_an_unwanted_replica_stays_while_prune_is_off(world: World) -> None:
+    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
+    world.send("orders/db")
+    world.deliver_until_empty()
+    assert set(world.status("orders/db")) == {"eu-west-1", "us-west-2"}
+
+
+def test_an_unwanted_replica_is_removed_with_prune_on(world: World) -> None:
+    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
+    pruning = world.having(prune_replicas=True)
+    pruning.send("orders/db")
+    pruning.deliver_until_empty()
+    assert set(world.status("orders/db")) == {"eu-west-1"}
+
+
+def test_a_wrong_tag_never_removes_a_replica(world: World) -> None:
+    converged(world, "orders/db", "eu-west-1")
+    world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-wst-1"
+    pruning = world.having(prune_replicas=True)
+    pruning.send("orders/db")
+    pruning.deliver_until_empty()
+    assert set(world.status("orders/db")) == {"eu-west-1"}
+    assert pruning.only_dead_letter()["FailedRegions"] == "eu-wst-1"
+
+
+def test_untagging_is_never_a_request_to_remove(world: World) -> None:
+    converged(world, "orders/db", "eu-west-1")
+    world.secrets.secret(HOME, "orders/db").tags.clear()
+    pruning = world.having(prune_replicas=True)
+    pruning.send("orders/db")
+    pruning.deliver_until_empty()
+    assert set(world.status("orders/db")) == {"eu-west-1"}
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_same_named_secret_is_overwritten_only_if_rule_and_operator_say_so(
+    world: World, *, allowed: bool
+) -> None:
+    world.secrets.set_key("us-west-2", "alias/payments")
+    world.secrets.add_secret("us-west-2", "orders/db", value="theirs")
+    world.add("orders/db", to="dr", team="payments")
+    switched = world.having(allow_overwrite=allowed)
+    switched.send("orders/db")
+    switched.deliver_until_empty()
+    forced = {
+        call.parameters["ForceOverwriteReplicaSecret"] for call in world.calls("ReplicateSecretToRegions")
+    }
+    assert forced == {allowed}
+    assert (world.secrets.secret("us-west-2", "orders/db").value == "theirs") is not allowed
+
+
+def test_without_a_rule_nothing_is_overwritten_though_the_operator_would_allow_it(world: World) -> None:
+    world.secrets.add_secret("us-west-2", "orders/db", value="theirs")
+    world.add("orders/db", to="us-west-2")
+    switched = world.having(allow_overwrite=True)
+    switched.send("orders/db")
+    switched.deliver_until_empty()
+    assert world.secrets.secret("us-west-2", "orders/db").value == "theirs"
+
+
+def test_plan_mode_writes_nothing_and_says_what_it_would_do(world: World, log_lines: Lines) -> None:
+    world.add("orders/db", to="eu-west-1 eu-wst-1")
+    planning = world.having(mode="plan")
+    planning.send("orders/db")
+    planning.deliver_until_empty()
+    assert [call.operation for call in world.secrets.calls] == ["DescribeSecret"]
+    (line,) = log_lines()
+    assert line["plan"] == {"add": ["eu-west-1"]}
+    assert line["reason"].startswith("plan_mode; tag replicate-to asks for eu-wst-1")

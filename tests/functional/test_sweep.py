@@ -1,0 +1,57 @@
+"""A sweep finds what events missed, page by page, through the same queue."""
+
+import json
+
+import pytest
+
+from tests.fakes.secrets_model import THROTTLED
+from tests.functional.conftest import HOME, World
+
+
+def test_a_sweep_converges_every_selected_secret_and_touches_no_other(world: World) -> None:
+    for number in range(230):
+        world.add(f"tagged/{number:03}", to="eu-west-1")
+        world.add(f"other/{number:03}")
+    world.queues.send('{"sweep": {}}')
+    world.deliver_until_empty(batches=1000)
+    assert all(world.status(f"tagged/{number:03}") == {"eu-west-1": "InSync"} for number in range(230))
+    described = {call.secret for call in world.calls("DescribeSecret")}
+    assert not [name for name in described if name and "other/" in name]
+    assert not world.queues.dead_letters
+
+
+def test_a_sweep_finds_what_only_a_rule_selects_and_leaves_replicas_out(world: World) -> None:
+    world.add("ruled", environment="prod", criticality="high")
+    world.add("nearly", environment="prod", criticality="low")
+    world.secrets.add_secret("eu-west-1", "theirs", tags={"replicate-to": "us-west-2"})
+    world.secrets.handle(
+        "ReplicateSecretToRegions",
+        "eu-west-1",
+        {"SecretId": "theirs", "AddReplicaRegions": [{"Region": HOME}]},
+    )
+    world.deliver()
+    world.queues.send('{"sweep": {}}')
+    world.deliver()
+    assert [json.loads(message.body) for message in world.queues.messages] == [
+        {"secret_id": world.secrets.secret(HOME, "ruled").arn}
+    ]
+
+
+@pytest.mark.parametrize("operation", ["SendMessageBatch"])
+def test_a_page_that_could_not_be_enqueued_is_swept_again(world: World, operation: str) -> None:
+    world.add("orders/db", to="eu-west-1")
+    world.queues.send('{"sweep": {}}')
+    world.queues.failing = {operation}
+    world.deliver()
+    assert [message.body for message in world.queues.messages] == ['{"sweep": {}}']
+    world.queues.failing = set()
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}
+
+
+def test_a_throttled_page_is_swept_again(world: World) -> None:
+    world.add("orders/db", to="eu-west-1")
+    world.secrets.fail_next("ListSecrets", THROTTLED)
+    world.queues.send('{"sweep": {}}')
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}
