@@ -1,4 +1,4 @@
-"""What `make check` proves beyond linters: the policies are valid, the README has the template's parameters."""
+"""What `make check` proves beyond linters: valid policies, and a README with the template's parameters."""
 
 import re
 import sys
@@ -36,14 +36,15 @@ def problems(root: Path = ROOT) -> Iterator[str]:
         yield f"README.md: parameter {name} is in {'template.yaml' if name in template else 'README.md'} alone"
     for name in sorted(template.keys() & readme.keys()):
         if template[name] != readme[name]:
-            yield f"README.md: parameter {name} is {readme[name]}, but in template.yaml {template[name]}"
+            yield f"README.md says {readme[name]} of {name}, template.yaml says {template[name]}"
 
 
 def parameters_in_template(text: str) -> dict[str, tuple[str, str]]:
     """Return default and description of each parameter, as the README writes them."""
-    parameters = yaml.load(text, _TemplateLoader)["Parameters"]  # noqa: S506  a SafeLoader
+    template = yaml.load(text, _TemplateLoader)  # noqa: S506  it is a SafeLoader
     return {
-        name: (_written(facts.get("Default")), facts["Description"]) for name, facts in parameters.items()
+        name: (_written(facts.get("Default")), facts["Description"])
+        for name, facts in template["Parameters"].items()
     }
 
 

@@ -98,7 +98,8 @@ class Reconciler:
             return Answer(best_by_region(self.gateway.replicate(arn, wanted, deadline, overwrite=overwrite)))
         except RefusedError as error:
             if len(wanted) == 1:
-                return Answer({}, {wanted[0].region: Problem(wanted[0].region, error.problem, error.remedy)})
+                region = wanted[0].region
+                return Answer({}, {region: Problem(region, f"{region}: {error.problem}", error.remedy)})
         answers = [self._replicate(arn, (one,), deadline, overwrite=overwrite) for one in wanted]
         return Answer(
             {region: replica for answer in answers for region, replica in answer.actual.items()},

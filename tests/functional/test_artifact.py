@@ -1,0 +1,70 @@
+"""What `sam build` made: it imports and answers with nothing beside it but boto3, as in Lambda."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ARTIFACT = ROOT / ".aws-sam/build/ReplicatorFunction"
+RUNTIME_PACKAGES = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
+"""What the Lambda runtime brings for boto3."""
+
+SMOKE = """
+import json, sys
+sys.path[1:1] = sys.argv[1:]
+from secret_replicator import app
+from secret_replicator.errors import MalformedMessageError
+print(json.dumps([app.__file__, str(app.app.settings.policy_file)]))
+"""
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Path:
+    """A folder with what the Lambda runtime brings, and nothing else."""
+    for name in RUNTIME_PACKAGES:
+        spec = find_spec(name)
+        assert spec
+        assert spec.origin
+        origin = Path(spec.origin)
+        package = origin.parent if origin.name == "__init__.py" else origin
+        (tmp_path / package.name).symlink_to(package)
+    return tmp_path
+
+
+def test_the_artifact_imports_with_nothing_else_on_the_path_but_boto3(runtime: Path) -> None:
+    assert ARTIFACT.is_dir(), "there is no artifact: run make build"
+    environment = {
+        "AWS_REGION": "us-east-1",
+        "ALLOWED_REGIONS": "eu-west-1",
+        "QUEUE_URL": "https://queue",
+        "DEAD_LETTER_QUEUE_URL": "https://dead-letters",
+    }
+    # -S: without site-packages. -E: without PYTHONPATH.
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", SMOKE, str(ARTIFACT), str(runtime)],
+        env=environment,
+        cwd=runtime,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [
+        str(ARTIFACT / "secret_replicator/app.py"),
+        str(ARTIFACT / "policy.toml"),
+    ]
+
+
+def test_the_artifact_is_what_stands_in_functions() -> None:
+    ours = {path.relative_to(ROOT / "functions") for path in (ROOT / "functions").rglob("*.py")}
+    ours.add(Path("policy.toml"))
+    for path in ours:
+        assert (ARTIFACT / path).read_bytes() == (ROOT / "functions" / path).read_bytes(), "run make build"
+
+
+def test_the_artifact_runs_on_any_processor() -> None:
+    assert not [*ARTIFACT.rglob("*.so")], "a compiled file fits one Architecture alone"
