@@ -13,7 +13,7 @@ from secret_replicator.policy import parse_policy
 ROOT = Path(__file__).parent.parent
 POLICIES = ("functions/policy.toml", "local/policy.toml")
 
-_ROW = re.compile(r"^\| `([A-Z]\w+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
 
 
 class _TemplateLoader(yaml.SafeLoader):
@@ -33,7 +33,7 @@ def problems(root: Path = ROOT) -> Iterator[str]:
     template = parameters_in_template((root / "template.yaml").read_text("utf-8"))
     readme = parameters_in_readme((root / "README.md").read_text("utf-8"))
     for name in sorted(template.keys() ^ readme.keys()):
-        yield f"README.md: parameter {name} is in {'template.yaml' if name in template else 'README.md'} alone"
+        yield f"README.md and template.yaml do not both have the parameter {name}"
     for name in sorted(template.keys() & readme.keys()):
         if template[name] != readme[name]:
             yield f"README.md says {readme[name]} of {name}, template.yaml says {template[name]}"
@@ -50,7 +50,8 @@ def parameters_in_template(text: str) -> dict[str, tuple[str, str]]:
 
 def parameters_in_readme(text: str) -> dict[str, tuple[str, str]]:
     """Return default and description of each row of the parameter table."""
-    return {name: (default, meaning) for name, default, meaning in _ROW.findall(text)}
+    section = text.partition("\n## Parameters\n")[2].partition("\n## ")[0]
+    return {name: (default, meaning) for name, default, meaning in _ROW.findall(section)}
 
 
 def _written(default: object) -> str:

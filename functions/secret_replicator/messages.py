@@ -16,7 +16,8 @@ API_EVENTS = frozenset({"CreateSecret", "TagResource", "UntagResource", "UpdateS
 SERVICE_EVENTS = frozenset({"ReplicationStarted", "ReplicationSucceeded", "ReplicationFailed"})
 
 _EXPECTED = 'an EventBridge event of Secrets Manager, {"secret_id": "<name or ARN>"} or {"sweep": {}}'
-_PRINTABLE = re.compile(r"[ -~]{1,2048}")
+_PRINTABLE = re.compile(r"[ -~]{1,4096}")
+_LONGEST_SECRET_ID = 2048
 _SECRET_ARN = re.compile(r"arn:[a-z-]+:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+")
 
 
@@ -119,6 +120,8 @@ def _secret_arns(value: object) -> Iterator[str]:
 
 def _at_home(secret_id: str, home_region: str) -> str:
     """Return the id of the primary: a replica's ARN differs from it by the Region alone."""
+    if len(secret_id) > _LONGEST_SECRET_ID:
+        raise _malformed("a secret id longer than AWS allows")
     found = _SECRET_ARN.fullmatch(secret_id)
     if not found:
         return secret_id
@@ -140,7 +143,7 @@ def _text(fields: Mapping[str, object], key: str, *, optional: bool = False) -> 
     if value is None and optional:
         return ""
     if not (isinstance(value, str) and _PRINTABLE.fullmatch(value) and value.strip()):
-        raise _malformed(f"{key} that is not a text of 1 to 2,048 printable ASCII characters")
+        raise _malformed(f"{key} that is not a short text of printable ASCII characters")
     return value
 
 

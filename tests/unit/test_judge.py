@@ -1,0 +1,100 @@
+"""What becomes of a message. A message deleted too early is a secret nobody looks at again."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secret_replicator.errors import (
+    AccessDeniedError,
+    MalformedMessageError,
+    ManagedSecretError,
+    OutOfTimeError,
+    PermanentError,
+    RefusedError,
+    ReplicatorError,
+    SecretNotFoundError,
+    TransientError,
+)
+from secret_replicator.judge import Verdict, outcome_of_error, verdict
+from secret_replicator.models import Kind, Outcome, Problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "attempt", "expected"),
+    [
+        pytest.param(Kind.CONVERGED, 1, Verdict.DELETE, id="converged: deleted"),
+        pytest.param(Kind.CONVERGED, 10, Verdict.DELETE, id="converged at the last attempt: deleted"),
+        pytest.param(Kind.SKIPPED, 1, Verdict.DELETE, id="rightly skipped: deleted"),
+        pytest.param(Kind.SWEPT, 1, Verdict.DELETE, id="swept: deleted"),
+        pytest.param(Kind.WAITING, 1, Verdict.PUT_OFF, id="waiting: put off"),
+        pytest.param(Kind.WAITING, 9, Verdict.PUT_OFF, id="waiting before the last attempt: put off"),
+        pytest.param(Kind.WAITING, 10, Verdict.DEAD_LETTER, id="waiting at the last attempt: dead letter"),
+        pytest.param(Kind.WAITING, 11, Verdict.DEAD_LETTER, id="waiting after it: dead letter"),
+        pytest.param(Kind.FAILED, 1, Verdict.DEAD_LETTER, id="failed: dead letter at once"),
+        pytest.param(Kind.FAILED, 10, Verdict.DEAD_LETTER, id="failed at the last attempt: dead letter"),
+    ],
+)
+def test_verdict(kind: Kind, attempt: int, expected: Verdict) -> None:
+    assert verdict(Outcome(kind), attempt, max_attempts=10) is expected
+
+
+@pytest.mark.parametrize("attempt", [1, 9, 10, 24])
+def test_a_message_that_was_not_looked_at_is_never_blamed_for_it(attempt: int) -> None:
+    """Out of time says nothing about the secret: it is neither deleted nor dead-lettered."""
+    what = verdict(Outcome(Kind.OUT_OF_TIME), attempt, max_attempts=10)
+    assert what in (Verdict.RETURN, Verdict.PUT_OFF)
+
+
+def test_a_message_goes_back_at_once_when_time_ran_short_the_first_time() -> None:
+    assert verdict(Outcome(Kind.OUT_OF_TIME), 1, max_attempts=10) is Verdict.RETURN
+
+
+@given(st.sampled_from(Kind), st.integers(1, 30), st.integers(1, 20))
+def test_only_converged_skipped_and_swept_are_ever_deleted(
+    kind: Kind, attempt: int, max_attempts: int
+) -> None:
+    deleted = verdict(Outcome(kind), attempt, max_attempts) is Verdict.DELETE
+    assert deleted == (kind in (Kind.CONVERGED, Kind.SKIPPED, Kind.SWEPT))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "error_type"),
+    [
+        pytest.param(TransientError("p", "r"), Kind.WAITING, "Transient", id="transient"),
+        pytest.param(SecretNotFoundError("p", "r"), Kind.WAITING, "SecretNotFound", id="not found yet"),
+        pytest.param(OutOfTimeError("p", "r"), Kind.OUT_OF_TIME, "OutOfTime", id="out of time"),
+        pytest.param(PermanentError("p", "r"), Kind.FAILED, "Permanent", id="permanent"),
+        pytest.param(MalformedMessageError("p", "r"), Kind.FAILED, "MalformedMessage", id="malformed"),
+        pytest.param(AccessDeniedError("p", "r"), Kind.FAILED, "AccessDenied", id="access denied"),
+        pytest.param(ManagedSecretError("p", "r"), Kind.FAILED, "ManagedSecret", id="managed"),
+        pytest.param(ReplicatorError("p", "r"), Kind.WAITING, "Replicator", id="unclassified"),
+    ],
+)
+@pytest.mark.parametrize("attempt", [1, 10])
+def test_an_error_is_an_outcome_by_what_to_do_next(
+    error: ReplicatorError, kind: Kind, error_type: str, attempt: int
+) -> None:
+    problem = Problem("", "p", "r")
+    expected = Outcome(kind, "orders/db", problems=(problem,), error_type=error_type)
+    assert outcome_of_error(error, "orders/db", attempt) == expected
+
+
+def test_a_refusal_is_waited_for_at_the_first_look() -> None:
+    """Another call for the same secret may be under way."""
+    assert outcome_of_error(RefusedError("p", "r"), "orders/db", 1).kind is Kind.WAITING
+
+
+@pytest.mark.parametrize("attempt", [3, 4, 10])
+def test_a_refusal_is_permanent_in_the_end(attempt: int) -> None:
+    assert outcome_of_error(RefusedError("p", "r"), "orders/db", attempt).kind is Kind.FAILED
+
+
+@pytest.mark.parametrize("error", [KeyError("hunter2"), RuntimeError("hunter2"), SystemExit("hunter2")])
+def test_an_unknown_error_is_transient_and_is_named_without_its_text(error: BaseException) -> None:
+    """Nobody knows what an unknown error quotes, so its text stays out of the dead letter."""
+    outcome = outcome_of_error(error, "orders/db", 1)
+    assert outcome.kind is Kind.WAITING
+    assert outcome.error_type == type(error).__name__.removesuffix("Error")
+    assert type(error).__name__ in outcome.reason
+    assert "hunter2" not in repr(outcome)
+    assert outcome.remedy

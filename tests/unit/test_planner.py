@@ -1,0 +1,272 @@
+"""The plan: too little in it leaves a Region without its secret, too much deletes one."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secret_replicator.models import Desired, DesiredReplica, Drift, Plan, Problem, Replica
+from secret_replicator.planner import best_by_region, plan
+
+IRELAND, FRANKFURT, OREGON = "eu-west-1", "eu-central-1", "us-west-2"
+KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
+KEY_ARN = f"arn:aws:kms:{IRELAND}:123456789012:key/{KEY_ID}"
+PROBLEM = Problem("eu-west-9", "tag replicate-to asks for eu-west-9", "correct the tag")
+
+
+def desired(*replicas: str | DesiredReplica, problems: tuple[Problem, ...] = ()) -> Desired:
+    wanted = (DesiredReplica(replica) if isinstance(replica, str) else replica for replica in replicas)
+    return Desired(selected=True, replicas=tuple(wanted), problems=problems)
+
+
+def in_sync(region: str, kms_key_id: str = "") -> Replica:
+    return Replica(region, "InSync", "", kms_key_id)
+
+
+def planned(wanted: Desired, *actual: Replica, prune: bool = False) -> Plan:
+    return plan(wanted, actual, prune=prune)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "actual", "expected"),
+    [
+        pytest.param(desired(), [], Plan(), id="nothing wanted, nothing there"),
+        pytest.param(desired(IRELAND), [in_sync(IRELAND)], Plan(), id="a converged secret needs no change"),
+        pytest.param(
+            desired(IRELAND), [], Plan(add=(DesiredReplica(IRELAND),)), id="a missing Region is added"
+        ),
+        pytest.param(
+            desired(DesiredReplica(IRELAND, "alias/x")),
+            [],
+            Plan(add=(DesiredReplica(IRELAND, "alias/x"),)),
+            id="a missing Region is added with its key",
+        ),
+        pytest.param(
+            desired(OREGON, FRANKFURT, IRELAND),
+            [],
+            Plan(add=(DesiredReplica(FRANKFURT), DesiredReplica(IRELAND), DesiredReplica(OREGON))),
+            id="all missing Regions, in order",
+        ),
+        pytest.param(
+            desired(DesiredReplica(IRELAND, "alias/x")),
+            [Replica(IRELAND, "Failed", "taken", "alias/x")],
+            Plan(retry=(DesiredReplica(IRELAND, "alias/x"),)),
+            id="a failed Region is tried again with its key",
+        ),
+        pytest.param(
+            desired(IRELAND),
+            [Replica(IRELAND, "InProgress", "soon")],
+            Plan(wait=(Replica(IRELAND, "InProgress", "soon"),)),
+            id="a Region in progress is waited for",
+        ),
+        *(
+            pytest.param(
+                desired(IRELAND),
+                [Replica(IRELAND, status)],
+                Plan(wait=(Replica(IRELAND, status),)),
+                id=f"the status {status!r} is waited for: it is neither failed nor in sync",
+            )
+            for status in ("Pending", "Detached", "insync", "FAILED", "Something New", "")
+        ),
+        pytest.param(
+            desired(IRELAND, OREGON, FRANKFURT),
+            [in_sync(IRELAND), Replica(OREGON, "Failed")],
+            Plan(add=(DesiredReplica(FRANKFURT),), retry=(DesiredReplica(OREGON),)),
+            id="each Region gets what it needs",
+        ),
+    ],
+)
+def test_wanted_regions(wanted: Desired, actual: list[Replica], expected: Plan) -> None:
+    assert planned(wanted, *actual) == expected
+    assert planned(wanted, *actual, prune=True) == expected
+
+
+UNWANTED = (Drift(OREGON, "unwanted"),)
+
+
+def test_an_unwanted_replica_is_reported_and_kept_while_prune_is_off() -> None:
+    assert planned(desired(IRELAND), in_sync(IRELAND), in_sync(OREGON)) == Plan(drift=UNWANTED)
+
+
+@pytest.mark.parametrize("status", ["InSync", "Failed", "InProgress", "Something New"])
+def test_an_unwanted_replica_is_removed_with_prune_whatever_its_status(status: str) -> None:
+    wanted = desired(IRELAND)
+    assert planned(wanted, in_sync(IRELAND), Replica(OREGON, status), prune=True) == Plan(remove=(OREGON,))
+
+
+def test_the_tag_none_and_prune_remove_every_replica() -> None:
+    assert planned(desired(), in_sync(OREGON), in_sync(IRELAND), prune=True) == Plan(remove=(IRELAND, OREGON))
+
+
+def test_a_secret_that_is_not_selected_keeps_its_replicas_even_with_prune() -> None:
+    wanted = Desired(selected=False)
+    assert planned(wanted, in_sync(OREGON), prune=True) == Plan(drift=UNWANTED)
+
+
+def test_nothing_is_removed_while_the_tag_has_a_problem() -> None:
+    """A misspelled Region must not cost the replica that the right spelling meant."""
+    wanted = desired(IRELAND, problems=(PROBLEM,))
+    assert planned(wanted, in_sync(IRELAND), in_sync(OREGON), prune=True) == Plan(drift=UNWANTED)
+
+
+def test_problems_do_not_stop_what_is_clearly_wanted() -> None:
+    assert planned(desired(IRELAND, problems=(PROBLEM,))).add == (DesiredReplica(IRELAND),)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "actual", "drifts"),
+    [
+        pytest.param("", "", False, id="no key, none reported"),
+        pytest.param("", "alias/aws/secretsmanager", False, id="no key is the default key"),
+        pytest.param("alias/aws/secretsmanager", "", False, id="the default key is no key"),
+        pytest.param("alias/x", "alias/x", False, id="the same alias"),
+        pytest.param("alias/x", "alias/y", True, id="another alias"),
+        pytest.param("alias/x", "", True, id="an alias, but the default key is there"),
+        pytest.param("", "alias/x", True, id="the default key, but an alias is there"),
+        pytest.param("", KEY_ARN, True, id="the default key, but a key is there"),
+        pytest.param(KEY_ID, KEY_ARN, False, id="a key's id and its ARN"),
+        pytest.param(KEY_ARN, KEY_ID, False, id="a key's ARN and its id"),
+        pytest.param(KEY_ID, "mrk-1234", True, id="another key"),
+        pytest.param(KEY_ID, "", True, id="a key, but the default key is there"),
+        pytest.param("alias/x", f"arn:aws:kms:{IRELAND}:123456789012:alias/x", False, id="an alias's ARN"),
+        pytest.param("alias/x", KEY_ARN, False, id="an alias may be that key: nobody can tell"),
+        pytest.param(KEY_ID, "alias/x", False, id="a key may have that alias: nobody can tell"),
+    ],
+)
+@pytest.mark.parametrize("prune", [True, False])
+def test_another_key_is_reported_as_drift_and_nothing_is_done(
+    wanted: str, actual: str, *, drifts: bool, prune: bool
+) -> None:
+    wanted_replica = DesiredReplica(IRELAND, wanted)
+    expected = (Drift(IRELAND, "kms_key"),) if drifts else ()
+    assert planned(desired(wanted_replica), in_sync(IRELAND, actual), prune=prune) == Plan(drift=expected)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "best"),
+    [
+        pytest.param(["InSync", "Failed"], "InSync", id="in sync before failed"),
+        pytest.param(["InSync", "InProgress"], "InSync", id="in sync before in progress"),
+        pytest.param(["InProgress", "Failed"], "InProgress", id="in progress before failed"),
+        pytest.param(["Something New", "Failed"], "Something New", id="an unknown status before failed"),
+        pytest.param(["InSync", "Failed", "InProgress", "InSync"], "InSync", id="of four the best"),
+    ],
+)
+def test_a_region_listed_twice_counts_once_with_its_best_status(statuses: list[str], best: str) -> None:
+    for order in permutations(statuses):
+        found = best_by_region(Replica(IRELAND, status) for status in order)
+        assert {region: replica.status for region, replica in found.items()} == {IRELAND: best}
+
+
+def test_a_region_listed_twice_is_removed_once() -> None:
+    actual = [in_sync(OREGON), Replica(OREGON, "Failed")]
+    assert planned(desired(), *actual, prune=True) == Plan(remove=(OREGON,))
+
+
+@pytest.mark.parametrize(
+    ("todo", "changes"),
+    [
+        pytest.param(Plan(), False, id="nothing"),
+        pytest.param(Plan(add=(DesiredReplica(IRELAND),)), True, id="to add"),
+        pytest.param(Plan(retry=(DesiredReplica(IRELAND),)), True, id="to try again"),
+        pytest.param(Plan(remove=(IRELAND,)), True, id="to remove"),
+        pytest.param(Plan(wait=(Replica(IRELAND, "InProgress"),)), False, id="to wait for"),
+        pytest.param(Plan(drift=UNWANTED), False, id="to report"),
+    ],
+)
+def test_a_plan_knows_whether_it_changes_anything(todo: Plan, *, changes: bool) -> None:
+    assert todo.changes is changes
+
+
+def test_a_plan_names_the_regions_of_each_part_that_is_not_empty() -> None:
+    todo = Plan(
+        add=(DesiredReplica(IRELAND),),
+        retry=(DesiredReplica(FRANKFURT, "alias/x"),),
+        wait=(Replica("sa-east-1", "InProgress", "a message of AWS"),),
+        remove=("us-east-2",),
+        drift=UNWANTED,
+    )
+    assert todo.regions() == {
+        "add": [IRELAND],
+        "retry": [FRANKFURT],
+        "wait": ["sa-east-1"],
+        "remove": ["us-east-2"],
+        "drift": [f"{OREGON} unwanted"],
+    }
+    assert Plan(remove=("us-east-2",)).regions() == {"remove": ["us-east-2"]}
+    assert Plan().regions() == {}
+
+
+# --- properties
+
+REGIONS = st.sampled_from([IRELAND, FRANKFURT, OREGON, "sa-east-1"])
+KEYS = st.sampled_from(["", "alias/x", "alias/aws/secretsmanager", KEY_ID, KEY_ARN])
+STATUSES = st.sampled_from(["InSync", "Failed", "InProgress", "Pending", "Something New", ""])
+DESIRED = st.builds(
+    lambda selected, replicas, problems: Desired(
+        selected, replicas=tuple(replicas) if selected else (), problems=tuple(problems)
+    ),
+    st.booleans(),
+    st.lists(st.builds(DesiredReplica, REGIONS, KEYS), unique_by=lambda replica: replica.region),
+    st.lists(st.just(PROBLEM), max_size=1),
+)
+ACTUAL = st.lists(st.builds(Replica, REGIONS, STATUSES, st.sampled_from(["", "why"]), KEYS), max_size=6)
+
+
+def applied(todo: Plan, actual: Iterable[Replica]) -> list[Replica]:
+    """Return what AWS reports when it has done, at its leisure, what the plan says."""
+    asked_for = {replica.region: replica.kms_key_id for replica in todo.add + todo.retry}
+    after = [
+        replace(replica, status="InSync", message="")
+        for replica in best_by_region(actual).values()
+        if replica.region not in {*asked_for, *todo.remove}
+    ]
+    return [*after, *(in_sync(region, key) for region, key in asked_for.items())]
+
+
+@given(wanted=DESIRED, actual=ACTUAL, prune=st.booleans())
+def test_when_a_plan_was_applied_the_next_plan_has_nothing_to_do(
+    wanted: Desired, actual: list[Replica], *, prune: bool
+) -> None:
+    todo = plan(wanted, actual, prune=prune)
+    after = plan(wanted, applied(todo, actual), prune=prune)
+    replaced = {replica.region for replica in todo.retry}
+    assert after == Plan(drift=tuple(drift for drift in todo.drift if drift.region not in replaced))
+
+
+@given(wanted=DESIRED, actual=ACTUAL, prune=st.booleans(), data=st.data())
+def test_the_order_of_what_is_wanted_and_of_what_is_there_does_not_matter(
+    wanted: Desired, actual: list[Replica], data: st.DataObject, *, prune: bool
+) -> None:
+    other = replace(wanted, replicas=tuple(data.draw(st.permutations(wanted.replicas))))
+    assert plan(other, data.draw(st.permutations(actual)), prune=prune) == plan(wanted, actual, prune=prune)
+
+
+@given(wanted=DESIRED, actual=ACTUAL, prune=st.booleans())
+def test_only_what_is_there_unwanted_and_allowed_to_go_is_removed(
+    wanted: Desired, actual: list[Replica], *, prune: bool
+) -> None:
+    todo = plan(wanted, actual, prune=prune)
+    there = {replica.region for replica in actual}
+    unwanted = there - {replica.region for replica in wanted.replicas}
+    may_go = prune and wanted.selected and not wanted.problems
+    assert todo.remove == (tuple(sorted(unwanted)) if may_go else ())
+    assert {drift.region for drift in todo.drift if drift.kind == "unwanted"} == unwanted - {*todo.remove}
+    assert not {drift.region for drift in todo.drift} & {*todo.remove}
+
+
+@given(wanted=DESIRED, actual=ACTUAL, prune=st.booleans())
+def test_every_wanted_region_is_in_sync_or_in_exactly_one_part_of_the_plan(
+    wanted: Desired, actual: list[Replica], *, prune: bool
+) -> None:
+    """A Region in no part would count as converged; in two parts it would be replicated twice."""
+    todo = plan(wanted, actual, prune=prune)
+    parts = [replica.region for replica in (*todo.add, *todo.retry, *todo.wait)]
+    synced = {replica.region for replica in actual if replica.status == "InSync"}
+    assert sorted(parts) == sorted({replica.region for replica in wanted.replicas} - synced)
+    assert not {*parts} & {*todo.remove}
+    for part in (todo.add, todo.retry, todo.wait, todo.remove, todo.drift):
+        assert [*part] == sorted(part)

@@ -1,0 +1,136 @@
+"""The relay reads every record once. One it misses is a secret that the demo never replicates."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local.errors import LocalError
+from local.relay import PAGE, Reader
+
+START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+
+
+@dataclass
+class Trail:
+    """LookupEvents as MiniStack answers it: newest first, 50 at most, no token, times in whole seconds."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+    def record(self, seconds: float, name: str = "CreateSecret", source: str = "secretsmanager") -> str:
+        number = f"{len(self.entries)}"
+        self.entries.append(
+            {
+                "EventId": number,
+                "EventName": name,
+                "EventSource": f"{source}.amazonaws.com",
+                "EventTime": START + timedelta(seconds=seconds),
+                "CloudTrailEvent": json.dumps({"eventID": number}),
+            }
+        )
+        return number
+
+    def lookup_events(
+        self,
+        LookupAttributes: Sequence[dict[str, str]],
+        StartTime: datetime,
+        MaxResults: int,
+        EndTime: datetime | None = None,
+    ) -> dict[str, Any]:
+        name = LookupAttributes[0]["AttributeValue"]
+        start = StartTime.replace(microsecond=0)
+        end = EndTime.replace(microsecond=0) if EndTime else datetime.max.replace(tzinfo=UTC)
+        found = [
+            entry
+            for entry in reversed(self.entries)
+            if entry["EventName"] == name and start <= entry["EventTime"] <= end
+        ]
+        return {"Events": found[:MaxResults]}
+
+
+def reader(trail: Trail) -> Reader:
+    return Reader(trail, START, ("CreateSecret", "TagResource"))
+
+
+def read(of: Reader) -> list[object]:
+    return [record["eventID"] for record in of.read()]
+
+
+def test_each_record_is_read_once_and_in_order() -> None:
+    trail, found = Trail(), []
+    of = reader(trail)
+    for second, name in enumerate(["CreateSecret", "TagResource", "CreateSecret"]):
+        trail.record(second, name)
+        found += read(of)
+    assert found == ["0", "1", "2"]
+    assert read(of) == []
+
+
+def test_records_of_several_calls_come_in_the_order_of_their_times() -> None:
+    trail = Trail()
+    for second, name in enumerate(["TagResource", "CreateSecret", "TagResource"]):
+        trail.record(second, name)
+    assert read(reader(trail)) == ["0", "1", "2"]
+
+
+def test_what_was_recorded_before_the_start_is_not_read() -> None:
+    trail = Trail()
+    trail.record(-1)
+    assert read(reader(trail)) == []
+
+
+def test_the_same_call_on_another_service_is_not_read() -> None:
+    trail = Trail()
+    trail.record(1, "TagResource", source="lambda")
+    assert read(reader(trail)) == []
+
+
+def test_more_than_a_page_is_read_back_to_the_last_known_record() -> None:
+    trail = Trail()
+    of = reader(trail)
+    trail.record(0)
+    assert read(of) == ["0"]
+    made = [trail.record(0.1 + number / 20) for number in range(5 * PAGE)]
+    assert read(of) == made
+
+
+def test_more_than_a_page_in_one_second_is_said_aloud_and_not_lost_in_silence() -> None:
+    trail = Trail()
+    for number in range(PAGE + 1):
+        trail.record(number / 1000)
+    with pytest.raises(LocalError, match="CreateSecret"):
+        reader(trail).read()
+
+
+def test_a_full_second_is_no_matter_if_it_is_read_in_two() -> None:
+    trail = Trail()
+    of = reader(trail)
+    found = []
+    for number in range(PAGE + 10):
+        trail.record(number / 1000)
+        if number == PAGE // 2:
+            found = read(of)
+    assert len(found + read(of)) == PAGE + 10
+
+
+@given(st.lists(st.floats(0, 0.5), max_size=4 * PAGE), st.sets(st.integers(0, 4 * PAGE)))
+def test_whatever_the_times_nothing_is_lost_in_silence_and_nothing_comes_twice(
+    gaps: list[float], looks: set[int]
+) -> None:
+    trail, found, second = Trail(), [], 0.0
+    of = reader(trail)
+    try:
+        for number, gap in enumerate(gaps):
+            second += gap
+            trail.record(second)
+            if number in looks:
+                found += read(of)
+        found += read(of)
+    except LocalError:
+        return
+    assert found == [entry["EventId"] for entry in trail.entries]
