@@ -1,10 +1,11 @@
 """Lambda entry point: a batch in, a partial batch response out."""
 
 import json
+import math
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from secret_replicator.errors import MalformedMessageError, PermanentError, Repl
 from secret_replicator.gateway import Budget, Gateway
 from secret_replicator.judge import Verdict, outcome_of_error, verdict
 from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, parse
-from secret_replicator.models import Kind, Outcome
+from secret_replicator.models import Kind, Look, Outcome
 from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import NOT_FOUND_LOOKS, Reconciler
 from secret_replicator.settings import Settings, read_settings
@@ -39,12 +40,13 @@ metrics = Metrics()
 
 @dataclass(frozen=True)
 class App:
-    """What a cold start makes once. Deadlines are times of time.monotonic, in seconds."""
+    """What a cold start makes once. Deadlines are times of the budget's clock, `now` is of the epoch."""
 
     settings: Settings
     reconciler: Reconciler
     sweeper: Sweeper
     queue: WorkQueue
+    now: Callable[[], float] = time.time
 
     def handle_batch(self, records: Sequence[Mapping[str, Any]], deadline: float) -> dict[str, Any]:
         """Look at all records at the same time; return those that must stay in the queue."""
@@ -66,18 +68,18 @@ class App:
     def handle_one(self, event: Mapping[str, Any], deadline: float) -> dict[str, Any]:
         """Do what one event asks for, as a last look; return the outcome, or raise why it failed."""
         request = parse(json.dumps(event), self.settings.region)
-        outcome = self.do(request, NOT_FOUND_LOOKS, deadline)
+        outcome = self.do(request, Look(NOT_FOUND_LOOKS, math.inf, deadline))
         _report(outcome, request, None, None)
         metrics.flush_metrics()
         if outcome.kind is Kind.FAILED:
             raise PermanentError(f"{outcome.secret} - {outcome.reason}", outcome.remedy)
         return _facts(outcome)
 
-    def do(self, request: Request, attempt: int, deadline: float) -> Outcome:
+    def do(self, request: Request, look: Look) -> Outcome:
         """Return the outcome of what is asked for; raise ReplicatorError."""
         if isinstance(request, SweepRequest):
-            return self.sweeper.sweep(request.next_token, deadline)
-        return self.reconciler.reconcile(request.secret_id, attempt, deadline)
+            return self.sweeper.sweep(request.next_token, look.deadline)
+        return self.reconciler.reconcile(request.secret_id, look)
 
     def _begin(self, pool: Executor, message: Message, deadline: float) -> tuple[Request, Future[Outcome]]:
         try:
@@ -86,7 +88,8 @@ class App:
             malformed: Future[Outcome] = Future()
             malformed.set_exception(error)
             return ReconcileRequest("unknown"), malformed
-        return request, pool.submit(self.do, request, message.attempt, deadline)
+        look = Look(message.attempt, self.now() - message.first_received_at, deadline)
+        return request, pool.submit(self.do, request, look)
 
     def _settle(self, message: Message, outcome: Outcome) -> Verdict:
         """Write the dead letter if there must be one; return what becomes of the message."""
@@ -114,13 +117,19 @@ class App:
             logger.warning("delay_not_set", error=str(error))
 
 
-def make_app(settings: Settings, secrets: "SecretsManagerClient", sqs: "SQSClient", budget: Budget) -> App:
+def make_app(
+    settings: Settings,
+    secrets: "SecretsManagerClient",
+    sqs: "SQSClient",
+    budget: Budget,
+    now: Callable[[], float] = time.time,
+) -> App:
     """Return the app for these settings; raise PolicyError."""
     policy = parse_policy(settings.policy_file.read_text("utf-8"), settings.policy_file.name)
     gateway = Gateway(secrets, budget)
     queue = WorkQueue(sqs, settings.queue_url, settings.dead_letter_queue_url)
     sweeper = Sweeper(gateway, queue, policy, settings)
-    return App(settings, Reconciler(gateway, policy, settings), sweeper, queue)
+    return App(settings, Reconciler(gateway, policy, settings), sweeper, queue, now)
 
 
 def _make_app_from_environment() -> App:

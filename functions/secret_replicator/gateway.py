@@ -177,5 +177,5 @@ def _client_error(action: str, secret_id: str, error: ClientError) -> Exception:
             "allow it in the function's role, the secret's resource policy, or the organisation's policies",
         )
     if code in _REFUSED:
-        return RefusedError(f"AWS refuses {action} ({said})", "mend what AWS names")
+        return RefusedError(f"AWS refuses {action} ({said})", "mend what AWS names, then redrive")
     return TransientError(f"{action} failed ({said})", "nothing: it is tried again")

@@ -40,5 +40,5 @@ def verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
             return Verdict.RETURN
         case Kind.WAITING if attempt < max_attempts:
             return Verdict.PUT_OFF
-        case Kind.WAITING | Kind.FAILED:
+        case _:
             return Verdict.DEAD_LETTER

@@ -114,6 +114,18 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
+class Look:
+    """One look at a message: its receives so far, seconds since the first of them, and when to be done.
+
+    Receives alone say little about time: what was given back unbegun was received, too.
+    """
+
+    attempt: int
+    age_seconds: float
+    deadline: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How looking at a message ended, and why."""
 

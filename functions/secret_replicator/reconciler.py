@@ -11,6 +11,7 @@ from secret_replicator.models import (
     Desired,
     DesiredReplica,
     Kind,
+    Look,
     Outcome,
     Plan,
     Problem,
@@ -21,8 +22,8 @@ from secret_replicator.planner import best_by_region, plan
 from secret_replicator.policy import Policy, desired_replicas
 from secret_replicator.settings import Settings
 
-NOT_FOUND_LOOKS = 3
-"""A new secret may not be visible yet. Not found by this many looks, it was deleted."""
+NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20
+"""A new secret may not be visible yet. Not found by this many looks in this time, it was deleted."""
 
 _MEND = "mend what AWS names in that Region, then redrive"
 
@@ -43,12 +44,12 @@ class Reconciler:
     policy: Policy
     settings: Settings
 
-    def reconcile(self, secret_id: str, attempt: int, deadline: float) -> Outcome:
-        """Return the outcome of this look at the secret, the `attempt`th from 1; raise ReplicatorError."""
+    def reconcile(self, secret_id: str, look: Look) -> Outcome:
+        """Return the outcome of this look at the secret; raise ReplicatorError."""
         try:
-            secret = self.gateway.describe(secret_id, deadline)
+            secret = self.gateway.describe(secret_id, look.deadline)
         except SecretNotFoundError:
-            if attempt < NOT_FOUND_LOOKS:
+            if look.attempt < NOT_FOUND_LOOKS or look.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
         settings = self.settings
@@ -58,8 +59,8 @@ class Reconciler:
         todo = plan(desired, secret.replicas, prune=settings.prune_replicas)
         if settings.mode == "plan":
             return Outcome(Kind.SKIPPED, secret.arn, "plan_mode", todo, desired.problems)
-        answer = self._apply(secret, desired, todo, deadline)
-        return replace(_judge(secret, desired, answer, attempt), secret=secret.arn, plan=todo)
+        answer = self._apply(secret, desired, todo, look.deadline)
+        return replace(_judge(secret, desired, answer, look.attempt), secret=secret.arn, plan=todo)
 
     def _reason_to_skip(self, secret: Secret, desired: Desired) -> str:
         if secret.primary_region not in ("", self.settings.region):

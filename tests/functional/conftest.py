@@ -96,7 +96,7 @@ def _app(settings: Settings, secrets: FakeSecretsManager, queues: FakeQueues, cl
     client = boto3.client("secretsmanager", region_name=HOME, config=config)
     secrets.attach(client)
     budget = Budget(settings.writes_per_second / settings.maximum_concurrency, clock, clock.advance)
-    return make_app(settings, client, queues, budget)
+    return make_app(settings, client, queues, budget, clock)
 
 
 def make_world(folder: Path, repeat: Repeat = "accepted", seconds_in_progress: float = 0) -> World:

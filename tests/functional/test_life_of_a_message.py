@@ -241,6 +241,22 @@ def test_a_secret_that_is_gone_is_looked_for_three_times_and_skipped(world: Worl
     assert not world.queues.dead_letters
 
 
+def test_a_secret_is_not_taken_for_deleted_because_its_message_came_often_in_a_short_time(
+    world: World,
+) -> None:
+    world.secrets.seconds_until_visible = 12
+    world.secrets.handle(
+        "CreateSecret", HOME, {"Name": "orders/db", "Tags": [{"Key": "replicate-to", "Value": "eu-west-1"}]}
+    )
+    world.send("orders/db")
+    for _ in range(4):
+        world.deliver(seconds=5)
+    world.deliver()
+    assert world.queues.messages, "a new secret was skipped as deleted"
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from secret_replicator.errors import SecretNotFoundError, TransientError
+from secret_replicator.errors import RefusedError, SecretNotFoundError, TransientError
 from secret_replicator.gateway import Budget, Gateway
 from secret_replicator.models import DesiredReplica
 from secret_replicator.planner import best_by_region
@@ -79,6 +79,11 @@ def test_pages_are_listed_by_tag_key(gateway: Gateway) -> None:
     second = gateway.list_secrets(["replicate-to"], first.next_token, DEADLINE)
     assert (len(first.secrets), len(second.secrets), second.next_token) == (100, 30, "")
     assert {secret.name[0] for secret in first.secrets + second.secrets} == {"t"}
+
+
+def test_a_call_that_boto3_itself_refuses_is_refused(gateway: Gateway) -> None:
+    with pytest.raises(RefusedError, match="AddReplicaRegions"):
+        gateway.replicate("orders/db", [], DEADLINE, overwrite=False)
 
 
 def test_an_unreachable_secrets_manager_is_transient() -> None:

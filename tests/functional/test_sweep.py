@@ -55,3 +55,24 @@ def test_a_throttled_page_is_swept_again(world: World) -> None:
     world.queues.send('{"sweep": {}}')
     world.deliver_until_empty()
     assert world.status("orders/db") == {"eu-west-1": "InSync"}
+
+
+def test_a_policy_with_more_tag_keys_than_a_filter_takes_is_swept_without_one(world: World) -> None:
+    rules = "".join(f'[[rules]]\nmatch = {{ key{number} = "*" }}\nregions = ["dr"]\n' for number in range(10))
+    policy_file = world.app.settings.policy_file.with_name("many.toml")
+    policy_file.write_text(f'[tag]\nkey = "replicate-to"\n[groups]\ndr = ["us-west-2"]\n{rules}')
+    wide = world.having(policy_file=policy_file)
+    wide.add("ruled", key9="yes")
+    wide.add("other")
+    wide.queues.send('{"sweep": {}}')
+    wide.deliver_until_empty()
+    assert "Filters" not in wide.calls("ListSecrets")[0].parameters
+    assert wide.status("ruled") == {"us-west-2": "InSync"}
+    assert wide.status("other") == {}
+
+
+def test_a_page_is_filtered_by_the_keys_that_can_select(world: World) -> None:
+    world.queues.send('{"sweep": {}}')
+    world.deliver()
+    (call,) = world.calls("ListSecrets")
+    assert call.parameters["Filters"] == [{"Key": "tag-key", "Values": ["environment", "replicate-to"]}]

@@ -385,6 +385,26 @@ def test_an_error_never_quotes_the_event(name: str) -> None:
     assert MARKER not in f"{caught.value!r} {caught.value.problem} {caught.value.remedy}"
 
 
+@given(
+    mutations([*EVENTS.values()], st.sampled_from([MARKER, [MARKER], {MARKER: MARKER}, f"{MARKER}\n"])),
+)
+@example({"sweep": MARKER})
+@example({"secret_id": [MARKER]})
+@example({**EVENTS["create-secret.json"], "detail": MARKER})
+@example(event(responseElements=MARKER))
+@example(event(errorCode=MARKER))
+@example(event(eventName=MARKER))
+@example(event(eventSource=MARKER))
+def test_an_error_never_quotes_what_is_wrong(message: object) -> None:
+    try:
+        parsed(message)
+    except MalformedMessageError as error:
+        told = str(error)
+    else:
+        told = ""
+    assert MARKER not in told
+
+
 def test_text_that_is_not_json_is_not_quoted_either() -> None:
     with pytest.raises(MalformedMessageError) as caught:
         parse(f'{{"password": "{MARKER}"', HOME)

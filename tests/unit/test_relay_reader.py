@@ -81,7 +81,9 @@ def test_records_of_several_calls_come_in_the_order_of_their_times() -> None:
 def test_what_was_recorded_before_the_start_is_not_read() -> None:
     trail = Trail()
     trail.record(-1)
-    assert read(reader(trail)) == []
+    trail.record(0.4)
+    late = Reader(trail, START + timedelta(seconds=0.5), ("CreateSecret",))
+    assert read(late) == []
 
 
 def test_the_same_call_on_another_service_is_not_read() -> None:
