@@ -83,13 +83,21 @@ class Reconciler:
             overwrite = desired.overwrite and self.settings.allow_overwrite
             new = self._replicate(secret.arn, wanted, deadline, overwrite=overwrite)
             answer = Answer({**answer.actual, **new.actual}, new.refusals)
+        if todo.remove:
+            refusals = self._remove(secret.arn, todo.remove, deadline)
+            answer = replace(answer, refusals={**answer.refusals, **refusals})
         if answer.refusals:
             # Perhaps another call for the same secret was first: look what is true now.
             now = self.gateway.describe(secret.arn, deadline)
             answer = replace(answer, actual=best_by_region(now.replicas))
-        if todo.remove:
-            self.gateway.remove(secret.arn, todo.remove, deadline)
         return answer
+
+    def _remove(self, arn: str, regions: tuple[str, ...], deadline: float) -> dict[str, Problem]:
+        try:
+            self.gateway.remove(arn, regions, deadline)
+        except RefusedError as error:
+            return {region: _refusal(region, error) for region in regions}
+        return {}
 
     def _replicate(
         self, arn: str, wanted: tuple[DesiredReplica, ...], deadline: float, *, overwrite: bool
@@ -100,12 +108,16 @@ class Reconciler:
         except RefusedError as error:
             if len(wanted) == 1:
                 region = wanted[0].region
-                return Answer({}, {region: Problem(region, f"{region}: {error.problem}", error.remedy)})
+                return Answer({}, {region: _refusal(region, error)})
         answers = [self._replicate(arn, (one,), deadline, overwrite=overwrite) for one in wanted]
         return Answer(
             {region: replica for answer in answers for region, replica in answer.actual.items()},
             {region: refusal for answer in answers for region, refusal in answer.refusals.items()},
         )
+
+
+def _refusal(region: str, error: RefusedError) -> Problem:
+    return Problem(region, f"{region}: {error.problem}", error.remedy)
 
 
 def _judge(secret: Secret, desired: Desired, answer: Answer, attempt: int) -> Outcome:
@@ -121,7 +133,7 @@ def _judge(secret: Secret, desired: Desired, answer: Answer, attempt: int) -> Ou
 
 
 def _open_ends(secret: Secret, desired: Desired, answer: Answer) -> Iterator[Problem]:
-    """Yield what keeps each wanted Region from being InSync, with what AWS said last."""
+    """Yield what keeps each wanted Region from being InSync, and each unwanted one from being gone."""
     before = best_by_region(secret.replicas)
     for region in (want.region for want in desired.replicas):
         replica = answer.actual.get(region)
@@ -131,3 +143,5 @@ def _open_ends(secret: Secret, desired: Desired, answer: Answer) -> Iterator[Pro
         elif replica.status != IN_SYNC:
             said = replica.message or (before[region].message if region in before else "")
             yield Problem(region, f"{region} is {replica.status}{said and f' ({said})'}", _MEND)
+    for region in answer.actual.keys() & answer.refusals.keys() - {want.region for want in desired.replicas}:
+        yield answer.refusals[region]

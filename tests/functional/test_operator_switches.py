@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fakes.secrets_model import THROTTLED, Fault
 from tests.functional.conftest import HOME, Lines, World
 
 
@@ -26,6 +27,34 @@ def test_an_unwanted_replica_is_removed_with_prune_on(world: World) -> None:
     pruning.send("orders/db")
     pruning.deliver_until_empty()
     assert set(world.status("orders/db")) == {"eu-west-1"}
+
+
+def test_a_replica_that_another_call_has_just_removed_makes_no_dead_letter(world: World) -> None:
+    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
+    world.secrets.fail_next("DescribeSecret", THROTTLED)
+    pruning = world.having(prune_replicas=True)
+    pruning.send("orders/db")
+    pruning.deliver()
+    crossed = Fault("InvalidParameterException", "no replica there", after_effect=True)
+    world.secrets.fail_next("RemoveRegionsFromReplication", crossed)
+    pruning.deliver_until_empty()
+    assert set(world.status("orders/db")) == {"eu-west-1"}
+    assert not world.queues.dead_letters
+
+
+def test_a_removal_that_aws_keeps_refusing_is_dead_lettered_with_its_region(world: World) -> None:
+    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
+    refusal = Fault("InvalidRequestException", "not now")
+    world.secrets.fail_next("RemoveRegionsFromReplication", refusal, refusal)
+    pruning = world.having(prune_replicas=True)
+    pruning.send("orders/db")
+    pruning.deliver()
+    assert not world.queues.dead_letters
+    pruning.deliver_until_empty()
+    letter = pruning.only_dead_letter()
+    assert (letter["ErrorType"], letter["FailedRegions"]) == ("Refused", "us-west-2")
 
 
 def test_a_wrong_tag_never_removes_a_replica(world: World) -> None:
