@@ -11,7 +11,6 @@ COMPILE_FUNCTION := $(COMPILE) --python-version 3.13
 
 # sam and the uv that it calls are those of requirements.txt.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-export PYTHONPATH := functions
 export PYTHONDONTWRITEBYTECODE := 1
 export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
@@ -24,7 +23,7 @@ help: ## show this list
 
 setup: $(BIN)/.ready ## make .venv, with everything in requirements.txt
 
-$(BIN)/.ready: requirements.txt
+$(BIN)/.ready: requirements.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$(PYTHON) is missing or older than 3.11: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@echo "Making .venv (once, less than a minute)"
@@ -32,6 +31,7 @@ $(BIN)/.ready: requirements.txt
 	  || { echo "$(PYTHON) -m venv failed: on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=.venv uv pip sync --quiet --require-hashes requirements.txt
+	@VIRTUAL_ENV=.venv uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## deploy to a local AWS and watch secrets appear in other Regions
