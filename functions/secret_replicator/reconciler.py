@@ -143,5 +143,6 @@ def _open_ends(secret: Secret, desired: Desired, answer: Answer) -> Iterator[Pro
         elif replica.status != IN_SYNC:
             said = replica.message or (before[region].message if region in before else "")
             yield Problem(region, f"{region} is {replica.status}{said and f' ({said})'}", _MEND)
-    for region in answer.actual.keys() & answer.refusals.keys() - {want.region for want in desired.replicas}:
+    unwanted = answer.actual.keys() - {want.region for want in desired.replicas}
+    for region in sorted(unwanted & answer.refusals.keys()):
         yield answer.refusals[region]
