@@ -1,24 +1,28 @@
 """The relay reads every record once. One it misses is a secret that the demo never replicates."""
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3 import HTTPResponse
 
 from local.errors import LocalError
-from local.relay import PAGE, Reader
+from local.relay import PAGE, Reader, send_exact_times
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 
 @dataclass
 class Trail:
-    """LookupEvents as MiniStack answers it: newest first, 50 at most, no token, times in whole seconds."""
+    """LookupEvents as MiniStack answers it: newest first, 50 at most, no token."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
 
@@ -43,12 +47,11 @@ class Trail:
         EndTime: datetime | None = None,
     ) -> dict[str, Any]:
         name = LookupAttributes[0]["AttributeValue"]
-        start = StartTime.replace(microsecond=0)
-        end = EndTime.replace(microsecond=0) if EndTime else datetime.max.replace(tzinfo=UTC)
+        end = EndTime or datetime.max.replace(tzinfo=UTC)
         found = [
             entry
             for entry in reversed(self.entries)
-            if entry["EventName"] == name and start <= entry["EventTime"] <= end
+            if entry["EventName"] == name and StartTime <= entry["EventTime"] <= end
         ]
         return {"Events": found[:MaxResults]}
 
@@ -101,23 +104,42 @@ def test_more_than_a_page_is_read_back_to_the_last_known_record() -> None:
     assert read(of) == made
 
 
-def test_more_than_a_page_in_one_second_is_said_aloud_and_not_lost_in_silence() -> None:
+def test_more_than_a_page_in_one_second_is_read() -> None:
     trail = Trail()
-    for number in range(PAGE + 1):
-        trail.record(number / 1000)
+    made = [trail.record(number / 1000) for number in range(3 * PAGE)]
+    assert read(reader(trail)) == made
+
+
+def test_more_than_a_page_at_one_instant_is_said_aloud_and_not_lost_in_silence() -> None:
+    trail = Trail()
+    for _ in range(PAGE + 1):
+        trail.record(1)
     with pytest.raises(LocalError, match="CreateSecret"):
         reader(trail).read()
 
 
-def test_a_full_second_is_no_matter_if_it_is_read_in_two() -> None:
+def test_a_full_instant_is_no_matter_if_it_is_read_in_two() -> None:
     trail = Trail()
     of = reader(trail)
-    found = []
-    for number in range(PAGE + 10):
-        trail.record(number / 1000)
-        if number == PAGE // 2:
-            found = read(of)
-    assert len(found + read(of)) == PAGE + 10
+    first = [trail.record(1) for _ in range(PAGE // 2)]
+    assert read(of) == first
+    second = [trail.record(1) for _ in range(PAGE // 2)]
+    assert read(of) == second
+
+
+def test_times_are_sent_with_their_fractions() -> None:
+    sent: list[dict[str, Any]] = []
+
+    def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        sent.append(json.loads(request.body))
+        raw = HTTPResponse(io.BytesIO(b'{"Events": []}'), preload_content=False)
+        return AWSResponse(request.url, 200, {}, raw)
+
+    client = boto3.client("cloudtrail", region_name="us-east-1")
+    client.meta.events.register("before-send.cloudtrail.LookupEvents", answer)
+    send_exact_times(client)
+    client.lookup_events(StartTime=START + timedelta(seconds=0.25), EndTime=START + timedelta(seconds=1.5))
+    assert sent[0]["EndTime"] - sent[0]["StartTime"] == 1.25
 
 
 @given(st.lists(st.floats(0, 0.5), max_size=4 * PAGE), st.sets(st.integers(0, 4 * PAGE)))

@@ -1,0 +1,49 @@
+"""`python -m local demo` and `python -m local up`: from arguments to an exit code."""
+
+import argparse
+from collections.abc import Sequence
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import demo, interrupts, up
+from local.console import make_console
+from local.errors import LocalError
+
+MAX_PORT = 65_535
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for; return the exit code."""
+    asked = _parser().parse_args(arguments)
+    console = make_console()
+    with interrupts.installed():
+        try:
+            return demo.run(console) if asked.command == "demo" else up.run(console, asked.port)
+        except LocalError as error:
+            make_console(stderr=True).print(str(error), markup=False)
+            return 1
+        except (BotoCoreError, ClientError) as error:
+            make_console(stderr=True).print(
+                f"The local AWS does not answer as it should: {error}", markup=False
+            )
+            return 1
+        except interrupts.Interrupted as interrupted:
+            console.print("Stopped. Nothing is left running.")
+            return interrupted.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description="The whole system on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("demo", help="play a day in the life of some secrets, check it, and clean up")
+    staying = commands.add_parser("up", help="keep the stack up until Ctrl-C")
+    staying.add_argument(
+        "--port", type=_port, default=0, help="port of the local AWS (a free one by default)"
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to {MAX_PORT}, not {text!r}")
+    return int(text)

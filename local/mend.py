@@ -1,0 +1,51 @@
+"""Where MiniStack differs from AWS, the deployed stack is made to behave as it would on AWS."""
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_lambda import LambdaClient
+
+CONCURRENCY = 2
+
+_BATCHED = ("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:SendMessage")
+
+
+def concurrency(functions: "LambdaClient", function_name: str) -> None:
+    """Say MaximumConcurrency again, as a number: CloudFormation's text makes MiniStack's poller stumble."""
+    mappings = functions.list_event_source_mappings(FunctionName=function_name)["EventSourceMappings"]
+    for mapping in mappings:
+        functions.update_event_source_mapping(
+            UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": CONCURRENCY}
+        )
+
+
+def batch_permissions(iam: "IAMClient", role: str) -> None:
+    """Let the role make in batches the SQS calls it may make one by one; what it may not stays forbidden.
+
+    On AWS the one permission is good for both; MiniStack asks for `sqs:SendMessageBatch` by name:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+    """
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        iam.put_role_policy(
+            RoleName=role, PolicyName=name, PolicyDocument=json.dumps(with_batch_actions(document))
+        )
+
+
+def with_batch_actions(document: object) -> object:
+    """Return the policy with the batch form next to each SQS action that has one."""
+    if isinstance(document, dict):
+        return {
+            key: _actions(value) if key == "Action" else with_batch_actions(value)
+            for key, value in document.items()
+        }
+    if isinstance(document, list):
+        return [with_batch_actions(item) for item in document]
+    return document
+
+
+def _actions(value: object) -> list[object]:
+    actions = value if isinstance(value, list) else [value]
+    return actions + [f"{action}Batch" for action in actions if action in _BATCHED]

@@ -1,0 +1,112 @@
+"""The real template.yaml, built by the real `sam build` and deployed by the real `sam deploy`."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import mend, processes
+from local.aws import Clients, LocalAws, clients, local_aws
+from local.environment import ROOT, tool
+from local.errors import LocalError
+
+ALLOWED_REGIONS = ("us-west-2", "eu-west-1", "eu-central-1")
+STACK = "secret-replicator"
+
+Step = Callable[[str], AbstractContextManager[object]]
+"""Says what is being done, for as long as it is done."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The deployed stack."""
+
+    aws: LocalAws
+    clients: Clients
+    queue_url: str
+    dead_letter_queue_url: str
+    function_name: str
+    log_group: str
+    role: str
+
+
+@contextmanager
+def local_stack(step: Step, port: int = 0) -> Iterator[Stack]:
+    """Run the whole system until the end of the block; raise LocalError if a part of it cannot be had."""
+    sam, _uv = tool("sam"), tool("uv")
+    with ExitStack() as running:
+        with step("Start the local AWS (MiniStack)"):
+            aws = running.enter_context(local_aws(port))
+        with step("Build the function (sam build)"):
+            _build(sam, aws)
+        with step("Deploy template.yaml (sam deploy)"):
+            _deploy(sam, aws)
+            stack = _describe(aws)
+            mend.concurrency(stack.clients.functions, stack.function_name)
+            mend.batch_permissions(stack.clients.iam, stack.role)
+        with step("Call the function once"):
+            _call(stack)
+        yield stack
+
+
+def _build(sam: str, aws: LocalAws) -> None:
+    # Not in .aws-sam: two of us side by side, or the person's own build, would be disturbed.
+    _run("sam build", [sam, "build", "--build-dir", str(_built(aws))], aws)
+
+
+def _deploy(sam: str, aws: LocalAws) -> None:
+    template, config = _built(aws) / "template.yaml", ROOT / "samconfig.toml"
+    options = [
+        *("--template-file", str(template), "--config-file", str(config), "--stack-name", STACK),
+        *("--no-confirm-changeset", "--parameter-overrides", f"AllowedRegions={','.join(ALLOWED_REGIONS)}"),
+    ]
+    _run("sam deploy", [sam, "deploy", *options], aws)
+
+
+def _built(aws: LocalAws) -> Path:
+    return aws.folder / "build"
+
+
+def _run(name: str, command: Sequence[str], aws: LocalAws) -> None:
+    log = aws.folder / f"{name.replace(' ', '-')}.log"
+    # Both look for work to do every 5 s by default. Here it is done sooner.
+    environment = aws.environment | {"TMPDIR": str(aws.folder), "SAM_CLI_POLL_DELAY": "0.5"}
+    with processes.running(command, environment, ROOT, log) as process:
+        if process.wait():
+            raise LocalError(f"`{name}` failed. Its last lines:\n{processes.last_lines(log)}")
+
+
+def _call(stack: Stack) -> None:
+    """Ask for a secret that is not there: a function that cannot even do that is not worth waiting for."""
+    asked = json.dumps({"secret_id": "secret-replicator/no-such-secret"})
+    answer = stack.clients.functions.invoke(FunctionName=stack.function_name, Payload=asked)
+    if "FunctionError" in answer:
+        raise LocalError(f"The function does not work: {answer['Payload'].read().decode()}")
+
+
+def _describe(aws: LocalAws) -> Stack:
+    try:
+        return _stack(aws, clients(aws))
+    except (BotoCoreError, ClientError, KeyError) as error:
+        raise LocalError(
+            f"The deployed stack cannot be read ({error!r}): is template.yaml as it should be?"
+        ) from error
+
+
+def _stack(aws: LocalAws, home: Clients) -> Stack:
+    described = home.cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    resources = home.cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
+    names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    return Stack(
+        aws=aws,
+        clients=home,
+        queue_url=outputs["ReplicationQueueUrl"],
+        dead_letter_queue_url=outputs["DeadLetterQueueUrl"],
+        function_name=outputs["ReplicatorFunctionName"],
+        log_group=names["ReplicatorFunctionLogGroup"],
+        role=names["ReplicatorFunctionRole"],
+    )

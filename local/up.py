@@ -1,0 +1,95 @@
+"""The same stack, staying up: what to export, what to try, and what happens, line by line."""
+
+import shlex
+import shutil
+import time
+from functools import partial
+
+from rich.console import Console
+
+from local import observe
+from local.console import step
+from local.environment import TOOLS
+from local.observe import FunctionLog, LogLine
+from local.relay import Delivery, Relay
+from local.stack import Stack, local_stack
+
+_POWERTOOLS_FACTS = {
+    *("level", "location", "message", "timestamp", "service", "correlation_id", "xray_trace_id"),
+    *("cold_start", "function_name", "function_memory_size", "function_arn", "function_request_id"),
+}
+_SAID_FIRST = {"secret", "outcome", "reason", "message_id"}
+
+
+def run(console: Console, port: int) -> int:
+    """Keep the stack up until it is interrupted."""
+    with local_stack(partial(step, console), port) as stack:
+        relay = Relay(stack.clients, partial(_show_delivery, console))
+        log = FunctionLog(stack.clients.logs, stack.log_group)
+        with relay.running():
+            console.print(_instructions(stack), markup=False, soft_wrap=True)
+            while True:
+                relay.check()
+                for line in log.read():
+                    _show(console, "function", _in_words(line))
+                time.sleep(observe.POLL_SECONDS)
+
+
+def _instructions(stack: Stack) -> str:
+    endpoint = f"--endpoint-url {stack.aws.endpoint}"
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in stack.aws.exports.items())
+    tags = "Key=replicate-to,Value=eu-west-1"
+    dead_letters = f"--queue-url {stack.dead_letter_queue_url} --message-attribute-names All"
+    there = shutil.which("aws", path=TOOLS) or shutil.which("aws")
+    aws = shlex.quote(there) if there else "aws"
+    note = "" if there else "\n(aws is not on this machine: https://aws.amazon.com/cli/)"
+    return f"""
+In another terminal, first:
+
+{exports}
+
+Then try:{note}
+
+{aws} {endpoint} secretsmanager create-secret --name shop/db --secret-string hidden --tags {tags}
+{aws} {endpoint} secretsmanager describe-secret --secret-id shop/db --region eu-west-1
+{aws} {endpoint} sqs receive-message {dead_letters}
+
+The policy is local/policy.toml; Ctrl-C here ends it all. What happens from now on:
+"""
+
+
+def _show_delivery(console: Console, delivery: Delivery) -> None:
+    if delivery.rules:
+        rules = " and ".join(rule.split("-")[-2] for rule in delivery.rules)
+        _show(
+            console,
+            "relay",
+            f"{observe.secret_name(delivery.secret_id)}: {delivery.call}, delivered by {rules}",
+        )
+
+
+def _in_words(line: LogLine) -> str:
+    if not line.facts:
+        return line.event
+    if line.event == "secret_reconciled":
+        name = observe.secret_name(line.fact("secret")) or "all secrets"
+        reason = line.fact("reason")
+        begin = f"{name}: {line.fact('outcome')}" + (f" ({reason})" if reason else "")
+    else:
+        begin = f"{line.level} {line.event}"
+    rest = [name for name in line.facts if name not in _POWERTOOLS_FACTS | _SAID_FIRST]
+    return ", ".join([begin, *(f"{name} {_plainly(line.facts[name])}" for name in rest)])
+
+
+def _plainly(value: object) -> str:
+    match value:
+        case dict():
+            return " ".join(f"{name} {_plainly(item)}" for name, item in value.items())
+        case list():
+            return " ".join(_plainly(item) for item in value)
+        case _:
+            return str(value)
+
+
+def _show(console: Console, who: str, text: str) -> None:
+    console.print(f"{time.strftime('%H:%M:%S')} {who:8} {text}", markup=False, soft_wrap=True)

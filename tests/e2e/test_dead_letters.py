@@ -1,0 +1,34 @@
+"""What a person finds in the DeadLetterQueue, and the way back from there."""
+
+import json
+
+import pytest
+
+from local import observe
+from local.demo import redrive
+from tests.e2e.world import World
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+
+def test_a_malformed_message_is_dead_lettered_at_once(world: World) -> None:
+    world.send("orders/db, please")
+    letter = world.letter("unknown")
+    assert letter.body == "orders/db, please"
+    assert letter.reasons.keys() == set(observe.REASONS)
+    assert letter.reasons["Attempts"] == "1"
+    assert letter.reasons["ErrorType"].startswith("Malformed")
+    world.delete_letter(letter)
+
+
+def test_a_dead_letter_has_the_original_body_and_converges_once_mended_and_redriven(world: World) -> None:
+    name = world.create({"replicate-to": "eu-wst-1"})
+    body = json.dumps({"secret_id": world.arn(name), "note": "as it was"})
+    world.send(body)
+    letter = world.letter(name)
+    assert letter.body == body
+    world.tag(name, {"replicate-to": "eu-west-1"})
+    redrive(world.stack, letter)
+    world.wait_for_replicas(name, "eu-west-1")
+    world.wait(lambda: observe.backlog(world.stack.clients.queues, world.stack.queue_url) == 0)
+    assert not world.letters(name)

@@ -1,0 +1,207 @@
+"""`python -m local` as a person runs it: it ends well, it says what is wrong, it leaves nothing behind."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local import observe
+from local.cases import CASES, MARK
+
+pytestmark = pytest.mark.xdist_group("e2e-processes")
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 90
+POISON = {
+    "AWS_PROFILE": "a-real-account",
+    "AWS_ACCESS_KEY_ID": "real",
+    "AWS_SESSION_TOKEN": "real",
+    "AWS_REGION": "eu-south-1",
+    "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9",
+    "SAM_CLI_TELEMETRY": "1",
+    "POLICY_FILE": "no-such-file",
+}
+"""What a person's shell may hold. Nothing of it may matter."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command under way, its output in files, everything temporary in one folder."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    temporary: Path
+
+    @property
+    def out(self) -> str:
+        return (self.folder / "out").read_text("utf-8")
+
+    @property
+    def err(self) -> str:
+        return (self.folder / "err").read_text("utf-8")
+
+    def wait_for(self, text: str) -> None:
+        observe.until(lambda: text in self.out or self.process.poll() is not None, SECONDS)
+        assert text in self.out, self.err
+
+    def end(self) -> int:
+        """Wait for its end; return its exit code, and fail if it left anything behind."""
+        code = self.process.wait(SECONDS)
+        processes = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True
+        )
+        assert [line for line in processes.stdout.splitlines() if str(self.temporary) in line] == []
+        assert list(self.temporary.iterdir()) == []
+        return code
+
+
+@contextmanager
+def running(command: Sequence[str], folder: Path, root: Path = ROOT) -> Iterator[Run]:
+    """Run the command as a terminal does: in a process group of its own."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+        process = subprocess.Popen(
+            command,
+            cwd=root,
+            env={**os.environ, **POISON, "TMPDIR": str(temporary)},
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        try:
+            yield Run(process, folder, temporary)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(SECONDS)
+
+
+def local(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "local", *arguments]
+
+
+def shell(stack: Run, command: str) -> str:
+    """Do in another terminal what the stack shows."""
+    exports = "\n".join(line for line in stack.out.splitlines() if line.startswith("export "))
+    done = subprocess.run(["sh", "-c", f"{exports}\n{command}"], env={}, capture_output=True, check=False)
+    assert not done.returncode, done.stderr
+    return done.stdout.decode()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the repository, to be broken."""
+    root = tmp_path / "repository"
+    root.mkdir()
+    for name in ("local", "functions"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("template.yaml", "samconfig.toml"):
+        shutil.copy(ROOT / name, root / name)
+    return root
+
+
+def test_the_demo_shows_each_secret_and_ends_well_whatever_the_environment(tmp_path: Path) -> None:
+    with running(local("demo"), tmp_path) as demo:
+        assert demo.end() == 0, demo.out + demo.err
+    assert not demo.err
+    assert "all as promised" in demo.out
+    assert all(case.name in demo.out for case in CASES)
+    assert MARK not in demo.out
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("Build the function (sam build)", id="while it builds"),
+        pytest.param("Deploy template.yaml (sam deploy)", id="while it deploys"),
+        pytest.param("Create seven secrets", id="while it plays"),
+    ],
+)
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
+    # The shell is what make is: a parent in the terminal's foreground group, which gets the signal as well.
+    with running(["sh", "-c", f"{sys.executable} -m local demo; exit $?"], tmp_path) as demo:
+        demo.wait_for(moment)
+        for _impatient in range(3):
+            os.killpg(demo.process.pid, signal.SIGINT)
+            observe.until(lambda: "Stopped" in demo.out, 0.1)
+        demo.end()
+    assert not demo.err
+    assert "Stopped. Nothing is left running." in demo.out
+
+
+def test_the_stack_stays_up_for_the_commands_that_it_shows(tmp_path: Path) -> None:
+    with running(local("up"), tmp_path) as stack:
+        stack.wait_for("Ctrl-C here ends it")
+        create, describe, receive = [line for line in stack.out.splitlines() if "--endpoint-url" in line]
+        assert '"Name": "shop/db"' in shell(stack, create)
+        stack.wait_for("function shop/db: converged")
+        assert '"PrimaryRegion": "us-east-1"' in shell(stack, describe)
+        shell(stack, create.replace("shop/db", "shop/api").replace("eu-west-1", "eu-wst-1"))
+        stack.wait_for("function shop/api: failed")
+        assert '"StringValue": "eu-wst-1"' in shell(stack, receive)
+        stack.process.terminate()
+        assert stack.end() == 128 + signal.SIGTERM
+    assert "relay    shop/db: CreateSecret, delivered by SecretChangedRule" in stack.out
+    assert "hidden" not in stack.out.split("What happens from now on")[1]
+
+
+def test_a_busy_port_is_one_clear_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with running(local("up", "--port", str(port)), tmp_path) as stack:
+            assert stack.end() == 1
+    assert stack.err.startswith(f"Port {port} of 127.0.0.1 cannot be used")
+    assert stack.err.count("\n") == 1
+
+
+def test_a_port_that_is_none_is_refused(tmp_path: Path) -> None:
+    with running(local("up", "--port", "70000"), tmp_path) as stack:
+        assert stack.end() == 2
+    assert "a port is a number from 1 to 65535, not '70000'" in stack.err
+
+
+def test_a_failed_build_is_told_with_its_reason(tmp_path: Path, copy: Path) -> None:
+    (copy / "functions" / "requirements.txt").write_text("not a requirement\n")
+    with running(local("demo"), tmp_path, copy) as demo:
+        assert demo.end() == 1
+    assert demo.err.startswith("`sam build` failed. Its last lines:\n")
+    assert "not a requirement" in demo.err
+
+
+def test_a_failed_deployment_is_told_with_its_reason(tmp_path: Path, copy: Path) -> None:
+    template = (copy / "template.yaml").read_text("utf-8")
+    (copy / "template.yaml").write_text(
+        template.replace("AWS::SNS::Topic", "AWS::SNS::Nothing").replace("Condition: MakesTopic", "")
+    )
+    with running(local("demo"), tmp_path, copy) as demo:
+        assert demo.end() == 1
+    assert demo.err.startswith("`sam deploy` failed. Its last lines:\n")
+    assert "AWS::SNS::Nothing" in demo.err
+
+
+def test_a_function_that_does_not_work_is_told_with_its_reason(tmp_path: Path, copy: Path) -> None:
+    with (copy / "functions" / "secret_replicator" / "app.py").open("a") as app:
+        app.write("import no_such_module\n")
+    with running(local("demo"), tmp_path, copy) as demo:
+        assert demo.end() == 1
+    assert demo.err.startswith("The function does not work: ")
+    assert "no_such_module" in demo.err
+
+
+def test_a_missing_tool_is_one_clear_sentence(tmp_path: Path, copy: Path) -> None:
+    environment = copy / "local" / "environment.py"
+    text = environment.read_text("utf-8")
+    environment.write_text(text.replace('Path(sys.prefix) / "bin"', 'Path(sys.prefix) / "no-bin"'))
+    with running(local("demo"), tmp_path, copy) as demo:
+        assert demo.end() == 1
+    assert "sam is missing in" in demo.err
+    assert demo.err.count("\n") == 1

@@ -1,0 +1,66 @@
+"""Each kind of secret of the demo, on the deployed stack."""
+
+import pytest
+
+from local.aws import secrets_in
+from local.observe import REASONS
+from local.stack import ALLOWED_REGIONS
+from tests.e2e.world import VALUE, World
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+
+def test_a_secret_tagged_with_two_regions_is_replicated_to_both(relayed: World) -> None:
+    name = relayed.create({"replicate-to": "eu-west-1 us-west-2"})
+    relayed.wait_for_replicas(name, "eu-west-1", "us-west-2")
+
+
+def test_a_secret_tagged_with_a_group_is_replicated_to_its_regions(relayed: World) -> None:
+    name = relayed.create({"replicate-to": "europe"})
+    relayed.wait_for_replicas(name, "eu-central-1", "eu-west-1")
+
+
+def test_a_secret_that_only_a_rule_selects_is_replicated(relayed: World) -> None:
+    name = relayed.create({"environment": "prod", "criticality": "critical"})
+    relayed.wait_for_replicas(name, "us-west-2")
+
+
+def test_a_secret_with_no_tag_is_left_alone(relayed: World) -> None:
+    name = relayed.create()
+    relayed.wait(lambda: relayed.said(name) == ["skipped not_selected"])
+    assert not relayed.replicas(name)
+    assert not any(relayed.is_replica(name, region) for region in ALLOWED_REGIONS)
+
+
+def test_a_secret_tagged_after_creation_is_replicated(relayed: World) -> None:
+    name = relayed.create()
+    relayed.wait(lambda: relayed.said(name) == ["skipped not_selected"])
+    relayed.tag(name, {"replicate-to": "us-west-2"})
+    relayed.wait_for_replicas(name, "us-west-2")
+
+
+def test_a_wrong_region_does_not_stop_the_good_one_and_is_reported(relayed: World) -> None:
+    name = relayed.create({"replicate-to": "eu-west-1 eu-wst-1"})
+    letter = relayed.letter(name)
+    assert relayed.replicas(name) == {"eu-west-1"}
+    assert letter.reasons.keys() == set(REASONS)
+    assert letter.reasons["SecretArn"] == relayed.arn(name)
+    assert letter.reasons["FailedRegions"] == "eu-wst-1"
+    assert letter.reasons["Attempts"] == "1"
+    assert "eu-wst-1" in letter.reasons["ErrorMessage"]
+    assert VALUE not in letter.body + "".join(letter.reasons.values())
+    relayed.delete_letter(letter)
+
+
+def test_a_taken_name_does_not_stop_the_other_region_and_is_reported_when_seen_twice(relayed: World) -> None:
+    elsewhere = secrets_in(relayed.stack.aws, "us-west-2")
+    taken = elsewhere.create_secret(Name="e2e/taken", SecretString="other")
+    name = relayed.create({"replicate-to": "eu-central-1 us-west-2"}, "e2e/taken")
+    letter = relayed.letter(name)
+    assert relayed.replicas(name) == {"eu-central-1"}
+    assert letter.reasons["FailedRegions"] == "us-west-2"
+    assert letter.reasons["Attempts"] == "2"
+    assert "ResourceExistsException" in letter.reasons["ErrorMessage"]
+    assert elsewhere.describe_secret(SecretId=name)["ARN"] == taken["ARN"]
+    assert not relayed.is_replica(name, "us-west-2")
+    relayed.delete_letter(letter)

@@ -1,0 +1,78 @@
+"""Each way a secret comes to the function's notice, through the deployed rules."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.world import World
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+TAG = {"replicate-to": "eu-west-1"}
+
+
+@pytest.fixture
+def converged(relayed: World) -> str:
+    """A tagged secret that is already where it must be."""
+    name = relayed.create(TAG)
+    relayed.wait(lambda: relayed.said(name) == ["converged"])
+    return name
+
+
+def test_untagging_is_looked_at_and_takes_nothing_away(relayed: World, converged: str) -> None:
+    relayed.stack.clients.secrets.untag_resource(SecretId=converged, TagKeys=["replicate-to"])
+    relayed.wait(lambda: relayed.said(converged) == ["converged", "skipped not_selected"])
+    assert relayed.replicas(converged) == {"eu-west-1"}
+
+
+def test_an_update_is_looked_at(relayed: World, converged: str) -> None:
+    relayed.stack.clients.secrets.update_secret(SecretId=relayed.arn(converged), Description="other words")
+    relayed.wait(lambda: relayed.said(converged) == ["converged", "converged"])
+
+
+def test_a_deletion_is_not_looked_at_and_a_restoration_is(relayed: World, converged: str) -> None:
+    relayed.stack.clients.secrets.delete_secret(SecretId=converged)
+    relayed.ask_for(converged)
+    relayed.wait(lambda: relayed.said(converged) == ["converged", "skipped scheduled_for_deletion"])
+    relayed.stack.clients.secrets.restore_secret(SecretId=converged)
+    relayed.wait(lambda: relayed.said(converged)[2:] == ["converged"])
+
+
+def test_a_new_value_is_looked_at_without_cloudtrail(world: World) -> None:
+    name = world.create(TAG)
+    world.stack.clients.secrets.put_secret_value(SecretId=name, SecretString="new")
+    world.wait_for_replicas(name, "eu-west-1")
+
+
+def test_a_secret_can_be_named_in_the_queue_by_hand(world: World) -> None:
+    name = world.create(TAG)
+    world.ask_for(name)
+    world.wait_for_replicas(name, "eu-west-1")
+
+
+def test_the_schedules_own_message_finds_what_no_event_told(world: World) -> None:
+    name = world.create(TAG)
+    events = world.stack.clients.events
+    (rule,) = [rule for rule in events.list_rules()["Rules"] if rule.get("ScheduleExpression")]
+    (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    assert target["Arn"].rpartition(":")[2] == world.stack.queue_url.rpartition("/")[2]
+    assert not world.replicas(name)
+    world.send(target["Input"])
+    world.wait_for_replicas(name, "eu-west-1")
+
+
+def test_called_with_one_event_the_function_answers_with_the_outcome(
+    world: World, event_files: dict[str, Any]
+) -> None:
+    name = world.create(TAG)
+    arn = world.arn(name)
+    event = event_files["create-secret"]
+    event["detail"]["responseElements"]["arn"] = arn
+    answer = world.stack.clients.functions.invoke(
+        FunctionName=world.stack.function_name, Payload=json.dumps(event)
+    )
+    outcome = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer
+    assert (outcome["outcome"], outcome["secret"]) == ("converged", arn)
+    assert world.replicas(name) == {"eu-west-1"}

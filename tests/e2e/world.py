@@ -1,0 +1,104 @@
+"""The deployed stack as the e2e tests use it: make secrets, wait, see what became of them."""
+
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local import observe
+from local.environment import HOME_REGION
+from local.observe import DeadLetter, FunctionLog, LogLine
+from local.relay import Delivery, Relay
+from local.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.type_defs import TagTypeDef
+
+PATIENCE_SECONDS = 40
+VALUE = "hidden-e2e-value"
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class World:
+    """The deployed stack, and a secret's life in it."""
+
+    stack: Stack
+    log: FunctionLog
+    relay: Relay | None = None
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    def create(self, tags: Mapping[str, str] | None = None, name: str = "") -> str:
+        name = name or f"e2e/{next(_numbers)}"
+        self.stack.clients.secrets.create_secret(Name=name, SecretString=VALUE, Tags=aws_tags(tags or {}))
+        return name
+
+    def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        self.stack.clients.secrets.tag_resource(SecretId=name, Tags=aws_tags(tags))
+
+    def arn(self, name: str) -> str:
+        return self.stack.clients.secrets.describe_secret(SecretId=name)["ARN"]
+
+    def send(self, body: str) -> None:
+        self.stack.clients.queues.send_message(QueueUrl=self.stack.queue_url, MessageBody=body)
+
+    def ask_for(self, name: str) -> None:
+        self.send(json.dumps({"secret_id": name}))
+
+    def replicas(self, name: str) -> set[str]:
+        """Return the Regions that the primary calls InSync and that themselves show the replica."""
+        primary = observe.describe(self.stack.aws, HOME_REGION, name)
+        return {
+            region
+            for region, status in observe.statuses(primary).items()
+            if status == "InSync" and self.is_replica(name, region)
+        }
+
+    def is_replica(self, name: str, region: str) -> bool:
+        found = observe.describe(self.stack.aws, region, name)
+        return bool(found and found.get("PrimaryRegion") == HOME_REGION)
+
+    def lines(self, name: str) -> list[LogLine]:
+        """Return what the function said about the secret, as of the last look."""
+        return [line for line in self.log.lines if observe.secret_name(line.fact("secret")) == name]
+
+    def said(self, name: str) -> list[str]:
+        """Return the outcomes the function came to, with their reasons."""
+        return [f"{line.fact('outcome')} {line.fact('reason')}".strip() for line in self.lines(name)]
+
+    def letters(self, name: str) -> list[DeadLetter]:
+        found = observe.dead_letters(self.stack.clients.queues, self.stack.dead_letter_queue_url)
+        return [letter for letter in found if observe.secret_name(letter.secret) == name]
+
+    def letter(self, name: str) -> DeadLetter:
+        """Wait for the secret's dead letter, and return it."""
+        self.wait(lambda: self.letters(name))
+        (letter,) = self.letters(name)
+        return letter
+
+    def delete_letter(self, letter: DeadLetter) -> None:
+        self.stack.clients.queues.delete_message(
+            QueueUrl=self.stack.dead_letter_queue_url, ReceiptHandle=letter.receipt_handle
+        )
+
+    def wait(self, is_so: Callable[[], object]) -> None:
+        """Wait until it is so; fail with what the function said meanwhile."""
+        if not observe.until(lambda: bool(self._look(is_so)), PATIENCE_SECONDS):
+            pytest.fail(f"not so after {PATIENCE_SECONDS} s; the function said: {self.log.lines[-5:]}")
+
+    def wait_for_replicas(self, name: str, *regions: str) -> None:
+        self.wait(lambda: self.replicas(name) == set(regions))
+
+    def _look(self, is_so: Callable[[], object]) -> object:
+        if self.relay:
+            self.relay.check()
+        self.log.read()
+        return is_so()
+
+
+def aws_tags(tags: Mapping[str, str]) -> "list[TagTypeDef]":
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
