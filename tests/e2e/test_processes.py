@@ -16,8 +16,6 @@ import pytest
 from local import observe
 from local.cases import CASES, MARK
 
-pytestmark = pytest.mark.xdist_group("e2e-processes")
-
 ROOT = Path(__file__).parents[2]
 SECONDS = 90
 POISON = {
