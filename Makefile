@@ -38,7 +38,7 @@ demo: setup ## deploy to a local AWS and watch secrets appear in other Regions
 	@python -m local demo
 
 local: setup ## the same stack, staying up: make local [PORT=4566]
-	@python -m local up $(if $(PORT),--port $(PORT))
+	@python -m local up $(if $(PORT),--port $(PORT)) || test $$? -eq 130 # Ctrl-C
 
 test: setup build ## all tests
 	@pytest --cov --numprocesses 2 --dist loadgroup
@@ -46,10 +46,10 @@ test: setup build ## all tests
 check: setup ## format, lint, types, import contracts, template, policy, requirements, README
 	@ruff format --quiet --check . || { echo "Not formatted: run ruff format" >&2; exit 1; }
 	@ruff check --quiet .
-	@mypy
+	@mypy --no-error-summary
 	@log=$$(lint-imports 2>&1) || { echo "$$log" >&2; exit 1; }
 	@cfn-lint --include-checks I -- template.yaml
-	@sam validate --lint
+	@log=$$(sam validate --lint 2>&1) || { echo "$$log" >&2; exit 1; }
 	@python -m ops.checks
 	@old=$$(mktemp -d); trap 'rm -r "$$old"' EXIT; mkdir $$old/functions; \
 	  cp requirements.txt $$old; cp functions/requirements.txt $$old/functions; \
