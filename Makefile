@@ -16,10 +16,10 @@ export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help setup demo local test check build requirements clean
+.PHONY: help setup demo local test check mutate build requirements clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(BIN)/.ready ## make .venv, with everything in requirements.txt
 
@@ -57,6 +57,9 @@ check: setup ## format, lint, types, import contracts, template, policy, require
 	  diff requirements.txt $$old/requirements.txt && diff functions/requirements.txt $$old/functions/requirements.txt \
 	  || { echo "requirements.txt is not what pyproject.toml compiles to: run make requirements" >&2; exit 1; }
 	@echo "All checks passed"
+
+mutate: setup build ## break every promise once, and expect a red test (minutes)
+	@python tests/mutate.py
 
 build: setup ## sam build, into .aws-sam/build
 	@log=$$(sam build 2>&1) || { echo "$$log" >&2; exit 1; }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from secret_replicator.app import app
 from secret_replicator.errors import OutOfTimeError
 from secret_replicator.gateway import CALL_SECONDS, Budget
 from tests.fakes.secrets_model import ManualClock
@@ -36,3 +37,9 @@ def test_a_turn_that_would_come_too_late_is_refused_at_once_and_not_taken() -> N
     assert clock() == 1000
     budget.wait_for_turn(deadline=2000)
     assert clock() == 1010
+
+
+def test_every_instance_takes_its_share_of_the_budget() -> None:
+    settings = app.settings
+    assert (settings.writes_per_second, settings.maximum_concurrency) == (20, 2)
+    assert app.reconciler.gateway.budget.writes_per_second == 10
