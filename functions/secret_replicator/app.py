@@ -59,7 +59,7 @@ class App:
             what = self._settle(message, outcome)
             if what in (Verdict.RETURN, Verdict.PUT_OFF):
                 delays_seconds[message] = 0 if what is Verdict.RETURN else _delay_seconds(message)
-            _report(outcome, request, message, what)
+            _report(outcome, request, message, what, self.now())
         if delays_seconds:
             self._put_off(delays_seconds)
         metrics.flush_metrics()
@@ -69,7 +69,7 @@ class App:
         """Do what one event asks for, as a last look; return the outcome, or raise why it failed."""
         request = parse(json.dumps(event), self.settings.region)
         outcome = self.do(request, Look(NOT_FOUND_LOOKS, math.inf, deadline))
-        _report(outcome, request, None, None)
+        _report(outcome, request)
         metrics.flush_metrics()
         if outcome.kind is Kind.FAILED:
             raise PermanentError(f"{outcome.secret} - {outcome.reason}", outcome.remedy)
@@ -99,7 +99,9 @@ class App:
         try:
             self.queue.dead_letter(
                 message,
-                error_type="AttemptsUsedUp" if outcome.kind is Kind.WAITING else outcome.error_type,
+                error_type="AttemptsUsedUp"
+                if outcome.kind is Kind.WAITING
+                else outcome.problems[0].error_type,
                 error=error_message(outcome.secret, outcome.reason, outcome.remedy),
                 secret=outcome.secret,
                 regions=",".join(outcome.regions) or "none",
@@ -180,7 +182,13 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value}
 
 
-def _report(outcome: Outcome, request: Request, message: Message | None, what: Verdict | None) -> None:
+def _report(
+    outcome: Outcome,
+    request: Request,
+    message: Message | None = None,
+    what: Verdict | None = None,
+    now: float = 0,
+) -> None:
     """Log one line, and count. Only names, ARNs, Regions and statuses may stand in either."""
     facts = _facts(outcome)
     if message:
@@ -191,4 +199,4 @@ def _report(outcome: Outcome, request: Request, message: Message | None, what: V
     if outcome.plan.drift:
         metrics.add_metric("Drift", MetricUnit.Count, len(outcome.plan.drift))
     if message and outcome.kind is Kind.CONVERGED and (message.attempt > 1 or outcome.plan.changes):
-        metrics.add_metric("SecondsToConverge", MetricUnit.Seconds, time.time() - message.sent_at)
+        metrics.add_metric("SecondsToConverge", MetricUnit.Seconds, now - message.sent_at)

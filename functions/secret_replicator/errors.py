@@ -8,6 +8,13 @@ class ReplicatorError(Exception):
         super().__init__(f"{problem} - {remedy}")
         self.problem = problem
         self.remedy = remedy
+        self.secret = ""
+        self.regions: tuple[str, ...] = ()
+
+    def about(self, secret: str, regions: tuple[str, ...]) -> "ReplicatorError":
+        """Return this error with the secret's ARN, and the Regions that are not as they must be."""
+        self.secret, self.regions = secret, regions
+        return self
 
 
 class TransientError(ReplicatorError):
@@ -36,10 +43,6 @@ class MalformedMessageError(PermanentError):
 
 class AccessDeniedError(PermanentError):
     """A permission is missing."""
-
-
-class ManagedSecretError(PermanentError):
-    """The secret belongs to an AWS service that does not let us replicate it."""
 
 
 class PolicyError(Exception):

@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,6 +38,7 @@ CALL_SECONDS = 15
 MAX_FILTER_VALUES = 10
 """AWS takes no more in one filter; the caller looks at the tags again anyway."""
 
+_FILTER_VALUE = re.compile(r"[A-Za-z0-9 :_@/+=.-]+")
 _DENIED = {"AccessDeniedException", "AccessDenied"}
 _REFUSED = {
     "InvalidNextTokenException",
@@ -60,7 +62,7 @@ class Budget:
     def require_time(self, start: float, deadline: float) -> None:
         """Raise OutOfTimeError if a call that begins at `start` may end after `deadline`."""
         if start + CALL_SECONDS > deadline:
-            raise OutOfTimeError("the function's time is up", "nothing: it is looked at again at once")
+            raise OutOfTimeError("the function's time is up", "redrive it")
 
     def wait_for_turn(self, deadline: float) -> None:
         """Return when a write may begin; raise OutOfTimeError if that is too late."""
@@ -92,7 +94,7 @@ class Gateway:
         """Return a page of secrets, at least of those that carry one of `tag_keys`."""
         self.budget.require_time(self.budget.clock(), deadline)
         request: ListSecretsRequestTypeDef = {"MaxResults": 100}
-        if len(tag_keys) <= MAX_FILTER_VALUES:
+        if len(tag_keys) <= MAX_FILTER_VALUES and all(_FILTER_VALUE.fullmatch(key) for key in tag_keys):
             request["Filters"] = [{"Key": "tag-key", "Values": tag_keys}]
         if next_token:
             request["NextToken"] = next_token
@@ -160,7 +162,7 @@ def _errors_translated(action: str, secret_id: str) -> Iterator[None]:
         ) from error
     except BotoCoreError as error:
         raise TransientError(
-            f"{action} got no answer ({type(error).__name__})", "nothing: it is tried again"
+            f"{action} got no answer ({type(error).__name__})", "redrive it when AWS answers again"
         ) from error
     except ClientError as error:
         raise _client_error(action, secret_id, error) from error
@@ -170,7 +172,10 @@ def _client_error(action: str, secret_id: str, error: ClientError) -> Exception:
     code = error.response["Error"].get("Code", "")
     said = f"{code}: {error.response['Error'].get('Message', '')}"
     if code == "ResourceNotFoundException":
-        return SecretNotFoundError(f"AWS finds no such secret ({action})", "nothing, if it was deleted")
+        return SecretNotFoundError(
+            f"AWS finds no such secret ({action})",
+            "delete this letter if the secret was deleted, else redrive it",
+        )
     if code in _DENIED:
         return AccessDeniedError(
             f"AWS denies secretsmanager:{action} on {secret_id} ({said})",
@@ -178,4 +183,4 @@ def _client_error(action: str, secret_id: str, error: ClientError) -> Exception:
         )
     if code in _REFUSED:
         return RefusedError(f"AWS refuses {action} ({said})", "mend what AWS names, then redrive")
-    return TransientError(f"{action} failed ({said})", "nothing: it is tried again")
+    return TransientError(f"{action} failed ({said})", "redrive it when AWS answers again")

@@ -9,6 +9,10 @@ REFUSED_LOOKS = 2
 """A refused call may have crossed another that is under way. Refused by this many looks, it is wrong."""
 
 
+LAST_ATTEMPT = 24
+"""One receive later, SQS itself would move the message, without a reason (template.yaml: maxReceiveCount)."""
+
+
 class Verdict(StrEnum):
     """What becomes of a message."""
 
@@ -18,6 +22,11 @@ class Verdict(StrEnum):
     DEAD_LETTER = "dead_letter"
 
 
+def error_type(error: BaseException) -> str:
+    """Return the kind of error as dead letters name it."""
+    return type(error).__name__.removesuffix("Error")
+
+
 def outcome_of_error(error: BaseException, secret: str, attempt: int) -> Outcome:
     """Return the outcome that the error stands for. An error we do not know is transient."""
     kind = Kind.WAITING
@@ -25,20 +34,28 @@ def outcome_of_error(error: BaseException, secret: str, attempt: int) -> Outcome
         kind = Kind.OUT_OF_TIME
     elif isinstance(error, PermanentError) or (isinstance(error, RefusedError) and attempt >= REFUSED_LOOKS):
         kind = Kind.FAILED
-    problem = Problem("", f"unexpected {type(error).__name__}", "look for it in the function's log")
-    if isinstance(error, ReplicatorError):
-        problem = Problem("", error.problem, error.remedy)
-    return Outcome(kind, secret, problems=(problem,), error_type=type(error).__name__.removesuffix("Error"))
+    if not isinstance(error, ReplicatorError):
+        problem = Problem(
+            "", f"unexpected {type(error).__name__}", "look for it in the function's log", error_type(error)
+        )
+        return Outcome(kind, secret, problems=(problem,))
+    problems = (
+        Problem(region, error.problem, error.remedy, error_type(error)) for region in error.regions or ("",)
+    )
+    return Outcome(kind, error.secret or secret, problems=tuple(problems))
 
 
 def verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
-    """Return what becomes of the message after its `attempt`th receive, counted from 1."""
+    """Return what becomes of the message after its `attempt`th receive, counted from 1.
+
+    Crashes use up receives without a look: a Region that was requested only now is still followed.
+    """
     match outcome.kind:
         case Kind.CONVERGED | Kind.SKIPPED | Kind.SWEPT:
             return Verdict.DELETE
         case Kind.OUT_OF_TIME:
             return Verdict.RETURN
-        case Kind.WAITING if attempt < max_attempts:
+        case Kind.WAITING if attempt < (LAST_ATTEMPT if outcome.plan.add else max_attempts):
             return Verdict.PUT_OFF
         case _:
             return Verdict.DEAD_LETTER

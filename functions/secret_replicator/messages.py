@@ -57,6 +57,9 @@ def parse(body: str, home_region: str) -> Request:
         return SweepRequest(_text(_object(message, "sweep"), "next_token", optional=True))
     if "secret_id" in message:
         return ReconcileRequest(_at_home(_text(message, "secret_id"), home_region))
+    if message.get("source") == "aws.events":
+        # The schedule's own event, which EventBridge may dead-letter in place of the target's input.
+        return SweepRequest()
     secret_id = _secret_of_event(message)
     return ReconcileRequest(_at_home(secret_id, home_region), _text(message, "id", optional=True))
 

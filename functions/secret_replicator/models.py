@@ -54,6 +54,7 @@ class Problem:
     region: str
     text: str
     remedy: str
+    error_type: str = "RegionProblem"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class Plan:
     def changes(self) -> bool:
         """Whether there is something to do, not only to wait for or to report."""
         return bool(self.add or self.retry or self.remove)
+
+    @property
+    def open_regions(self) -> tuple[str, ...]:
+        """The Regions that are not yet as they must be."""
+        return tuple(replica.region for replica in self.add + self.retry + self.wait) + self.remove
 
     def regions(self) -> dict[str, list[str]]:
         """Return the Regions of each part that is not empty."""
@@ -134,13 +140,12 @@ class Outcome:
     note: str = ""
     plan: Plan = Plan()
     problems: tuple[Problem, ...] = ()
-    error_type: str = ""
 
     @property
     def reason(self) -> str:
         """Why it ended so. Empty if there is nothing to say."""
         texts = (self.note, *(problem.text for problem in self.problems))
-        return "; ".join(text for text in texts if text)
+        return "; ".join(text for text in dict.fromkeys(texts) if text)
 
     @property
     def regions(self) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from secret_replicator.errors import ManagedSecretError, RefusedError, SecretNotFoundError
+from secret_replicator.errors import AccessDeniedError, RefusedError, ReplicatorError, SecretNotFoundError
 from secret_replicator.gateway import Gateway
-from secret_replicator.judge import REFUSED_LOOKS
+from secret_replicator.judge import REFUSED_LOOKS, error_type
 from secret_replicator.models import (
     IN_SYNC,
     Desired,
@@ -25,8 +25,6 @@ from secret_replicator.settings import Settings
 NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20
 """A new secret may not be visible yet. Not found by this many looks in this time, it was deleted."""
 
-_MEND = "mend what AWS names in that Region, then redrive"
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -34,6 +32,7 @@ class Answer:
 
     actual: Mapping[str, Replica]
     refusals: Mapping[str, Problem] = field(default_factory=dict)
+    deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,17 @@ class Reconciler:
         if reason := self._reason_to_skip(secret, desired):
             return Outcome(Kind.SKIPPED, secret.arn, reason)
         todo = plan(desired, secret.replicas, prune=settings.prune_replicas)
+        problems = self._managed(secret) or desired.problems
         if settings.mode == "plan":
-            return Outcome(Kind.SKIPPED, secret.arn, "plan_mode", todo, desired.problems)
-        answer = self._apply(secret, desired, todo, look.deadline)
+            return Outcome(Kind.SKIPPED, secret.arn, "plan_mode", todo, problems)
+        if secret.owning_service:
+            return Outcome(Kind.FAILED, secret.arn, problems=problems)
+        try:
+            answer = self._apply(secret, desired, todo, look.deadline)
+        except ReplicatorError as error:
+            raise error.about(secret.arn, todo.open_regions) from error
+        if answer.deleted:
+            return Outcome(Kind.SKIPPED, secret.arn, "scheduled_for_deletion")
         return replace(_judge(secret, desired, answer, look.attempt), secret=secret.arn, plan=todo)
 
     def _reason_to_skip(self, secret: Secret, desired: Desired) -> str:
@@ -69,12 +76,13 @@ class Reconciler:
             return "scheduled_for_deletion"
         if not desired.selected:
             return "not_selected"
-        if secret.owning_service and desired.asked_by_tag:
-            raise ManagedSecretError(
-                f"it belongs to {secret.owning_service}, and AWS does not let others replicate it",
-                f"take the tag {self.policy.tag_key} off, or replicate it with {secret.owning_service}",
-            )
-        return "managed_by_service" if secret.owning_service else ""
+        return "managed_by_service" if secret.owning_service and not desired.asked_by_tag else ""
+
+    def _managed(self, secret: Secret) -> tuple[Problem, ...]:
+        service, tag = secret.owning_service, self.policy.tag_key
+        text = f"it belongs to {service}, and AWS does not let others replicate it"
+        remedy = f"take the tag {tag} off, or replicate it with {service}"
+        return (Problem("", text, remedy, "ManagedSecret"),) if service else ()
 
     def _apply(self, secret: Secret, desired: Desired, todo: Plan, deadline: float) -> Answer:
         """Do what the plan says; return what AWS then reports."""
@@ -89,23 +97,23 @@ class Reconciler:
         if answer.refusals:
             # Perhaps another call for the same secret was first: look what is true now.
             now = self.gateway.describe(secret.arn, deadline)
-            answer = replace(answer, actual=best_by_region(now.replicas))
+            answer = replace(answer, actual=best_by_region(now.replicas), deleted=now.deleted)
         return answer
 
     def _remove(self, arn: str, regions: tuple[str, ...], deadline: float) -> dict[str, Problem]:
         try:
             self.gateway.remove(arn, regions, deadline)
-        except RefusedError as error:
+        except (RefusedError, AccessDeniedError) as error:
             return {region: _refusal(region, error) for region in regions}
         return {}
 
     def _replicate(
         self, arn: str, wanted: tuple[DesiredReplica, ...], deadline: float, *, overwrite: bool
     ) -> Answer:
-        """Request all Regions in one call; if AWS refuses it, each alone, so that the bad one is named."""
+        """Request all Regions in one call; if AWS does not take it, each alone: so the bad one is named."""
         try:
             return Answer(best_by_region(self.gateway.replicate(arn, wanted, deadline, overwrite=overwrite)))
-        except RefusedError as error:
+        except (RefusedError, AccessDeniedError) as error:
             if len(wanted) == 1:
                 region = wanted[0].region
                 return Answer({}, {region: _refusal(region, error)})
@@ -116,20 +124,24 @@ class Reconciler:
         )
 
 
-def _refusal(region: str, error: RefusedError) -> Problem:
-    return Problem(region, f"{region}: {error.problem}", error.remedy)
+def _refusal(region: str, error: ReplicatorError) -> Problem:
+    return Problem(region, f"{region}: {error.problem}", error.remedy, error_type(error))
+
+
+def _pending(region: str, status: str) -> Problem:
+    return Problem(
+        region, f"{region} is {status}", "mend what AWS names in that Region, then redrive", "Waiting"
+    )
 
 
 def _judge(secret: Secret, desired: Desired, answer: Answer, attempt: int) -> Outcome:
     """Say how near the secret is. Only what AWS reports as InSync counts."""
     open_ends = tuple(_open_ends(secret, desired, answer))
     problems = open_ends + desired.problems
-    refused = answer.refusals.values() if attempt >= REFUSED_LOOKS else ()
-    if any(problem not in refused for problem in open_ends):
+    settled = {"AccessDenied", "Refused"} if attempt >= REFUSED_LOOKS else {"AccessDenied"}
+    if any(problem.error_type not in settled for problem in open_ends):
         return Outcome(Kind.WAITING, problems=problems)
-    if problems:
-        return Outcome(Kind.FAILED, problems=problems, error_type="Refused" if open_ends else "RegionProblem")
-    return Outcome(Kind.CONVERGED)
+    return Outcome(Kind.FAILED if problems else Kind.CONVERGED, problems=problems)
 
 
 def _open_ends(secret: Secret, desired: Desired, answer: Answer) -> Iterator[Problem]:
@@ -138,11 +150,10 @@ def _open_ends(secret: Secret, desired: Desired, answer: Answer) -> Iterator[Pro
     for region in (want.region for want in desired.replicas):
         replica = answer.actual.get(region)
         if replica is None:
-            requested = Problem(region, f"{region} is requested, and AWS does not list it yet", _MEND)
-            yield answer.refusals.get(region, requested)
+            yield answer.refusals.get(region) or _pending(region, "requested, and AWS does not list it yet")
         elif replica.status != IN_SYNC:
             said = replica.message or (before[region].message if region in before else "")
-            yield Problem(region, f"{region} is {replica.status}{said and f' ({said})'}", _MEND)
+            yield _pending(region, f"{replica.status} ({said})" if said else replica.status)
     unwanted = answer.actual.keys() - {want.region for want in desired.replicas}
     for region in sorted(unwanted & answer.refusals.keys()):
         yield answer.refusals[region]

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from secret_replicator.errors import RefusedError
 from secret_replicator.gateway import Gateway
 from secret_replicator.models import Kind, Outcome
 from secret_replicator.policy import Policy, desired_replicas
@@ -24,7 +25,10 @@ class Sweeper:
 
         What fails half way is done again: a message that comes twice does no harm.
         """
-        page = self.gateway.list_secrets(self.policy.selecting_tag_keys(), next_token, deadline)
+        try:
+            page = self.gateway.list_secrets(self.policy.selecting_tag_keys(), next_token, deadline)
+        except RefusedError as error:
+            raise RefusedError(error.problem, "delete this letter: the next sweep begins anew") from error
         region, allowed = self.settings.region, self.settings.allowed_regions
         selected = [
             secret.arn

@@ -122,7 +122,9 @@ class WorkQueue:
 def _require_all(action: str, failed: "Sequence[BatchResultErrorEntryTypeDef]") -> None:
     if failed:
         codes = ", ".join(sorted({entry["Code"] for entry in failed}))
-        raise TransientError(f"{action} failed for {len(failed)} ({codes})", "nothing: it is tried again")
+        raise TransientError(
+            f"{action} failed for {len(failed)} ({codes})", "redrive it when AWS answers again"
+        )
 
 
 @contextmanager
@@ -130,4 +132,4 @@ def _errors_translated(action: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise TransientError(f"{action} failed ({error})", "nothing: it is tried again") from error
+        raise TransientError(f"{action} failed ({error})", "redrive it when AWS answers again") from error

@@ -13,6 +13,7 @@ from tests.fakes.secrets_model import (
     SERVER_ERROR,
     SERVER_ERROR_AFTER_EFFECT,
     THROTTLED,
+    Call,
     Fault,
     Outcome,
 )
@@ -288,6 +289,60 @@ def test_access_denied_is_permanent_and_names_the_action_and_the_secret(world: W
     assert "secretsmanager:ReplicateSecretToRegions" in letter["ErrorMessage"]
     assert arn in letter["ErrorMessage"]
     assert not world.queues.messages
+
+
+def test_a_denied_region_does_not_stop_the_others(world: World) -> None:
+    def deny(call: Call, _random: random.Random) -> Fault | None:
+        asked = call.parameters.get("AddReplicaRegions", [])
+        return ACCESS_DENIED if {"Region": "us-west-2"} in asked else None
+
+    world.secrets.faults = deny
+    world.add("orders/db", to="eu-west-1 us-west-2")
+    world.send("orders/db")
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}
+    letter = world.only_dead_letter()
+    assert (letter["ErrorType"], letter["FailedRegions"]) == ("AccessDenied", "us-west-2")
+
+
+def test_a_letter_after_many_faults_names_secret_and_regions_and_what_to_do(world: World) -> None:
+    arn = world.add("orders/db", to="eu-west-1 us-west-2").arn
+    world.secrets.fail_next("ReplicateSecretToRegions", *[THROTTLED] * 10)
+    world.send("orders/db")
+    world.deliver_until_empty()
+    letter = world.only_dead_letter()
+    assert (letter["SecretArn"], letter["FailedRegions"]) == (arn, "eu-west-1,us-west-2")
+    assert letter["ErrorMessage"].endswith(" - redrive it when AWS answers again")
+
+
+def test_receives_that_were_no_looks_do_not_cost_a_secret_its_chance(world: World) -> None:
+    world.secrets.replication.seconds_in_progress = 30
+    world.add("orders/db", to="eu-west-1")
+    world.send("orders/db")
+    for _ in range(9):
+        world.deliver(seconds=5)
+    world.deliver()
+    assert not world.queues.dead_letters, "a secret was given up at its first look"
+    world.clock.advance(HOUR)
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}
+    assert not world.queues.dead_letters
+
+
+def test_a_secret_that_is_deleted_in_the_middle_of_a_look_is_skipped(world: World) -> None:
+    secret = world.add("orders/db", to="eu-west-1")
+    world.secrets.fail_next("DescribeSecret", THROTTLED)
+    world.send("orders/db")
+    world.deliver()
+    world.clock.advance(HOUR)
+
+    def delete(call: Call, _random: random.Random) -> None:
+        if call.operation == "ReplicateSecretToRegions":
+            secret.delete_at = 4e9
+
+    world.secrets.faults = delete
+    world.deliver_until_empty()
+    assert not world.queues.dead_letters
 
 
 @pytest.mark.parametrize(

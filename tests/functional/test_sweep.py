@@ -76,3 +76,29 @@ def test_a_page_is_filtered_by_the_keys_that_can_select(world: World) -> None:
     world.deliver()
     (call,) = world.calls("ListSecrets")
     assert call.parameters["Filters"] == [{"Key": "tag-key", "Values": ["environment", "replicate-to"]}]
+
+
+def test_a_page_whose_token_is_refused_says_that_the_next_sweep_begins_anew(world: World) -> None:
+    world.queues.send('{"sweep": {"next_token": "no such token"}}')
+    world.deliver_until_empty()
+    letter = world.only_dead_letter()
+    assert (letter["ErrorType"], letter["SecretArn"]) == ("Refused", "sweep")
+    assert letter["ErrorMessage"].endswith("delete this letter: the next sweep begins anew")
+
+
+def test_a_tag_key_that_no_filter_takes_is_swept_without_one(world: World) -> None:
+    policy_file = world.app.settings.policy_file.with_name("accents.toml")
+    policy_file.write_text('[tag]\nkey = "réplique-à"\n', encoding="utf-8")
+    accents = world.having(policy_file=policy_file)
+    accents.add("tagged", **{"réplique-à": "eu-west-1"})
+    accents.queues.send('{"sweep": {}}')
+    accents.deliver_until_empty()
+    assert "Filters" not in accents.calls("ListSecrets")[0].parameters
+    assert accents.status("tagged") == {"eu-west-1": "InSync"}
+
+
+def test_the_schedules_own_event_is_a_sweep(world: World) -> None:
+    world.add("orders/db", to="eu-west-1")
+    world.queues.send('{"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}')
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}

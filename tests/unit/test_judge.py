@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from secret_replicator.errors import (
     AccessDeniedError,
     MalformedMessageError,
-    ManagedSecretError,
     OutOfTimeError,
     PermanentError,
     RefusedError,
@@ -15,8 +14,8 @@ from secret_replicator.errors import (
     SecretNotFoundError,
     TransientError,
 )
-from secret_replicator.judge import Verdict, outcome_of_error, verdict
-from secret_replicator.models import Kind, Outcome, Problem
+from secret_replicator.judge import LAST_ATTEMPT, Verdict, outcome_of_error, verdict
+from secret_replicator.models import DesiredReplica, Kind, Outcome, Plan, Problem
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,6 @@ def test_only_converged_skipped_and_swept_are_ever_deleted(
         pytest.param(PermanentError("p", "r"), Kind.FAILED, "Permanent", id="permanent"),
         pytest.param(MalformedMessageError("p", "r"), Kind.FAILED, "MalformedMessage", id="malformed"),
         pytest.param(AccessDeniedError("p", "r"), Kind.FAILED, "AccessDenied", id="access denied"),
-        pytest.param(ManagedSecretError("p", "r"), Kind.FAILED, "ManagedSecret", id="managed"),
         pytest.param(ReplicatorError("p", "r"), Kind.WAITING, "Replicator", id="unclassified"),
     ],
 )
@@ -74,8 +72,7 @@ def test_only_converged_skipped_and_swept_are_ever_deleted(
 def test_an_error_is_an_outcome_by_what_to_do_next(
     error: ReplicatorError, kind: Kind, error_type: str, attempt: int
 ) -> None:
-    problem = Problem("", "p", "r")
-    expected = Outcome(kind, "orders/db", problems=(problem,), error_type=error_type)
+    expected = Outcome(kind, "orders/db", problems=(Problem("", "p", "r", error_type),))
     assert outcome_of_error(error, "orders/db", attempt) == expected
 
 
@@ -94,7 +91,19 @@ def test_an_unknown_error_is_transient_and_is_named_without_its_text(error: Base
     """Nobody knows what an unknown error quotes, so its text stays out of the dead letter."""
     outcome = outcome_of_error(error, "orders/db", 1)
     assert outcome.kind is Kind.WAITING
-    assert outcome.error_type == type(error).__name__.removesuffix("Error")
+    assert outcome.problems[0].error_type == type(error).__name__.removesuffix("Error")
     assert type(error).__name__ in outcome.reason
     assert "hunter2" not in repr(outcome)
     assert outcome.remedy
+
+
+def test_an_error_names_the_secret_and_the_regions_it_is_about() -> None:
+    error = TransientError("p", "r").about("arn", ("eu-west-1", "us-west-2"))
+    outcome = outcome_of_error(error, "orders/db", 1)
+    assert (outcome.secret, outcome.regions, outcome.reason) == ("arn", ("eu-west-1", "us-west-2"), "p")
+
+
+def test_a_region_that_was_requested_only_now_is_followed_whatever_the_receives() -> None:
+    requested = Outcome(Kind.WAITING, plan=Plan(add=(DesiredReplica("eu-west-1"),)))
+    assert verdict(requested, 10, 10) is Verdict.PUT_OFF
+    assert verdict(requested, LAST_ATTEMPT, 10) is Verdict.DEAD_LETTER
