@@ -16,6 +16,10 @@ from local.errors import LocalError
 ALLOWED_REGIONS = ("us-west-2", "eu-west-1", "eu-central-1")
 STACK = "secret-replicator"
 
+_CONFIG = frozenset(
+    {"version", "beta_features", "resolve_s3", "capabilities", "confirm_changeset", "fail_on_empty_changeset"}
+)
+
 Step = Callable[[str], AbstractContextManager[object]]
 """Says what is being done, for as long as it is done."""
 
@@ -54,16 +58,26 @@ def local_stack(step: Step, port: int = 0) -> Iterator[Stack]:
 
 def _build(sam: str, aws: LocalAws) -> None:
     # Not in .aws-sam: two of us side by side, or the person's own build, would be disturbed.
-    _run("sam build", [sam, "build", "--build-dir", str(_built(aws))], aws)
+    options = ["--template-file", str(ROOT / "template.yaml"), "--build-dir", str(_built(aws))]
+    _run("sam build", [sam, "build", *options, "--config-file", str(_config(aws))], aws)
 
 
 def _deploy(sam: str, aws: LocalAws) -> None:
-    template, config = _built(aws) / "template.yaml", ROOT / "samconfig.toml"
     options = [
-        *("--template-file", str(template), "--config-file", str(config), "--stack-name", STACK),
-        *("--no-confirm-changeset", "--parameter-overrides", f"AllowedRegions={','.join(ALLOWED_REGIONS)}"),
+        *("--template-file", str(_built(aws) / "template.yaml"), "--config-file", str(_config(aws))),
+        *("--stack-name", STACK, "--no-confirm-changeset"),
+        *("--parameter-overrides", f"AllowedRegions={','.join(ALLOWED_REGIONS)}"),
     ]
     _run("sam deploy", [sam, "deploy", *options], aws)
+
+
+def _config(aws: LocalAws) -> Path:
+    """Return samconfig.toml without what `sam deploy --guided` saves there: it leads to a real account."""
+    path = aws.folder / "samconfig.toml"
+    lines = (ROOT / "samconfig.toml").read_text("utf-8").splitlines()
+    kept = [line for line in lines if line.startswith("[") or line.partition("=")[0].strip() in _CONFIG]
+    path.write_text("\n".join(kept), "utf-8")
+    return path
 
 
 def _built(aws: LocalAws) -> Path:
@@ -74,7 +88,7 @@ def _run(name: str, command: Sequence[str], aws: LocalAws) -> None:
     log = aws.folder / f"{name.replace(' ', '-')}.log"
     # Both look for work to do every 5 s by default. Here it is done sooner.
     environment = aws.environment | {"TMPDIR": str(aws.folder), "SAM_CLI_POLL_DELAY": "0.5"}
-    with processes.running(command, environment, ROOT, log) as process:
+    with processes.running(command, environment, aws.folder, log) as process:
         if process.wait():
             raise LocalError(f"`{name}` failed. Its last lines:\n{processes.last_lines(log)}")
 

@@ -54,6 +54,7 @@ Then try:{note}
 {aws} {endpoint} secretsmanager describe-secret --secret-id shop/db --region eu-west-1
 {aws} {endpoint} sqs receive-message {dead_letters}
 
+Every `aws sqs` command needs its endpoint as above: without it, the AWS CLI looks for SQS on AWS.
 The policy is local/policy.toml; Ctrl-C here ends it all. What happens from now on:
 """
 

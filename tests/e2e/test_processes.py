@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from local import observe
@@ -53,10 +54,8 @@ class Run:
     def end(self) -> int:
         """Wait for its end; return its exit code, and fail if it left anything behind."""
         code = self.process.wait(SECONDS)
-        processes = subprocess.run(
-            ["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True
-        )
-        assert [line for line in processes.stdout.splitlines() if str(self.temporary) in line] == []
+        running = [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
+        assert [line for line in running if line and str(self.temporary) in " ".join(line)] == []
         assert list(self.temporary.iterdir()) == []
         return code
 
@@ -95,6 +94,17 @@ def shell(stack: Run, command: str) -> str:
     return done.stdout.decode()
 
 
+GUIDED = """
+[default.deploy.parameters]
+stack_name = "theirs"
+region = "eu-west-1"
+profile = "nobody"
+s3_bucket = "theirs"
+parameter_overrides = "AllowedRegions=\\"sa-east-1\\""
+"""
+"""What `sam deploy --guided` saves beside our own settings."""
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the repository, to be broken."""
@@ -107,8 +117,12 @@ def copy(tmp_path: Path) -> Path:
     return root
 
 
-def test_the_demo_shows_each_secret_and_ends_well_whatever_the_environment(tmp_path: Path) -> None:
-    with running(local("demo"), tmp_path) as demo:
+def test_the_demo_shows_each_secret_and_ends_well_whatever_the_environment(
+    tmp_path: Path, copy: Path
+) -> None:
+    config = copy / "samconfig.toml"
+    config.write_text(config.read_text().replace("[default.deploy.parameters]", GUIDED.strip()))
+    with running(local("demo"), tmp_path, copy) as demo:
         assert demo.end() == 0, demo.out + demo.err
     assert not demo.err
     assert "all as promised" in demo.out
