@@ -1,0 +1,531 @@
+"""Breaks each promise of the design once, in a copy of the tree, and expects its tests to go red.
+
+`make mutate` runs it. A promise whose mutation survives is not held by any test. Words choose among the
+promises: `python tests/mutate.py the role`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+ROOT = Path(__file__).parents[1]
+CODE = "functions/secret_replicator"
+LIFE = "tests/functional/test_life_of_a_message.py"
+SWITCHES = "tests/functional/test_operator_switches.py"
+BUDGET = "tests/functional/test_budget.py"
+SWEEP = "tests/functional/test_sweep.py"
+HANDLER = "tests/functional/test_handler.py"
+MODEL = "tests/functional/test_model.py"
+POLICY = "tests/unit/test_policy.py"
+MESSAGES = "tests/unit/test_messages.py"
+PLANNER = "tests/unit/test_planner.py"
+TEMPLATE = "tests/template"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old`, found once in `file`, becomes `new`; then one of the `tests` must fail."""
+
+    promise: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+class Verdict(StrEnum):
+    """How it ended for a mutation. Only `caught` is good."""
+
+    CAUGHT = "caught"
+    SURVIVED = "SURVIVED"
+    NOT_FOUND = "OLD TEXT NOT FOUND ONCE"
+    DOES_NOT_RUN = "TESTS DO NOT RUN"
+
+
+MUTATIONS = (
+    # 1. A message is deleted only when its secret is converged, rightly skipped, or dead-lettered.
+    Mutation(
+        "1 InProgress is not success",
+        f"{CODE}/reconciler.py",
+        "elif replica.status != IN_SYNC:",
+        'elif replica.status not in (IN_SYNC, "InProgress"):',
+        LIFE,
+    ),
+    Mutation(
+        "1 a status that nobody knows is not success",
+        f"{CODE}/reconciler.py",
+        "elif replica.status != IN_SYNC:",
+        'elif replica.status in ("Failed", "InProgress"):',
+        LIFE,
+    ),
+    Mutation(
+        "1 what was requested is not yet there",
+        f"{CODE}/reconciler.py",
+        "        if replica is None:\n",
+        "        if replica is None and region not in answer.refusals:\n            continue\n"
+        "        if replica is None:\n",
+        MODEL,
+    ),
+    Mutation(
+        "1 a dead letter is sent",
+        f"{CODE}/work_queue.py",
+        "            self.client.send_message(\n",
+        "            dict(\n",
+        LIFE,
+    ),
+    Mutation(
+        "1 a dead letter has the original body",
+        f"{CODE}/work_queue.py",
+        "MessageBody=message.body,",
+        "MessageBody=secret,",
+        LIFE,
+    ),
+    Mutation(
+        "1 a dead letter has its reason",
+        f"{CODE}/work_queue.py",
+        '"ErrorMessage": error,',
+        '"ErrorMessage": error_type,',
+        LIFE,
+    ),
+    Mutation(
+        "1 a message whose dead letter could not be written stays",
+        f"{CODE}/app.py",
+        "            return Verdict.PUT_OFF\n",
+        "            return what\n",
+        LIFE,
+    ),
+    Mutation(
+        "1 only messages that are named in the answer stay",
+        f"{CODE}/app.py",
+        "for message in delays_seconds]}",
+        "for message in [*delays_seconds][1:]]}",
+        LIFE,
+    ),
+    Mutation(
+        "1 a failed item does not delete its batch: ReportBatchItemFailures",
+        "template.yaml",
+        "            FunctionResponseTypes: [ReportBatchItemFailures]\n",
+        "",
+        TEMPLATE,
+    ),
+    Mutation(
+        "1 what the time did not suffice for stays",
+        f"{CODE}/judge.py",
+        "            return Verdict.RETURN\n",
+        "            return Verdict.DELETE\n",
+        LIFE,
+    ),
+    Mutation(
+        "1 what is out of attempts is dead-lettered",
+        f"{CODE}/judge.py",
+        "            return Verdict.DEAD_LETTER\n",
+        "            return Verdict.DELETE\n",
+        LIFE,
+    ),
+    Mutation(
+        "1 an error that nobody knows is transient",
+        f"{CODE}/judge.py",
+        "    kind = Kind.WAITING\n",
+        "    kind = Kind.SKIPPED\n",
+        HANDLER,
+    ),
+    Mutation(
+        "1 a refusal is permanent only when seen twice",
+        f"{CODE}/judge.py",
+        "REFUSED_LOOKS = 2",
+        "REFUSED_LOOKS = 1",
+        f"{LIFE} {MODEL}",
+    ),
+    Mutation(
+        "1 a removal that came second is no reason for a dead letter",
+        f"{CODE}/reconciler.py",
+        "            return {region: _refusal(region, error) for region in regions}\n",
+        "            raise\n",
+        MODEL,
+    ),
+    Mutation(
+        "1 a secret that is not visible yet is waited for",
+        f"{CODE}/reconciler.py",
+        "NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20",
+        "NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 1, 0",
+        LIFE,
+    ),
+    Mutation(
+        "1 looks without a wait between them do not make a new secret a deleted one",
+        f"{CODE}/reconciler.py",
+        "NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20",
+        "NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 0",
+        MODEL,
+    ),
+    Mutation(
+        "1 access denied is not a success",
+        f"{CODE}/gateway.py",
+        '_DENIED = {"AccessDeniedException", "AccessDenied"}',
+        "_DENIED: set[str] = set()",
+        LIFE,
+    ),
+    Mutation(
+        "1 the next page of a sweep is enqueued",
+        f"{CODE}/sweep.py",
+        "        if page.next_token:\n",
+        "        if not page:\n",
+        SWEEP,
+    ),
+    Mutation(
+        "1 what a queue did not take is not lost",
+        f"{CODE}/work_queue.py",
+        'raise TransientError(f"{action} failed ({error})", ',
+        'return  # (f"{action} failed ({error})", ',
+        f"{LIFE} {SWEEP}",
+    ),
+    Mutation(
+        "1 what EventBridge cannot deliver is kept",
+        "template.yaml",
+        "          RetryPolicy: { MaximumEventAgeInSeconds: 86400, MaximumRetryAttempts: 185 }\n"
+        "          DeadLetterConfig: { Arn: !GetAtt DeadLetterQueue.Arn }\n\n  ReplicationFailedRule",
+        "          RetryPolicy: { MaximumEventAgeInSeconds: 86400, MaximumRetryAttempts: 185 }\n\n"
+        "  ReplicationFailedRule",
+        TEMPLATE,
+    ),
+    Mutation(
+        "1 a crash ends in the dead-letter queue",
+        "template.yaml",
+        "        deadLetterTargetArn: !GetAtt DeadLetterQueue.Arn\n",
+        "        deadLetterTargetArn: !GetAtt ReplicationQueue.Arn\n",
+        TEMPLATE,
+    ),
+    Mutation(
+        "1 a call that AWS refused is no event: errorCode",
+        "template.yaml",
+        "          errorCode: [{ exists: false }]\n",
+        "",
+        TEMPLATE,
+    ),
+    # 2. Only selected secrets are touched.
+    Mutation(
+        "2 a rule that only limits does not select",
+        f"{CODE}/policy.py",
+        "any(rule.regions for rule in rules)",
+        "rules",
+        f"{POLICY} {MODEL}",
+    ),
+    Mutation(
+        "2 a rule needs every tag of its match",
+        f"{CODE}/policy.py",
+        "        return all(\n",
+        "        return any(\n",
+        POLICY,
+    ),
+    Mutation(
+        "2 a sweep enqueues selected secrets only",
+        f"{CODE}/sweep.py",
+        "            and desired_replicas(self.policy, secret.tags, region, allowed).selected\n",
+        "",
+        SWEEP,
+    ),
+    Mutation(
+        "2 what nothing selects wants nothing",
+        f"{CODE}/policy.py",
+        "        return Desired(selected=False)\n",
+        "        return Desired(selected=True, replicas=tuple(map(DesiredReplica, sorted(allowed))))\n",
+        f"{POLICY} {LIFE} {MODEL}",
+    ),
+    Mutation(
+        "2 untagging is no request to remove",
+        f"{CODE}/planner.py",
+        "if prune and desired.selected and not desired.problems",
+        "if prune and not desired.problems",
+        PLANNER,
+    ),
+    Mutation(
+        "2 plan mode writes nothing",
+        f"{CODE}/reconciler.py",
+        'if settings.mode == "plan":',
+        'if settings.mode == "planning":',
+        SWITCHES,
+    ),
+    # 3. No secret value is ever readable.
+    Mutation(
+        "3 no value is read",
+        f"{CODE}/gateway.py",
+        "            answer = self.client.describe_secret(SecretId=secret_id)\n",
+        "            answer = self.client.describe_secret(SecretId=secret_id)\n"
+        '            self.client.batch_get_secret_value(SecretIdList=["orders/db"])\n',
+        LIFE,
+    ),
+    Mutation(
+        "3 the role is denied to read values",
+        "template.yaml",
+        "                Effect: Deny\n"
+        "                Action: [secretsmanager:GetSecretValue, secretsmanager:BatchGetSecretValue]",
+        "                Effect: Deny\n                Action: [secretsmanager:GetSecretValue]",
+        TEMPLATE,
+    ),
+    # 4. Tags never grant destructive power.
+    Mutation(
+        "4 overwriting needs the operator's switch",
+        f"{CODE}/reconciler.py",
+        "overwrite = desired.overwrite and self.settings.allow_overwrite",
+        "overwrite = desired.overwrite",
+        SWITCHES,
+    ),
+    Mutation(
+        "4 overwriting needs a rule",
+        f"{CODE}/reconciler.py",
+        "overwrite = desired.overwrite and self.settings.allow_overwrite",
+        "overwrite = self.settings.allow_overwrite",
+        SWITCHES,
+    ),
+    Mutation(
+        "4 removing needs the operator's switch",
+        f"{CODE}/reconciler.py",
+        "prune=settings.prune_replicas",
+        "prune=True",
+        SWITCHES,
+    ),
+    Mutation(
+        "4 a wrong tag removes nothing",
+        f"{CODE}/planner.py",
+        "if prune and desired.selected and not desired.problems",
+        "if prune and desired.selected",
+        SWITCHES,
+    ),
+    Mutation(
+        "4 the role cannot remove while the switch is off",
+        "template.yaml",
+        'MayRemove: !And [!Condition MayWrite, !Equals [!Ref PruneReplicas, "true"]]',
+        'MayRemove: !And [!Condition MayWrite, !Not [!Equals [!Ref PruneReplicas, "maybe"]]]',
+        TEMPLATE,
+    ),
+    Mutation(
+        "4 the role cannot overwrite while the switch is off",
+        "template.yaml",
+        '["false", !If [MayOverwrite, "true", "false"]]',
+        '["false", "true"]',
+        TEMPLATE,
+    ),
+    Mutation(
+        "4 the role cannot write in plan mode",
+        "template.yaml",
+        "MayWrite: !Equals [!Ref Mode, apply]",
+        'MayWrite: !Not [!Equals [!Ref Mode, "off"]]',
+        TEMPLATE,
+    ),
+    # 5. Only the primary, only in this Region.
+    Mutation(
+        "5 a replica is left alone: PrimaryRegion",
+        f"{CODE}/reconciler.py",
+        'if secret.primary_region not in ("", self.settings.region):',
+        'if secret.primary_region == "nowhere":',
+        LIFE,
+    ),
+    Mutation(
+        "5 a sweep leaves replicas out",
+        f"{CODE}/sweep.py",
+        'if secret.primary_region in ("", region)',
+        "if secret.primary_region is not None",
+        SWEEP,
+    ),
+    Mutation(
+        "5 an event from a replica's Region is about the primary",
+        f"{CODE}/messages.py",
+        "    return secret_id[:start] + home_region + secret_id[end:]\n",
+        "    return secret_id if home_region else secret_id[start:end]\n",
+        MESSAGES,
+    ),
+    Mutation(
+        "5 the role writes to primaries of this Region only",
+        "template.yaml",
+        "StringEqualsIfExists: { secretsmanager:SecretPrimaryRegion: !Ref AWS::Region }",
+        "StringEqualsIfExists: { secretsmanager:Name: any }",
+        TEMPLATE,
+    ),
+    # 6. Writes stay inside a budget.
+    Mutation(
+        "6 writes are spaced",
+        f"{CODE}/gateway.py",
+        "self._next_turn = turn + 1 / self.writes_per_second",
+        "self._next_turn = turn",
+        BUDGET,
+    ),
+    Mutation(
+        "6 a replication waits for its turn",
+        f"{CODE}/gateway.py",
+        '        self.budget.wait_for_turn(deadline)\n        with _errors_translated("Replicate',
+        '        with _errors_translated("Replicate',
+        f"{BUDGET} {LIFE} {MODEL}",
+    ),
+    Mutation(
+        "6 a removal waits for its turn",
+        f"{CODE}/gateway.py",
+        '        self.budget.wait_for_turn(deadline)\n        with _errors_translated("Remove',
+        '        with _errors_translated("Remove',
+        f"{BUDGET} {SWITCHES} {MODEL}",
+    ),
+    Mutation(
+        "6 the budget is for all instances together",
+        f"{CODE}/app.py",
+        "Budget(settings.writes_per_second / settings.maximum_concurrency)",
+        "Budget(settings.writes_per_second)",
+        BUDGET,
+    ),
+    # 7. One bad Region does not stop the others.
+    Mutation(
+        "7 a refused Region does not stop the others",
+        f"{CODE}/reconciler.py",
+        "            if len(wanted) == 1:\n",
+        "            if wanted:\n",
+        LIFE,
+    ),
+    Mutation(
+        "7 a Region that is not allowed is not asked for: AllowedRegions",
+        f"{CODE}/policy.py",
+        "    if region not in allowed:\n",
+        "    if not region:\n",
+        f"{POLICY} {LIFE}",
+    ),
+    Mutation(
+        "7 a Region that a rule forbids is not asked for: only",
+        f"{CODE}/policy.py",
+        "if rule.only and region not in rule.only:",
+        "if rule.only and not region:",
+        POLICY,
+    ),
+    Mutation(
+        "7 a wrong word of a tag is reported",
+        f"{CODE}/policy.py",
+        "        if word != _ALL and word not in regions\n",
+        "        if not word\n",
+        POLICY,
+    ),
+    Mutation(
+        "7 a Failed Region is tried again",
+        f"{CODE}/planner.py",
+        "have and have.status == FAILED),\n        wait",
+        "not have),\n        wait",
+        PLANNER,
+    ),
+    Mutation(
+        "7 the role may replicate",
+        "template.yaml",
+        "Action: secretsmanager:ReplicateSecretToRegions",
+        "Action: secretsmanager:DescribeSecret",
+        TEMPLATE,
+    ),
+    Mutation(
+        "7 the role may replicate to the allowed Regions only",
+        "template.yaml",
+        "ForAllValues:StringEquals: { secretsmanager:AddReplicaRegions: !Ref AllowedRegions }",
+        "ForAllValues:StringEquals: { secretsmanager:AddReplicaRegions: [eu-west-1] }",
+        TEMPLATE,
+    ),
+    # 8. Secrets never reach logs, metrics, dead-letter attributes or error texts.
+    Mutation(
+        "8 a message's body is not logged",
+        f"{CODE}/app.py",
+        '"message_id": message.message_id}',
+        '"message_id": message.message_id, "body": message.body}',
+        f"{HANDLER} {MODEL}",
+    ),
+    Mutation(
+        "8 an error text does not quote what is not understood",
+        f"{CODE}/messages.py",
+        '_malformed("text that is not JSON")',
+        '_malformed(f"text that is not JSON: {body}")',
+        MESSAGES,
+    ),
+    Mutation(
+        "8 a dead letter's attributes do not quote its body",
+        f"{CODE}/app.py",
+        "                secret=outcome.secret,\n                regions",
+        "                secret=message.body,\n                regions",
+        f"{LIFE} {MODEL}",
+    ),
+)
+
+
+def files() -> list[Path]:
+    """List what git tracks and what it would, relative to the root."""
+    found = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = [Path(name) for name in found.stdout.split("\0") if name]
+    return [name for name in names if (ROOT / name).is_file()]
+
+
+def copy_tree(to: Path) -> None:
+    for name in files():
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, to / name)
+
+
+def run_tests(tree: Path, tests: Iterable[str]) -> "subprocess.CompletedProcess[str]":
+    """Run pytest: code 0 is green, 1 is red, more is neither."""
+    options = ["--exitfirst", "--no-header", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": "functions", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def judge(tree: Path, mutation: Mutation) -> Verdict:
+    """Mutate the tree, run the tests that must fail, and mend the tree."""
+    file = tree / mutation.file
+    sound = file.read_text("utf-8")
+    if sound.count(mutation.old) != 1:
+        return Verdict.NOT_FOUND
+    file.write_text(sound.replace(mutation.old, mutation.new), "utf-8")
+    try:
+        code = run_tests(tree, mutation.tests.split()).returncode
+    finally:
+        file.write_text(sound, "utf-8")
+    return {0: Verdict.SURVIVED, 1: Verdict.CAUGHT}.get(code, Verdict.DOES_NOT_RUN)
+
+
+def main(words: Sequence[str]) -> int:
+    console = Console()
+    chosen = [one for one in MUTATIONS if all(word.lower() in one.promise.lower() for word in words)]
+    table = Table("Promise", "Mutated", "Tests", "Verdict", title="Each promise, broken once")
+    verdicts = []
+    with TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
+        tree = Path(folder)
+        copy_tree(tree)
+        task = progress.add_task("the tests, unbroken", total=len(chosen) + 1)
+        unbroken = run_tests(tree, sorted({test for one in chosen for test in one.tests.split()}))
+        if unbroken.returncode:
+            console.print(Text(unbroken.stdout[-4000:]))
+            console.print("The tests are not green before anything is broken", style="red")
+            return 1
+        for one in chosen:
+            progress.update(task, advance=1, description=one.promise)
+            verdicts.append(verdict := judge(tree, one))
+            style = "green" if verdict is Verdict.CAUGHT else "red"
+            tests = " ".join(test.removeprefix("tests/") for test in one.tests.split())
+            table.add_row(one.promise, Path(one.file).name, tests, f"[{style}]{verdict}")
+    console.print(table)
+    caught = verdicts.count(Verdict.CAUGHT)
+    console.print(f"{caught} of {len(chosen)} mutations were caught")
+    return 0 if caught == len(chosen) > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
