@@ -55,7 +55,7 @@ def verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
             return Verdict.DELETE
         case Kind.OUT_OF_TIME:
             return Verdict.RETURN
-        case Kind.WAITING if attempt < (LAST_ATTEMPT if outcome.plan.add else max_attempts):
+        case Kind.WAITING if attempt < (LAST_ATTEMPT if outcome.requested else max_attempts):
             return Verdict.PUT_OFF
         case _:
             return Verdict.DEAD_LETTER

@@ -140,6 +140,8 @@ class Outcome:
     note: str = ""
     plan: Plan = Plan()
     problems: tuple[Problem, ...] = ()
+    requested: bool = False
+    """Whether AWS took a request for a new Region in this very look."""
 
     @property
     def reason(self) -> str:

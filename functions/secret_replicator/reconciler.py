@@ -67,7 +67,9 @@ class Reconciler:
             raise error.about(secret.arn, todo.open_regions) from error
         if answer.deleted:
             return Outcome(Kind.SKIPPED, secret.arn, "scheduled_for_deletion")
-        return replace(_judge(secret, desired, answer, look.attempt), secret=secret.arn, plan=todo)
+        outcome = _judge(secret, desired, answer, look.attempt)
+        requested = any(new.region in answer.actual for new in todo.add)
+        return replace(outcome, secret=secret.arn, plan=todo, requested=requested)
 
     def _reason_to_skip(self, secret: Secret, desired: Desired) -> str:
         if secret.primary_region not in ("", self.settings.region):

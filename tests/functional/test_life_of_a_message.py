@@ -329,6 +329,17 @@ def test_receives_that_were_no_looks_do_not_cost_a_secret_its_chance(world: Worl
     assert not world.queues.dead_letters
 
 
+def test_a_refused_region_does_not_keep_a_failed_one_beyond_its_attempts(world: World) -> None:
+    world.secrets.regions -= {"us-west-2"}
+    world.secrets.set_outcome("orders/db", "eu-west-1", Outcome("Failed", "no luck"))
+    world.add("orders/db", to="eu-west-1 us-west-2")
+    world.send("orders/db")
+    world.deliver_until_empty()
+    letter = world.only_dead_letter()
+    assert (letter["Attempts"], letter["FailedRegions"]) == ("10", "eu-west-1,us-west-2")
+    assert "no luck" in letter["ErrorMessage"]
+
+
 def test_a_secret_that_is_deleted_in_the_middle_of_a_look_is_skipped(world: World) -> None:
     secret = world.add("orders/db", to="eu-west-1")
     world.secrets.fail_next("DescribeSecret", THROTTLED)

@@ -15,7 +15,7 @@ from secret_replicator.errors import (
     TransientError,
 )
 from secret_replicator.judge import LAST_ATTEMPT, Verdict, outcome_of_error, verdict
-from secret_replicator.models import DesiredReplica, Kind, Outcome, Plan, Problem
+from secret_replicator.models import Kind, Outcome, Problem
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,6 @@ def test_an_error_names_the_secret_and_the_regions_it_is_about() -> None:
 
 
 def test_a_region_that_was_requested_only_now_is_followed_whatever_the_receives() -> None:
-    requested = Outcome(Kind.WAITING, plan=Plan(add=(DesiredReplica("eu-west-1"),)))
+    requested = Outcome(Kind.WAITING, requested=True)
     assert verdict(requested, 10, 10) is Verdict.PUT_OFF
     assert verdict(requested, LAST_ATTEMPT, 10) is Verdict.DEAD_LETTER
