@@ -641,7 +641,7 @@ class Model(RuleBasedStateMachine):
             return body in MALFORMED and kind == "MalformedMessage"
         failed = frozenset(reason["FailedRegions"].split(",")) - {"none"}
         target = "sweep" if body == SWEEP else self._target(body)
-        looks = [found for found in self.batch.looks(target) if found]
+        looks = [found for found in self._as_the_function_saw(self.batch.looks(target)) if found]
         ids = {target, *(found.arn for found in looks)}
         codes = set().union(*(self.batch.errors[key] for key in ids if key in self.batch.errors))
         named = not failed or any(failed <= self._lacking(found) for found in looks)
