@@ -825,6 +825,19 @@ def test_two_looks_that_remove_the_same_replica_do_not_make_a_dead_letter(
 
 
 @BOTH_WORLDS
+def test_a_region_that_aws_refuses_does_not_put_off_the_dead_letter_of_another(
+    tmp_path: Path, repeat: Repeat
+) -> None:
+    model = deployed(tmp_path, repeat, "eu-west-1 us-west-2")
+    model.aws_acts("a", "eu-west-1", "fails for good")
+    model.aws_acts("a", "us-west-2", "is disabled or enabled")
+    model.batches_are_delivered([None] * MAX_ATTEMPTS, [], [])
+    (letter,) = model.queues.dead_letters
+    assert letter.attributes["FailedRegions"] == "eu-west-1,us-west-2"
+    model.teardown()
+
+
+@BOTH_WORLDS
 def test_removals_wait_for_their_turns(tmp_path: Path, repeat: Repeat) -> None:
     model = deployed(tmp_path, repeat, *["eu-west-1 us-west-2"] * 3, prune=True)
     model.batches_are_delivered([None] * 4, [], [])
