@@ -326,7 +326,7 @@ MUTATIONS = (
     Mutation(
         "5 a replica is left alone: PrimaryRegion",
         f"{CODE}/reconciler.py",
-        'if secret.primary_region not in ("", self.settings.region):',
+        'if secret.primary_region not in ("", home_region):',
         'if secret.primary_region == "nowhere":',
         LIFE,
     ),

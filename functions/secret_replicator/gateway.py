@@ -137,6 +137,7 @@ def _secret(
         primary_region=answer.get("PrimaryRegion", ""),
         owning_service=answer.get("OwningService", ""),
         deleted="DeletedDate" in answer,
+        last_changed=answer.get("LastChangedDate"),
     )
 
 

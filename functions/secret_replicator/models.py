@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 IN_SYNC = "InSync"
@@ -29,6 +30,7 @@ class Secret:
     primary_region: str = ""
     owning_service: str = ""
     deleted: bool = False
+    last_changed: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,16 @@ class Plan:
             "drift": [f"{drift.region} {drift.kind}" for drift in self.drift],
         }
         return {part: regions for part, regions in parts.items() if regions}
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What is to be done about a secret, before anything is done. A `skip` says why nothing is."""
+
+    desired: Desired
+    plan: Plan = Plan()
+    problems: tuple[Problem, ...] = ()
+    skip: str = ""
 
 
 class Kind(StrEnum):

@@ -80,7 +80,7 @@ def desired_replicas(
     replicas = []
     for region in sorted(({*asked} | unnamed) - {home_region}):
         if (cut := _cut(region, rules, allowed)) is None:
-            replicas.append(DesiredReplica(region, _kms_key(region, policy, rules)))
+            replicas.append(DesiredReplica(region, kms_key(region, policy, rules)[0]))
         elif region in asked:
             problems.append(Problem(region, f"{asked[region]} asks for {region}, {cut[0]}", cut[1]))
     return Desired(
@@ -128,9 +128,10 @@ def _cut(region: str, rules: Sequence[Rule], allowed: frozenset[str]) -> tuple[s
     return None
 
 
-def _kms_key(region: str, policy: Policy, rules: Sequence[Rule]) -> str:
-    tables = (*(rule.kms_keys for rule in rules), policy.kms_keys)
-    return next((table[region] for table in tables if region in table), "")
+def kms_key(region: str, policy: Policy, rules: Sequence[Rule]) -> tuple[str, str]:
+    """Return the key of a Region and where in the policy it is named; both are empty if it is not."""
+    tables = (*((rule.name, rule.kms_keys) for rule in rules), ("[kms_keys]", policy.kms_keys))
+    return next(((table[region], where) for where, table in tables if region in table), ("", ""))
 
 
 def parse_policy(text: str, source: str = "policy.toml") -> Policy:

@@ -10,6 +10,7 @@ from secret_replicator.models import (
     IN_SYNC,
     Desired,
     DesiredReplica,
+    Intent,
     Kind,
     Look,
     Outcome,
@@ -51,16 +52,14 @@ class Reconciler:
             if look.attempt < NOT_FOUND_LOOKS or look.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
-        settings = self.settings
-        desired = desired_replicas(self.policy, secret.tags, settings.region, settings.allowed_regions)
-        if reason := self._reason_to_skip(secret, desired):
-            return Outcome(Kind.SKIPPED, secret.arn, reason)
-        todo = plan(desired, secret.replicas, prune=settings.prune_replicas)
-        problems = self._managed(secret) or desired.problems
-        if settings.mode == "plan":
-            return Outcome(Kind.SKIPPED, secret.arn, "plan_mode", todo, problems)
+        what = intent(secret, self.policy, self.settings)
+        desired, todo = what.desired, what.plan
+        if what.skip:
+            return Outcome(Kind.SKIPPED, secret.arn, what.skip)
+        if self.settings.mode == "plan":
+            return Outcome(Kind.SKIPPED, secret.arn, "plan_mode", todo, what.problems)
         if secret.owning_service:
-            return Outcome(Kind.FAILED, secret.arn, problems=problems)
+            return Outcome(Kind.FAILED, secret.arn, problems=what.problems)
         try:
             answer = self._apply(secret, desired, todo, look.deadline)
         except ReplicatorError as error:
@@ -70,21 +69,6 @@ class Reconciler:
         outcome = _judge(secret, desired, answer, look.attempt)
         requested = any(new.region in answer.actual for new in todo.add)
         return replace(outcome, secret=secret.arn, plan=todo, requested=requested)
-
-    def _reason_to_skip(self, secret: Secret, desired: Desired) -> str:
-        if secret.primary_region not in ("", self.settings.region):
-            return "replica"
-        if secret.deleted:
-            return "scheduled_for_deletion"
-        if not desired.selected:
-            return "not_selected"
-        return "managed_by_service" if secret.owning_service and not desired.asked_by_tag else ""
-
-    def _managed(self, secret: Secret) -> tuple[Problem, ...]:
-        service, tag = secret.owning_service, self.policy.tag_key
-        text = f"it belongs to {service}, and AWS does not let others replicate it"
-        remedy = f"take the tag {tag} off, or replicate it with {service}"
-        return (Problem("", text, remedy, "ManagedSecret"),) if service else ()
 
     def _apply(self, secret: Secret, desired: Desired, todo: Plan, deadline: float) -> Answer:
         """Do what the plan says; return what AWS then reports."""
@@ -124,6 +108,33 @@ class Reconciler:
             {region: replica for answer in answers for region, replica in answer.actual.items()},
             {region: refusal for answer in answers for region, refusal in answer.refusals.items()},
         )
+
+
+def intent(secret: Secret, policy: Policy, settings: Settings) -> Intent:
+    """Return what is to be done about a secret as DescribeSecret shows it. `replicas` asks the same."""
+    desired = desired_replicas(policy, secret.tags, settings.region, settings.allowed_regions)
+    if reason := _reason_to_skip(secret, desired, settings.region):
+        return Intent(desired, skip=reason)
+    if secret.owning_service:
+        return Intent(desired, problems=_managed(secret.owning_service, policy.tag_key))
+    todo = plan(desired, secret.replicas, prune=settings.prune_replicas)
+    return Intent(desired, todo, desired.problems)
+
+
+def _reason_to_skip(secret: Secret, desired: Desired, home_region: str) -> str:
+    if secret.primary_region not in ("", home_region):
+        return "replica"
+    if secret.deleted:
+        return "scheduled_for_deletion"
+    if not desired.selected:
+        return "not_selected"
+    return "managed_by_service" if secret.owning_service and not desired.asked_by_tag else ""
+
+
+def _managed(service: str, tag_key: str) -> tuple[Problem, ...]:
+    text = f"it belongs to {service}, and AWS does not let others replicate it"
+    remedy = f"take the tag {tag_key} off, or replicate it with {service}"
+    return (Problem("", text, remedy, "ManagedSecret"),)
 
 
 def _refusal(region: str, error: ReplicatorError) -> Problem:
