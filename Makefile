@@ -5,9 +5,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.txt)
-COMPILE := uv pip compile --quiet --generate-hashes --custom-compile-command "make requirements" pyproject.toml
-COMPILE_DEV := $(COMPILE) --group dev --universal --python-version 3.11
-COMPILE_FUNCTION := $(COMPILE) --python-version 3.13
+COMPILE := uv pip compile --quiet --generate-hashes --custom-compile-command "make requirements"
+COMPILE_DEV := $(COMPILE) pyproject.toml --group dev --universal --python-version 3.11
+COMPILE_CHECKOV := $(COMPILE) --group checkov --universal --python-version 3.11
+COMPILE_FUNCTION := $(COMPILE) pyproject.toml --python-version 3.13
 
 # sam and the uv that it calls are those of requirements.txt.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -43,18 +44,27 @@ local: setup ## the same stack, staying up: make local [PORT=4566]
 test: setup build ## all tests
 	@pytest --cov --numprocesses 2 --dist loadgroup
 
-check: setup ## format, lint, types, import contracts, template, policy, requirements, README
+# checkov's own packages contradict ours, so it lives apart.
+.checkov/.ready: requirements-checkov.txt $(BIN)/.ready
+	@uv venv --quiet --clear --python $(BIN)/python .checkov
+	@VIRTUAL_ENV=.checkov uv pip sync --quiet --require-hashes --compile-bytecode requirements-checkov.txt
+	@touch $@
+
+check: setup .checkov/.ready ## format, lint, types, import contracts, template, policy, requirements, README
 	@ruff format --quiet --check . || { echo "Not formatted: run ruff format" >&2; exit 1; }
 	@ruff check --quiet .
 	@mypy --no-error-summary
 	@log=$$(lint-imports 2>&1) || { echo "$$log" >&2; exit 1; }
 	@cfn-lint --include-checks I -- template.yaml
 	@log=$$(sam validate --lint 2>&1) || { echo "$$log" >&2; exit 1; }
+	@log=$$(.checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --quiet --compact 2>&1) \
+	  || { echo "$$log" >&2; exit 1; }
 	@python -m ops.checks
 	@old=$$(mktemp -d); trap 'rm -r "$$old"' EXIT; mkdir $$old/functions; \
-	  cp requirements.txt $$old; cp functions/requirements.txt $$old/functions; \
-	  $(COMPILE_DEV) -o $$old/requirements.txt; $(COMPILE_FUNCTION) -o $$old/functions/requirements.txt; \
-	  diff requirements.txt $$old/requirements.txt && diff functions/requirements.txt $$old/functions/requirements.txt \
+	  cp requirements*.txt $$old; cp functions/requirements.txt $$old/functions; \
+	  $(COMPILE_DEV) -o $$old/requirements.txt; $(COMPILE_CHECKOV) -o $$old/requirements-checkov.txt; \
+	  $(COMPILE_FUNCTION) -o $$old/functions/requirements.txt; \
+	  diff requirements.txt $$old/requirements.txt && diff requirements-checkov.txt $$old/requirements-checkov.txt && diff functions/requirements.txt $$old/functions/requirements.txt \
 	  || { echo "requirements.txt is not what pyproject.toml compiles to: run make requirements" >&2; exit 1; }
 	@echo "All checks passed"
 
@@ -64,10 +74,11 @@ mutate: setup build ## break every promise once, and expect a red test (minutes)
 build: setup ## sam build, into .aws-sam/build
 	@log=$$(sam build 2>&1) || { echo "$$log" >&2; exit 1; }
 
-requirements: setup ## compile both requirements.txt from pyproject.toml
+requirements: setup ## compile the three requirements files from pyproject.toml
 	@$(COMPILE_DEV) -o requirements.txt
+	@$(COMPILE_CHECKOV) -o requirements-checkov.txt
 	@$(COMPILE_FUNCTION) -o functions/requirements.txt
 
 clean: ## remove all that these commands have made
-	@rm -rf .venv .aws-sam .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .checkov .aws-sam .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -r {} +

@@ -54,6 +54,23 @@ class Verdict(StrEnum):
 
 
 MUTATIONS = (
+    # The template says what the README promises a security team.
+    Mutation(
+        "Mode=plan cannot use a key",
+        "template.yaml",
+        "MayUseKmsKeys: !And [!Condition MayWrite, !Not",
+        "MayUseKmsKeys: !And [!Condition MayRemove, !Not",
+        TEMPLATE,
+    ),
+    Mutation(
+        "only this account reads the queue",
+        "template.yaml",
+        "sqs:PurgeQueue]\n            Resource: !GetAtt DeadLetterQueue.Arn\n"
+        "            Condition:\n              StringNotEquals",
+        "sqs:PurgeQueue]\n            Resource: !GetAtt DeadLetterQueue.Arn\n"
+        "            Condition:\n              StringEquals",
+        TEMPLATE,
+    ),
     # 1. A message is deleted only when its secret is converged, rightly skipped, or dead-lettered.
     Mutation(
         "1 InProgress is not success",

@@ -18,15 +18,25 @@ from tests.template.stack import PSEUDO, Stack, declared, deployed
 KEYS = "arn:aws:kms:us-east-1:123456789012:key/1,arn:aws:kms:eu-west-1:123456789012:key/2"
 SECRETS = "arn:aws:secretsmanager:us-east-1:123456789012:secret:*"
 RULES = {"SecretChangedRule", "ReplicationFailedRule", "SecretLabelUpdatedRule", "SweepSchedule"}
+QUEUE_KEY = "arn:aws:kms:us-east-1:123456789012:key/3"
+LOG_KEY = "arn:aws:kms:us-east-1:123456789012:key/4"
+BOUNDARY = "arn:aws:iam::123456789012:policy/bounds"
 FOURTEEN_DAYS_SECONDS = 14 * 24 * 60 * 60
 
 SWITCHES = [
     pytest.param(
-        deployed(Mode=mode, AllowOverwrite=overwrite, PruneReplicas=prune, KmsKeyArns=keys),
-        id=f"{mode}, overwrite {overwrite}, prune {prune}, {'keys' if keys else 'no keys'}",
+        deployed(
+            Mode=mode,
+            AllowOverwrite=overwrite,
+            PruneReplicas=prune,
+            KmsKeyArns=keys,
+            QueueKmsKeyArn=queue_key,
+        ),
+        id=f"{mode}, overwrite {overwrite}, prune {prune}, {'keys' if keys else 'no keys'}"
+        f"{', queues with a key' if queue_key else ''}",
     )
-    for mode, overwrite, prune, keys in product(
-        ["apply", "plan"], ["false", "true"], ["false", "true"], ["", KEYS]
+    for mode, overwrite, prune, keys, queue_key in product(
+        ["apply", "plan"], ["false", "true"], ["false", "true"], ["", KEYS], ["", QUEUE_KEY]
     )
 ]
 every_setting = pytest.mark.parametrize("stack", SWITCHES)
@@ -75,6 +85,10 @@ def test_parameters_and_their_defaults() -> None:
         "MaxAttempts": 10,
         "SweepRate": "rate(1 day)",
         "KmsKeyArns": "",
+        "PermissionsBoundaryArn": "",
+        "RolePath": "/",
+        "QueueKmsKeyArn": "",
+        "LogKmsKeyArn": "",
         "AlarmEmail": "",
         "AlarmTopicArn": "",
         "LogLevel": "INFO",
@@ -135,6 +149,7 @@ def test_nothing_has_a_name_of_its_own() -> None:
     """Two stacks in one Region, or a replacement, would collide."""
     names = {
         "FunctionName",
+        "Name",
         "QueueName",
         "RoleName",
         "TopicName",
@@ -145,6 +160,27 @@ def test_nothing_has_a_name_of_its_own() -> None:
     for logical_id, resource in deployed(AlarmEmail="ops@example.com").resources.items():
         given = names & resource["Properties"].keys()
         assert not given or resource["Type"] == "AWS::Lambda::EventSourceMapping", f"{logical_id} has {given}"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "accepted"),
+    [
+        pytest.param("QueueKmsKeyArn", QUEUE_KEY, True, id="a key for the queues"),
+        pytest.param("LogKmsKeyArn", LOG_KEY, True, id="a key for the log"),
+        pytest.param(
+            "QueueKmsKeyArn", "alias/aws/sqs", False, id="AWS's key for SQS: EventBridge could not deliver"
+        ),
+        pytest.param("LogKmsKeyArn", "1234abcd-12ab", False, id="a key id, which IAM does not compare"),
+        pytest.param("PermissionsBoundaryArn", BOUNDARY, True, id="a boundary"),
+        pytest.param("PermissionsBoundaryArn", "bounds", False, id="a boundary by its name"),
+        pytest.param("RolePath", "/platform/security/", True, id="a path"),
+        pytest.param("RolePath", "platform", False, id="a path without slashes"),
+    ],
+)
+def test_what_an_organisation_demands_is_named_as_aws_wants_it(
+    parameter: str, value: str, *, accepted: bool
+) -> None:
+    assert bool(re.search(declared()["Parameters"][parameter]["AllowedPattern"], value)) is accepted
 
 
 # --- the function
@@ -256,6 +292,10 @@ def test_the_log_is_kept_as_long_as_asked_and_goes_with_the_stack() -> None:
     }
 
 
+def test_the_log_is_encrypted_with_a_key_of_ones_own_if_there_is_one() -> None:
+    assert deployed(LogKmsKeyArn=LOG_KEY).properties("ReplicatorFunctionLogGroup")["KmsKeyId"] == LOG_KEY
+
+
 # --- queues and rules: both failure hops
 
 
@@ -266,6 +306,13 @@ def test_a_queue_is_encrypted_so_that_eventbridge_can_still_write(name: str) -> 
     assert "KmsMasterKeyId" not in queue
     assert "FifoQueue" not in queue
     assert queue["MessageRetentionPeriod"] == FOURTEEN_DAYS_SECONDS
+
+
+@pytest.mark.parametrize("name", ["ReplicationQueue", "DeadLetterQueue"])
+def test_a_queue_is_encrypted_with_a_key_of_ones_own_if_there_is_one(name: str) -> None:
+    queue = deployed(QueueKmsKeyArn=QUEUE_KEY).properties(name)
+    assert queue["KmsMasterKeyId"] == QUEUE_KEY
+    assert "SqsManagedSseEnabled" not in queue, "SQS refuses both"
 
 
 def test_dead_letters_outlive_the_stack() -> None:
@@ -298,40 +345,57 @@ def test_what_eventbridge_cannot_deliver_is_not_lost(name: str) -> None:
     assert target["DeadLetterConfig"] == {"Arn": "DeadLetterQueue.Arn"}
 
 
+RULE_ARNS = [
+    "SecretChangedRule.Arn",
+    "ReplicationFailedRule.Arn",
+    "SecretLabelUpdatedRule.Arn",
+    "SweepSchedule.Arn",
+]
+ELSEWHERE = {"aws:PrincipalAccount": PSEUDO["AWS::AccountId"]}
+QUEUE_STATEMENTS = {
+    "RulesSend": {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Condition": {"ArnEquals": {"aws:SourceArn": RULE_ARNS}},
+    },
+    # EventBridge has no account: what is denied to others' accounts must not be denied to our rules.
+    "NobodyElseSends": {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:SendMessage",
+        "Condition": {"ArnNotEquals": {"aws:SourceArn": RULE_ARNS}, "StringNotEquals": ELSEWHERE},
+    },
+    "OnlyThisAccountReads": {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": [
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:ChangeMessageVisibility",
+            "sqs:PurgeQueue",
+        ],
+        "Condition": {"StringNotEquals": ELSEWHERE},
+    },
+    "OnlyOverTls": {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    },
+}
+
+
 @pytest.mark.parametrize("name", ["ReplicationQueue", "DeadLetterQueue"])
-def test_only_the_rules_may_send_and_only_over_tls(name: str) -> None:
-    policies = [
+def test_the_rules_and_this_account_alone_use_a_queue_and_only_over_tls(name: str) -> None:
+    (document,) = [
         policy["PolicyDocument"]
         for policy in deployed().of_type("AWS::SQS::QueuePolicy").values()
         if policy["Queues"] == [name]
     ]
-    assert [[statement_without_sid(item) for item in policy["Statement"]] for policy in policies] == [
-        [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "events.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": f"{name}.Arn",
-                "Condition": {
-                    "ArnEquals": {
-                        "aws:SourceArn": [
-                            "SecretChangedRule.Arn",
-                            "ReplicationFailedRule.Arn",
-                            "SecretLabelUpdatedRule.Arn",
-                            "SweepSchedule.Arn",
-                        ]
-                    }
-                },
-            },
-            {
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "sqs:*",
-                "Resource": f"{name}.Arn",
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-            },
-        ]
-    ]
+    assert {item["Sid"]: statement_without_sid(item) for item in document["Statement"]} == {
+        sid: statement | {"Resource": f"{name}.Arn"} for sid, statement in QUEUE_STATEMENTS.items()
+    }
 
 
 def statement_without_sid(statement: Mapping[str, Any]) -> dict[str, Any]:
@@ -347,15 +411,19 @@ def statements(stack: Stack) -> list[dict[str, Any]]:
 
 
 def granted(stack: Stack) -> dict[str, dict[str, Any]]:
-    """Return the statement that allows each action."""
+    """Return the statement that allows each action. What has two purposes has its resource beside it."""
     allowing = [statement for statement in statements(stack) if statement["Effect"] == "Allow"]
     pairs = [(action, statement) for statement in allowing for action in listed(statement["Action"])]
-    by_queue = [
-        (f"{action} {statement['Resource']}" if action == "sqs:SendMessage" else action, statement)
+    named = [
+        (f"{action} {statement['Resource']}" if has_two_purposes(action, statement) else action, statement)
         for action, statement in pairs
     ]
-    assert len({action for action, _ in by_queue}) == len(by_queue), "an action is allowed twice"
-    return dict(by_queue)
+    assert len({name for name, _ in named}) == len(named), "an action is allowed twice"
+    return dict(named)
+
+
+def has_two_purposes(action: str, statement: Mapping[str, Any]) -> bool:
+    return action == "sqs:SendMessage" or statement["Sid"] == "UseTheQueuesKey"
 
 
 ALWAYS = {
@@ -382,8 +450,10 @@ def test_the_function_may_do_exactly_what_the_switches_say(stack: Stack) -> None
         expected["secretsmanager:ReplicateSecretToRegions"] = SECRETS
     if writes and on(stack, "PruneReplicas"):
         expected["secretsmanager:RemoveRegionsFromReplication"] = SECRETS
-    if keys := stack.parameters["KmsKeyArns"]:
+    if writes and (keys := stack.parameters["KmsKeyArns"]):
         expected |= dict.fromkeys(["kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt"], keys.split(","))
+    if key := stack.parameters["QueueKmsKeyArn"]:
+        expected |= {f"{action} {key}": key for action in ("kms:Decrypt", "kms:GenerateDataKey")}
     assert {action: statement["Resource"] for action, statement in granted(stack).items()} == expected
 
 
@@ -425,10 +495,26 @@ def test_every_statement_names_its_purpose_and_its_actions(stack: Stack) -> None
         assert not [action for action in listed(statement["Action"]) if "*" in action or "?" in action]
 
 
-def test_keys_are_used_through_secrets_manager_only() -> None:
-    condition = granted(deployed(KmsKeyArns=KEYS))["kms:Decrypt"]["Condition"]
-    services = condition["StringLike"]["kms:ViaService"]
-    assert all(service.startswith("secretsmanager.") for service in services)
+def test_a_key_is_used_through_the_service_that_it_is_for_only() -> None:
+    allowed = granted(deployed(KmsKeyArns=KEYS, QueueKmsKeyArn=QUEUE_KEY))
+    assert allowed["kms:Decrypt"]["Condition"] == {
+        "StringLike": {
+            "kms:ViaService": ["secretsmanager.*.amazonaws.com", "secretsmanager.*.amazonaws.com.cn"]
+        }
+    }
+    assert allowed[f"kms:Decrypt {QUEUE_KEY}"]["Condition"] == {
+        "StringEquals": {"kms:ViaService": ["sqs.us-east-1.amazonaws.com", "sqs.us-east-1.amazonaws.com.cn"]}
+    }
+
+
+def test_a_role_is_made_as_the_organisation_demands() -> None:
+    role = deployed(PermissionsBoundaryArn=BOUNDARY, RolePath="/platform/").properties(
+        "ReplicatorFunctionRole"
+    )
+    assert (role["PermissionsBoundary"], role["Path"]) == (BOUNDARY, "/platform/")
+    plain = deployed().properties("ReplicatorFunctionRole")
+    assert "PermissionsBoundary" not in plain
+    assert plain["Path"] == "/"
 
 
 def test_there_is_one_role_only_lambda_may_take_it_and_nothing_is_added_to_it() -> None:
@@ -439,7 +525,7 @@ def test_there_is_one_role_only_lambda_may_take_it_and_nothing_is_added_to_it() 
     ]
     role = stack.properties("ReplicatorFunctionRole")
     assert "ManagedPolicyArns" not in role
-    assert role["AssumeRolePolicyDocument"]["Statement"] == [
+    assert [statement_without_sid(item) for item in role["AssumeRolePolicyDocument"]["Statement"]] == [
         {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     ]
 
