@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help setup demo local test check mutate build requirements clean
+.PHONY: help setup demo local test check mutate build package requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,9 +56,11 @@ check: setup .checkov/.ready ## format, lint, types, import contracts, template,
 	@mypy --no-error-summary
 	@log=$$(lint-imports 2>&1) || { echo "$$log" >&2; exit 1; }
 	@cfn-lint --include-checks I -- template.yaml
+	@plain=$$(mktemp -d); trap 'rm -r "$$plain"' EXIT; python -m ops.package $$plain/plain.yaml; \
+	  cfn-lint --include-checks I -- $$plain/plain.yaml; \
+	  log=$$(.checkov/bin/checkov --file template.yaml --file $$plain/plain.yaml --framework cloudformation \
+	  --skip-download --quiet --compact 2>&1) || { echo "$$log" >&2; exit 1; }
 	@log=$$(sam validate --lint 2>&1) || { echo "$$log" >&2; exit 1; }
-	@log=$$(.checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --quiet --compact 2>&1) \
-	  || { echo "$$log" >&2; exit 1; }
 	@python -m ops.checks
 	@old=$$(mktemp -d); trap 'rm -r "$$old"' EXIT; mkdir $$old/functions; \
 	  cp requirements*.txt $$old; cp functions/requirements.txt $$old/functions; \
@@ -74,11 +76,14 @@ mutate: setup build ## break every promise once, and expect a red test (minutes)
 build: setup ## sam build, into .aws-sam/build
 	@log=$$(sam build 2>&1) || { echo "$$log" >&2; exit 1; }
 
+package: setup build ## a plain CloudFormation template and a code archive, into dist
+	@python -m ops.package
+
 requirements: setup ## compile the three requirements files from pyproject.toml
 	@$(COMPILE_DEV) -o requirements.txt
 	@$(COMPILE_CHECKOV) -o requirements-checkov.txt
 	@$(COMPILE_FUNCTION) -o functions/requirements.txt
 
 clean: ## remove all that these commands have made
-	@rm -rf .venv .checkov .aws-sam .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .checkov .aws-sam dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -r {} +

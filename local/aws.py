@@ -96,9 +96,9 @@ def secrets_in(aws: LocalAws, region: str) -> "SecretsManagerClient":
 
 
 @cache
-def clients(aws: LocalAws) -> Clients:
-    """Return the clients in the home Region."""
-    session, url, ca, config = _session(HOME_REGION), aws.endpoint, str(aws.ca_bundle), _config()
+def clients(aws: LocalAws, region: str = HOME_REGION) -> Clients:
+    """Return the clients in a Region."""
+    session, url, ca, config = _session(region), aws.endpoint, str(aws.ca_bundle), _config()
     return Clients(
         cloudformation=session.client("cloudformation", endpoint_url=url, verify=ca, config=config),
         cloudtrail=session.client("cloudtrail", endpoint_url=url, verify=ca, config=config),
@@ -107,7 +107,7 @@ def clients(aws: LocalAws) -> Clients:
         iam=session.client("iam", endpoint_url=url, verify=ca, config=config),
         logs=session.client("logs", endpoint_url=url, verify=ca, config=config),
         queues=session.client("sqs", endpoint_url=url, verify=ca, config=config),
-        secrets=secrets_in(aws, HOME_REGION),
+        secrets=secrets_in(aws, region),
         sts=session.client("sts", endpoint_url=url, verify=ca, config=config),
     )
 

@@ -48,9 +48,7 @@ def local_stack(step: Step, port: int = 0) -> Iterator[Stack]:
             _build(sam, aws)
         with step("Deploy template.yaml (sam deploy)"):
             _deploy(sam, aws)
-            stack = _describe(aws)
-            mend.concurrency(stack.clients.functions, stack.function_name)
-            mend.batch_permissions(stack.clients.iam, stack.role)
+            stack = describe(aws, clients(aws))
         with step("Call the function once"):
             _call(stack)
         yield stack
@@ -101,19 +99,23 @@ def _call(stack: Stack) -> None:
         raise LocalError(f"The function does not work: {answer['Payload'].read().decode()}")
 
 
-def _describe(aws: LocalAws) -> Stack:
+def describe(aws: LocalAws, home: Clients, name: str = STACK) -> Stack:
+    """Return the stack that was deployed there, mended; raise LocalError if it is not as it should be."""
     try:
-        return _stack(aws, clients(aws))
+        stack = _stack(aws, home, name)
+        mend.concurrency(home.functions, stack.function_name)
+        mend.batch_permissions(home.iam, stack.role)
     except (BotoCoreError, ClientError, KeyError) as error:
         raise LocalError(
             f"The deployed stack cannot be read ({error!r}): is template.yaml as it should be?"
         ) from error
+    return stack
 
 
-def _stack(aws: LocalAws, home: Clients) -> Stack:
-    described = home.cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+def _stack(aws: LocalAws, home: Clients, name: str) -> Stack:
+    described = home.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-    resources = home.cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
+    resources = home.cloudformation.describe_stack_resources(StackName=name)["StackResources"]
     names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
     return Stack(
         aws=aws,

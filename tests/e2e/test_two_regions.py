@@ -1,0 +1,152 @@
+"""Two stacks that are each other's targets, one deployed from what `make package` makes: they get quiet."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from local import observe
+from local.aws import KEY, LocalAws, clients, secrets_in
+from local.environment import HOME_REGION
+from local.observe import FunctionLog
+from local.relay import Delivery, Relay
+from local.stack import Stack, describe
+from ops.package import package
+from tests.e2e.world import World, aws_tags
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+OTHER_REGION = "eu-west-1"
+OTHER_STACK = "other"
+"""MiniStack makes the role's name from the stack's alone. On AWS it is unique, and both may have one name."""
+BOTH = {"replicate-to": f"{HOME_REGION} {OTHER_REGION}"}
+
+
+def deploy(aws: LocalAws, files: tuple[Path, Path], how: str, **parameters: str) -> Stack:
+    """Deploy as a StackSet does in one Region: a plain template, the code in the Region's own bucket."""
+    template, archive = files
+    service = partial(
+        boto3.Session(KEY, KEY, region_name=OTHER_REGION).client,
+        endpoint_url=aws.endpoint,
+        verify=str(aws.ca_bundle),
+    )
+    cloudformation: Any = service("cloudformation")
+    if how == "create":
+        bucket = f"code-{OTHER_REGION}"
+        s3: Any = service("s3")
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": OTHER_REGION})
+        s3.put_object(Bucket=bucket, Key=archive.name, Body=archive.read_bytes())
+    given = {"CodeBucketPrefix": "code", "AllowedRegions": HOME_REGION, **parameters}
+    getattr(cloudformation, f"{how}_stack")(
+        StackName=OTHER_STACK,
+        TemplateBody=template.read_text("utf-8"),
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+    )
+    cloudformation.get_waiter(f"stack_{how}_complete").wait(StackName=OTHER_STACK, WaiterConfig={"Delay": 1})
+    return describe(aws, clients(aws, OTHER_REGION), OTHER_STACK)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return package(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def other(deployed: Stack, files: tuple[Path, Path]) -> Stack:
+    return deploy(deployed.aws, files, "create", PruneReplicas="true")
+
+
+@pytest.fixture
+def worlds(deployed: Stack, other: Stack) -> Iterator[tuple[World, World]]:
+    """Both stacks, and what CloudTrail tells each of them of its own Region."""
+    made = []
+    with ExitStack() as running:
+        for stack in (deployed, other):
+            world = World(stack, FunctionLog(stack.clients.logs, stack.log_group))
+            world.relay = Relay(stack.clients, world.deliveries.append)
+            running.enter_context(world.relay.running())
+            made.append(world)
+        yield made[0], made[1]
+
+
+def requests(deliveries: list[Delivery], secrets: set[str]) -> Counter[str]:
+    """Return how often replicas of each of these secrets were requested."""
+    return Counter(
+        delivery.secret_id
+        for delivery in deliveries
+        if delivery.call == "ReplicateSecretToRegions" and delivery.secret_id in secrets
+    )
+
+
+def let_the_relay_catch_up(world: World) -> None:
+    """Return when the relay has told of all earlier calls. It reads one kind after the other, so twice."""
+    for _ in range(2):
+        name = world.create()
+        world.wait(lambda name=name: name in {told.secret_id for told in world.deliveries})
+
+
+def test_two_stacks_that_name_each_other_are_quiet_after_convergence(worlds: tuple[World, World]) -> None:
+    here, there = worlds
+    arns = {}
+    for world, region, name in ((here, HOME_REGION, "pair/here"), (there, OTHER_REGION, "pair/there")):
+        arns[name] = secrets_in(here.stack.aws, region).create_secret(
+            Name=name, SecretString="hidden", Tags=aws_tags(BOTH)
+        )["ARN"]
+        world.wait(lambda world=world, name=name: "converged" in world.said(name))
+    once = [{arns["pair/here"]: 1}, {arns["pair/there"]: 1}]
+    here.wait(lambda: [requests(world.deliveries, {*arns.values()}) for world in worlds] == once)
+    # Whatever wakes a stack about the other's replica finds nothing to do: an event, by name, and a sweep.
+    for _ in range(2):
+        for world, name in ((here, "pair/there"), (there, "pair/here")):
+            world.ask_for(name)
+            world.send(json.dumps({"secret_id": arns[name]}))
+        for world in worlds:
+            world.send('{"sweep": {}}')
+    for world, name in ((here, "pair/there"), (there, "pair/here")):
+        world.wait(lambda world=world, name=name: world.said(name).count("skipped replica") >= 4)
+    for world in worlds:
+        world.wait(
+            lambda world=world: observe.backlog(world.stack.clients.queues, world.stack.queue_url) == 0
+        )
+    for world in worlds:
+        let_the_relay_catch_up(world)
+    assert [requests(world.deliveries, {*arns.values()}) for world in worlds] == once
+    assert not [letter for world in worlds for name in arns for letter in world.letters(name)]
+
+
+def test_an_upgrade_loses_no_message(other: Stack, files: tuple[Path, Path]) -> None:
+    log = FunctionLog(other.clients.logs, other.log_group)
+    world = World(other, log)
+    names = [f"upgrade/{number}" for number in range(3)]
+    for name in names:
+        other.clients.secrets.create_secret(Name=name, SecretString="hidden")
+        other.clients.queues.send_message(
+            QueueUrl=other.queue_url, MessageBody=json.dumps({"secret_id": name}), DelaySeconds=3
+        )
+    upgraded = deploy(other.aws, files, "update", PruneReplicas="true", MaxAttempts="12", LogLevel="DEBUG")
+    assert (upgraded.queue_url, upgraded.dead_letter_queue_url) == (
+        other.queue_url,
+        other.dead_letter_queue_url,
+    )
+    world.wait(lambda: all(world.said(name) == ["skipped not_selected"] for name in names))
+
+
+def test_with_pruning_the_role_may_ask_for_a_removal(other: Stack) -> None:
+    """MiniStack has no RemoveRegionsFromReplication; it asks IAM first, and then says that it has none."""
+    found = other.clients.sts.assume_role(
+        RoleArn=other.clients.iam.get_role(RoleName=other.role)["Role"]["Arn"], RoleSessionName="e2e"
+    )["Credentials"]
+    as_function: Any = boto3.Session(
+        found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], OTHER_REGION
+    ).client("secretsmanager", endpoint_url=other.aws.endpoint, verify=str(other.aws.ca_bundle))
+    with pytest.raises(ClientError) as refused:
+        as_function.remove_regions_from_replication(SecretId="pair/there", RemoveReplicaRegions=[HOME_REGION])
+    assert "AccessDenied" not in refused.value.response["Error"]["Code"]
