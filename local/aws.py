@@ -10,16 +10,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
-import botocore.session
 import trustme
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import interrupts, processes
-from local.environment import HOME_REGION, ROOT, harmless
+from local.address import KEY, LOCAL_POLICY, local_session
+from local.environment import HOME_REGION, harmless
 from local.errors import LocalError
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 ADDRESS = "127.0.0.1"
-KEY = "test"
-"""Access key and secret key: what MiniStack takes for the account's root."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ class Clients:
 @cache
 def secrets_in(aws: LocalAws, region: str) -> "SecretsManagerClient":
     """Return the Secrets Manager of a Region."""
-    return _session(region).client(
+    return local_session(region).client(
         "secretsmanager", endpoint_url=aws.endpoint, verify=str(aws.ca_bundle), config=_config()
     )
 
@@ -98,7 +95,7 @@ def secrets_in(aws: LocalAws, region: str) -> "SecretsManagerClient":
 @cache
 def clients(aws: LocalAws, region: str = HOME_REGION) -> Clients:
     """Return the clients in a Region."""
-    session, url, ca, config = _session(region), aws.endpoint, str(aws.ca_bundle), _config()
+    session, url, ca, config = local_session(region), aws.endpoint, str(aws.ca_bundle), _config()
     return Clients(
         cloudformation=session.client("cloudformation", endpoint_url=url, verify=ca, config=config),
         cloudtrail=session.client("cloudtrail", endpoint_url=url, verify=ca, config=config),
@@ -207,7 +204,7 @@ def _environment(aws: LocalAws) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": KEY,
         "AWS_CA_BUNDLE": str(aws.ca_bundle),
         "AWS_EC2_METADATA_DISABLED": "true",
-        "POLICY_FILE": str(ROOT / "local" / "policy.toml"),
+        "POLICY_FILE": str(LOCAL_POLICY),
     }
 
 
@@ -218,21 +215,6 @@ def _wait_until_up(aws: LocalAws, log: Path) -> None:
         raise LocalError(
             f"The local AWS (MiniStack) did not come up. Its last lines:\n{processes.last_lines(log)}"
         ) from error
-
-
-def _session(region: str) -> boto3.Session:
-    """Return a session that takes nothing from the person's AWS configuration."""
-    own: dict[str, Any] = {
-        "profile": (None, None, None, None),
-        "config_file": (None, None, os.devnull, None),
-        "credentials_file": (None, None, os.devnull, None),
-    }
-    return boto3.Session(
-        botocore_session=botocore.session.Session(own),
-        aws_access_key_id=KEY,
-        aws_secret_access_key=KEY,
-        region_name=region,
-    )
 
 
 def _config() -> Config:

@@ -8,6 +8,7 @@ from functools import partial
 from rich.console import Console
 
 from local import observe
+from local.address import Address, published
 from local.console import step
 from local.environment import TOOLS
 from local.observe import FunctionLog, LogLine
@@ -26,7 +27,7 @@ def run(console: Console, port: int) -> int:
     with local_stack(partial(step, console), port) as stack:
         relay = Relay(stack.clients, partial(_show_delivery, console))
         log = FunctionLog(stack.clients.logs, stack.log_group)
-        with relay.running():
+        with relay.running(), published(Address(stack.aws.endpoint, str(stack.aws.ca_bundle))):
             console.print(_instructions(stack), markup=False, soft_wrap=True)
             while True:
                 relay.check()
@@ -42,6 +43,7 @@ def _instructions(stack: Stack) -> str:
     dead_letters = f"--queue-url {stack.dead_letter_queue_url} --message-attribute-names All"
     there = shutil.which("aws", path=TOOLS) or shutil.which("aws")
     aws = shlex.quote(there) if there else "aws"
+    replicas = shlex.quote(str(TOOLS / "replicas"))
     note = "" if there else "\n(aws is not on this machine: https://aws.amazon.com/cli/)"
     return f"""
 In another terminal, first:
@@ -53,6 +55,9 @@ Then try:{note}
 {aws} {endpoint} secretsmanager create-secret --name shop/db --secret-string hidden --tags {tags}
 {aws} {endpoint} secretsmanager describe-secret --secret-id shop/db --region eu-west-1
 {aws} {endpoint} sqs receive-message {dead_letters}
+
+{replicas} status --local
+{replicas} explain --local shop/db
 
 Every `aws sqs` command needs its endpoint as above: without it, the AWS CLI looks for SQS on AWS.
 The policy is local/policy.toml; Ctrl-C here ends it all. What happens from now on:

@@ -1,26 +1,36 @@
-"""`replicas`: from the operator's command line to an exit code."""
+"""`replicas`: from the operator's command line to an exit code.
 
-import json
+Commands are imported when they run: boto3 alone takes half a second, which `--help` need not wait for.
+"""
+
+import re
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from botocore.utils import is_valid_endpoint_url
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.prompt import Confirm
-from rich.table import Table
-from rich.text import Text
+from typer.core import TyperCommand
 
-from ops.redrive import HIDDEN_SECONDS, Letter, Queues, Report, choose, is_about, read_letters, redrive
-from ops.stack import Access, OperatorError, connect, default_stack, errors_in_words, find_queues
+from ops import options
+from ops.run import FAILED
+from ops.screen import Screen
 
-OK, FAILED, STOPPED = 0, 1, 130
+if TYPE_CHECKING:
+    from ops.deployment import Where
+    from ops.reading import Choice
+
+READ_ONLY = (
+    "**Permissions:** cloudformation:DescribeStacks on the stack; lambda:GetFunctionConfiguration on its "
+    "function; secretsmanager:ListSecrets and DescribeSecret"
+)
+PEEK = (
+    "; sqs:ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue. Nothing is written, and no "
+    "value can be read."
+)
+
+_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,63 +40,189 @@ app = typer.Typer(
 )
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the command line asks of a redrive."""
+class OneIsError(TyperCommand):
+    """A command whose exit code 2 is an answer: wrong usage is 1 there, like any error."""
 
-    secrets: Sequence[str] = ()
-    error_types: Sequence[str] = ()
-    yes: bool = False
-    dry_run: bool = False
-    as_json: bool = False
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Read the options; raise an error with exit code 1."""
+        with _one_is_error():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401  as there
+        """Do the command's work; raise an error with exit code 1."""
+        with _one_is_error():
+            return super().invoke(ctx)
 
 
-@dataclass
-class Screen:
-    """Results go to standard output; questions, progress and errors to standard error."""
-
-    out: Console = field(default_factory=lambda: Console(highlight=False, emoji=False))
-    err: Console = field(
-        default_factory=lambda: Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
-    )
-
-    def say(self, text: str) -> None:
-        """Tell the person something that is no result."""
-        self.err.print(Text(_printable(text)))
-
-    def ask(self, question: str) -> bool:
-        """Return whether the person says yes. Nothing more to read is a no."""
-        try:
-            return Confirm.ask(Text(question), console=self.err, default=False)
-        except EOFError:
-            return False
-
-    @contextmanager
-    def progress(self, what: str, total: int | None = None) -> Iterator[Report]:
-        """Show how far it is: a bar on a terminal, else a line after 1, 2, 4, 8 … seconds."""
-        if not self.err.is_terminal:
-            yield self._lines(what, total)
-            return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, console=self.err, transient=True) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda done: bar.update(task, completed=done)
-
-    def _lines(self, what: str, total: int | None) -> Report:
-        began, pause_seconds = time.monotonic(), 1
-
-        def report(done: int) -> None:
-            nonlocal pause_seconds
-            if time.monotonic() - began > pause_seconds:
-                pause_seconds *= 2
-                self.say(f"{what}: {done}" + (f" of {total}" if total else ""))
-
-        return report
+@contextmanager
+def _one_is_error() -> Iterator[None]:
+    try:
+        yield
+    except typer.TyperException as error:
+        error.exit_code = FAILED
+        raise
 
 
 @app.callback()
 def replicas() -> None:
-    """See and steer a deployed Secret Replicator."""
+    """See and steer a deployed Secret Replicator.
+
+    Begin with `replicas status`: is everything where it must be? `replicas explain SECRET` says why a secret
+    is not, `replicas plan` what a sweep would do.
+    """
+
+
+@app.command(
+    "plan",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 done; 1 an error, or wrong usage; 130 stopped by Ctrl-C. With "
+    "--detailed-exitcode: 0 nothing to add, retry or remove; 2 there is. "
+    + READ_ONLY
+    + ". Nothing is written, and no value can be "
+    "read.",
+)
+def plan_command(  # noqa: PLR0913  an option each
+    *,
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    replica_region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REGION", help="Only what concerns replicas in this Region. Repeat it."),
+    ] = None,
+    policy: options.PolicyFile = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Show only what changes from this policy to the other: who gains or loses which Region or "
+            "key.",
+        ),
+    ] = None,
+    allowed_regions: options.AllowedRegions = "",
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", metavar="", help="Exit with 2 if there is something to do.")
+    ] = False,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Show what a sweep would do, secret by secret, and what it would cost.
+
+    Reads all secrets that the policy selects, as AWS reports them now, and decides with the function's own
+    code: what is added (+), retried (~), waited for (.), removed (-), reported as drift (?) or as a problem
+    (!). Nothing is written.
+
+    Before the first deployment, say which Regions you would allow:
+
+    `replicas plan --policy functions/policy.toml --allowed-regions eu-west-1,us-west-2`
+    """
+    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    from ops import compare, plan
+
+    asked = plan.Asked(
+        choice=_choice(secret, tag),
+        replica_regions=frozenset(replica_region or ()),
+        detailed_exitcode=detailed_exitcode,
+        as_json=as_json,
+    )
+    if against:
+        raise typer.Exit(compare.run(asked, where, against, Screen()))
+    raise typer.Exit(plan.run(asked, where, Screen()))
+
+
+@app.command(
+    "status",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 all InSync; 1 an error, or wrong usage; 2 somebody is needed: a dead letter, or "
+    "a secret that cannot be where its tags ask for; 3 some only wait; 130 stopped by Ctrl-C. "
+    + READ_ONLY
+    + PEEK,
+)
+def status_command(  # noqa: PLR0913  an option each
+    *,
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", metavar="", help="Only the secrets that need a person.")
+    ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            metavar="",
+            help="All secrets, also on a terminal, where else 20 that are InSync are shown.",
+        ),
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", metavar="", help="Look again and again, until Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="How long --watch waits between two looks.")
+    ] = 10,
+    no_dead_letters: options.NoDeadLetters = False,
+    policy: options.PolicyFile = None,
+    allowed_regions: options.AllowedRegions = "",
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Show whether every selected secret is where it must be.
+
+    A row for each secret, a column for each Region, with AWS's own statuses; `missing` is where AWS lists no
+    replica that must be there. What needs a person comes first.
+
+    AWS keeps no time of a status. "Since" is when the function first received the message that is now a dead
+    letter, else when the secret was last changed: its status may be younger, or older.
+    """
+    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    from ops import status
+
+    asked = status.Asked(
+        choice=_choice(secret, tag),
+        failed=failed,
+        everything=everything,
+        letters=not no_dead_letters,
+        watch_seconds=every if watch else 0,
+        as_json=as_json,
+    )
+    raise typer.Exit(status.run(asked, where, Screen()))
+
+
+@app.command(
+    "explain",
+    epilog="**Exit codes:** 0 explained; 1 there is no such secret, or an error; 2 wrong usage; 130 stopped "
+    "by Ctrl-C. " + READ_ONLY + PEEK,
+)
+def explain_command(  # noqa: PLR0913  an option each
+    *,
+    secret: Annotated[str, typer.Argument(metavar="SECRET", help="Name or ARN of the secret.")],
+    no_dead_letters: options.NoDeadLetters = False,
+    policy: options.PolicyFile = None,
+    allowed_regions: options.AllowedRegions = "",
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Say why a secret is, or is not, where it is.
+
+    Its tags, what each rule of the policy gave or cut and what a rule misses, the key of each Region and
+    where it is named, AWS's own status and message, the last dead letter, the deployed switches that matter,
+    and what happens next. Slips of the pen in tags and names are pointed out.
+    """
+    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    from ops import explain
+
+    asked = explain.Asked(secret, letters=not no_dead_letters, as_json=as_json)
+    raise typer.Exit(explain.run(asked, where, Screen()))
 
 
 @app.command(
@@ -99,10 +235,7 @@ def replicas() -> None:
 )
 def redrive_command(  # noqa: PLR0913  an option each
     *,
-    stack: Annotated[
-        str | None,
-        typer.Option(help="Name of the deployed stack.", show_default="stack_name in samconfig.toml"),
-    ] = None,
+    stack: options.Stack = None,
     secret: Annotated[
         list[str] | None,
         typer.Option(
@@ -128,15 +261,10 @@ def redrive_command(  # noqa: PLR0913  an option each
             "--json", metavar="", help="Write letters and result as JSON. Needs --yes or --dry-run."
         ),
     ] = False,
-    region: Annotated[
-        str | None,
-        typer.Option(help="Region of the stack.", show_default="that of the profile or environment"),
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of your AWS configuration.")] = None,
-    endpoint_url: Annotated[
-        str | None,
-        typer.Option(help="Where AWS is, if not at AWS: the local AWS of `make local`, for example."),
-    ] = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
 ) -> None:
     """Move dead letters back into the queue, once their cause is mended.
 
@@ -153,138 +281,40 @@ def redrive_command(  # noqa: PLR0913  an option each
             "add --yes to move the letters, or --dry-run to see them",
             param_hint="--yes",
         )
-    if endpoint_url is not None and not is_valid_endpoint_url(endpoint_url):
+    _require_endpoint(endpoint_url, local=local)
+    from ops import redriving
+    from ops.stack import Access
+
+    asked = redriving.Asked(secret or (), error_type or (), yes, dry_run, as_json)
+    access = Access(region, profile, endpoint_url, local)
+    raise typer.Exit(redriving.run(asked, stack, access, Screen()))
+
+
+def _require_endpoint(endpoint_url: str | None, *, local: bool) -> None:
+    if endpoint_url is not None and not _URL.fullmatch(endpoint_url):
         raise typer.BadParameter("it must look like https://127.0.0.1:4566", param_hint="--endpoint-url")
-    asked = Asked(secret or (), error_type or (), yes, dry_run, as_json)
-    raise typer.Exit(run(asked, stack, Access(region, profile, endpoint_url), Screen()))
+    if endpoint_url and local:
+        raise typer.BadParameter("--local already says where AWS is", param_hint="--endpoint-url")
 
 
-def run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
-    """Redrive what is asked for; return the exit code."""
-    try:
-        with errors_in_words("cloudformation"):
-            clients = connect(access)
-            found = find_queues(clients.cloudformation, stack or default_stack())
-        with errors_in_words("sqs"):
-            queues = Queues(clients.sqs, found.queue_url, found.dead_letter_queue_url)
-            return redrive_as_asked(asked, queues, screen)
-    except OperatorError as error:
-        screen.say(str(error))
-        return FAILED
-    except KeyboardInterrupt:
-        screen.say("Stopped. Nothing is lost: --dry-run shows the letters that are still there.")
-        return STOPPED
+def _where(  # noqa: PLR0913, PLR0917  an option each
+    stack: str | None,
+    regions: list[str] | None,
+    profile: str | None,
+    endpoint_url: str | None,
+    policy: Path | None,
+    allowed_regions: str,
+    *,
+    local: bool,
+) -> "Where":
+    _require_endpoint(endpoint_url, local=local)
+    from ops.deployment import Where
+
+    return Where(regions or (), stack, profile, endpoint_url, local, policy, allowed_regions)
 
 
-def redrive_as_asked(asked: Asked, queues: Queues, screen: Screen) -> int:
-    """Show the letters and move them if that is wished; return the exit code. Raise as `redrive` does."""
-    with screen.progress("Reading the dead letters") as report:
-        letters = read_letters(queues, report)
-    chosen = choose(letters, asked.secrets, asked.error_types)
-    _say_what_is_missing(asked, letters, chosen, screen)
-    if chosen and not asked.as_json:
-        show_letters(screen.out, chosen)
-    moved = _move(asked, queues, chosen, screen) if _is_wished(asked, chosen, screen) else None
-    if asked.as_json:
-        _print_json(chosen, moved or 0, screen)
-    return OK if moved is None else _report(moved, len(chosen), screen)
+def _choice(names: list[str] | None, tags: list[str] | None) -> "Choice":
+    filters = options.tag_filters(tags)
+    from ops.reading import Choice
 
-
-def _say_what_is_missing(
-    asked: Asked, letters: Sequence[Letter], chosen: Sequence[Letter], screen: Screen
-) -> None:
-    if not letters:
-        screen.say("There are no dead letters.")
-        return
-    for secret in asked.secrets:
-        if not any(is_about(letter, secret) for letter in letters):
-            screen.say(f"No dead letter is about {secret}.")
-    if not chosen:
-        screen.say(f"Nothing to move: of {_count(len(letters))}, none is of this kind.")
-
-
-def _is_wished(asked: Asked, chosen: Sequence[Letter], screen: Screen) -> bool:
-    if not chosen or asked.dry_run:
-        return False
-    if asked.yes or screen.ask(f"Move {_count(len(chosen))} into the ReplicationQueue?"):
-        return True
-    screen.say("Nothing was moved.")
-    return False
-
-
-def _move(asked: Asked, queues: Queues, chosen: Sequence[Letter], screen: Screen) -> int:
-    everything = not (asked.secrets or asked.error_types)
-    done, finished = 0, False
-    try:
-        with screen.progress("Moving", len(chosen)) as report:
-
-            def count(moved: int) -> None:
-                nonlocal done
-                done = moved
-                report(moved)
-
-            done = redrive(queues, chosen, count, everything=everything)
-            finished = True
-    finally:
-        if not finished:
-            screen.say(f"Moved {done} of {_count(len(chosen))} until it was stopped.")
-    return done
-
-
-def _report(moved: int, chosen: int, screen: Screen) -> int:
-    screen.say(f"Moved {moved} of {_count(chosen)}. What is not mended comes back with its reason.")
-    if moved == chosen:
-        return OK
-    screen.say(
-        f"{_count(chosen - moved)} could not be had: gone, or hidden because somebody else looks at them. "
-        f"Run it again in {HIDDEN_SECONDS // 60} minutes."
-    )
-    return FAILED
-
-
-def show_letters(console: Console, letters: Sequence[Letter]) -> None:
-    """Print a table on a terminal, else a line per letter with tabs between the columns."""
-    columns = ("Secret", "Error type", "Attempts", "Since (UTC)", "Reason")
-    rows = [_row(letter) for letter in letters]
-    if not console.is_terminal:
-        # The console itself would turn tabs into spaces.
-        console.file.writelines("\t".join(row) + "\n" for row in (columns, *rows))
-        return
-    table = Table(box=SIMPLE, pad_edge=False)
-    for column in columns:
-        # The reason is the longest: date and time above each other leave it more room.
-        width = len(column) if column.startswith("Since") else None
-        table.add_column(
-            column,
-            justify="right" if column == "Attempts" else "left",
-            overflow="fold",
-            max_width=width,
-        )
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
-
-
-def _row(letter: Letter) -> tuple[str, ...]:
-    return (
-        _printable(letter.name),
-        _printable(letter.error_type),
-        "-" if letter.attempts is None else str(letter.attempts),
-        f"{letter.since:%Y-%m-%d %H:%M}",
-        _printable(letter.reason),
-    )
-
-
-def _print_json(letters: Sequence[Letter], moved: int, screen: Screen) -> None:
-    entries = [asdict(letter) | {"since": letter.since.isoformat()} for letter in letters]
-    # All that is not ASCII is escaped: nothing in it can steer a terminal.
-    screen.out.file.write(json.dumps({"letters": entries, "moved": moved}, indent=2) + "\n")
-
-
-def _count(letters: int) -> str:
-    return f"{letters} dead letter{'' if letters == 1 else 's'}"
-
-
-def _printable(text: str) -> str:
-    """Return the text on one line, without what could steer a terminal or turn the reading direction."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    return Choice(names or (), filters)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from ops.stack import OperatorError
+from ops.errors import OperatorError
+from ops.screen import Report
 from secret_replicator.errors import MalformedMessageError
 from secret_replicator.messages import parse
 
@@ -43,9 +44,6 @@ _NO_SUCH_ACTION = frozenset(
 )
 _SECRET_ARN = re.compile(r"(arn:[^:]+:secretsmanager:[^:]+:[^:]+:secret:(.+))-[A-Za-z0-9]{6}")
 
-Report = Callable[[int], None]
-"""Takes how many letters are done, from time to time."""
-
 
 @dataclass(frozen=True)
 class Letter:
@@ -61,7 +59,7 @@ class Letter:
     @property
     def name(self) -> str:
         """The secret's name, where its ARN is given."""
-        return _names(self.secret)[-1]
+        return names_of(self.secret)[-1]
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def choose(letters: Iterable[Letter], secrets: Sequence[str], error_types: Seque
 
 def is_about(letter: Letter, secret: str) -> bool:
     """Tell whether the letter's secret is the one of this name or ARN, whole or without its last part."""
-    return secret in _names(letter.secret) or letter.secret in _names(secret)
+    return secret in names_of(letter.secret) or letter.secret in names_of(secret)
 
 
 def redrive(
@@ -240,7 +238,7 @@ def _arn(client: "SQSClient", queue_url: str) -> str:
     return answer["Attributes"]["QueueArn"]
 
 
-def _names(secret: str) -> tuple[str, ...]:
+def names_of(secret: str) -> tuple[str, ...]:
     """Return the ARN, the ARN without its last part, and the name; what is no ARN as it is."""
     found = _SECRET_ARN.fullmatch(secret)
     return (secret, found[1], found[2]) if found else (secret,)

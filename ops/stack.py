@@ -1,11 +1,13 @@
 """A deployed stack as operators reach it: its queues by its name, and AWS's refusals in one sentence."""
 
+import threading
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -23,11 +25,24 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
+from local.address import local_session, read_address
+from local.environment import HOME_REGION
+from local.errors import LocalError
+from ops.errors import NoStackError, OperatorError
+
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
 SAM_CONFIG = Path(__file__).parent.parent / "samconfig.toml"
+MAX_CONNECTIONS = 50
+
+_OUTPUTS = ("ReplicationQueueUrl", "DeadLetterQueueUrl", "ReplicatorFunctionName")
+_THROTTLED = frozenset(
+    {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+)
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "KmsAccessDenied", "KMS.AccessDeniedException"})
 _NOT_SIGNED_IN = frozenset(
@@ -60,10 +75,6 @@ _REMEDIES: tuple[tuple[tuple[type[BotoCoreError], ...], str], ...] = (
 )
 
 
-class OperatorError(Exception):
-    """A command cannot do its work: one sentence that says what is wrong, and what to do."""
-
-
 @dataclass(frozen=True)
 class Access:
     """How to reach AWS, as in the AWS CLI. None is what the environment and the profile say."""
@@ -71,42 +82,117 @@ class Access:
     region: str | None = None
     profile: str | None = None
     endpoint_url: str | None = None
+    local: bool = False
+
+
+@dataclass
+class Throttling:
+    """How often AWS asked to be asked more slowly. Counted in many threads."""
+
+    times: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, response: "tuple[object, Mapping[str, Any]] | None", **_: object) -> None:
+        """Look at an answer before botocore decides whether to ask again."""
+        if response and response[1].get("Error", {}).get("Code") in _THROTTLED:
+            with self._lock:
+                self.times += 1
+
+    def caused(self, error: Exception) -> bool:
+        """Tell whether AWS only asked to be asked more slowly."""
+        cause = error.__cause__
+        return isinstance(cause, ClientError) and cause.response["Error"].get("Code") in _THROTTLED
+
+    def __str__(self) -> str:
+        """Say it in words to put behind a progress, nothing if there is nothing to say."""
+        return f" (AWS throttles: waited {self.times:,} times)" if self.times else ""
 
 
 @dataclass(frozen=True)
 class Clients:
-    """The services that a redrive needs, in one Region."""
+    """The services in one Region. A client takes a while to make, so each is made when it is needed."""
 
-    cloudformation: "CloudFormationClient"
-    sqs: "SQSClient"
+    session: boto3.Session
+    endpoint_url: str | None
+    ca_bundle: str | None
+    config: Config
+    throttling: Throttling = field(default_factory=Throttling)
+
+    @property
+    def region(self) -> str:
+        """The Region of all of them; raise NoRegionError."""
+        return self.cloudformation.meta.region_name
+
+    @cached_property
+    def cloudformation(self) -> "CloudFormationClient":
+        """CloudFormation."""
+        return self.session.client(
+            "cloudformation", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
+        )
+
+    @cached_property
+    def functions(self) -> "LambdaClient":
+        """Lambda."""
+        return self.session.client(
+            "lambda", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
+        )
+
+    @cached_property
+    def secrets(self) -> "SecretsManagerClient":
+        """Secrets Manager, for many calls at once. What it throttles is counted."""
+        client = self.session.client(
+            "secretsmanager", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
+        )
+        client.meta.events.register("needs-retry.secrets-manager", self.throttling.note)
+        return client
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        """SQS."""
+        return self.session.client(
+            "sqs", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
+        )
 
 
 @dataclass(frozen=True)
-class StackQueues:
-    """Where the two queues of a stack are."""
+class StackParts:
+    """The parts of a stack that its outputs name."""
 
     queue_url: str
     dead_letter_queue_url: str
+    function: str
 
 
 def connect(access: Access) -> Clients:
-    """Return the clients; raise BotoCoreError if there is no such profile, or no Region."""
+    """Return the clients; raise BotoCoreError if there is no such profile, OperatorError if nothing is up."""
+    if access.local:
+        try:
+            here = read_address()
+        except LocalError as error:
+            raise OperatorError(str(error)) from error
+        return Clients(
+            local_session(access.region or HOME_REGION), here.endpoint, here.ca_bundle, _config(proxies={})
+        )
     session = boto3.Session(profile_name=access.profile, region_name=access.region)
-    # Throttling is waited out.
-    config = Config(
-        connect_timeout=10, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 6}
-    )
-    return Clients(
-        cloudformation=session.client("cloudformation", endpoint_url=access.endpoint_url, config=config),
-        sqs=session.client("sqs", endpoint_url=access.endpoint_url, config=config),
+    return Clients(session, access.endpoint_url, None, _config())
+
+
+def _config(proxies: dict[str, str] | None = None) -> Config:
+    # Throttling is waited out: https://docs.aws.amazon.com/boto3/latest/guide/retries.html
+    return Config(
+        connect_timeout=10,
+        read_timeout=30,
+        retries={"mode": "standard", "total_max_attempts": 10},
+        max_pool_connections=MAX_CONNECTIONS,
+        proxies=proxies,
     )
 
 
-def find_queues(client: "CloudFormationClient", stack: str) -> StackQueues:
-    """Return the queues that the stack's outputs name; raise OperatorError if it has none."""
+def find_parts(client: "CloudFormationClient", stack: str) -> StackParts:
+    """Return the parts that the stack's outputs name; raise OperatorError if it has none."""
     outputs = _outputs(client, stack)
     try:
-        return StackQueues(outputs["ReplicationQueueUrl"], outputs["DeadLetterQueueUrl"])
+        return StackParts(*(outputs[name] for name in _OUTPUTS))
     except KeyError as missing:
         raise OperatorError(
             f"The stack {stack} in {client.meta.region_name} has no output {missing.args[0]}: "
@@ -145,7 +231,7 @@ def _outputs(client: "CloudFormationClient", stack: str) -> dict[str, str]:
     except ClientError as error:
         if error.response["Error"].get("Code") != "ValidationError":
             raise
-        raise OperatorError(
+        raise NoStackError(
             f"There is no stack {stack} in {client.meta.region_name}: name the deployed one with --stack, "
             "and its Region with --region"
         ) from error

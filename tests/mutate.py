@@ -422,7 +422,7 @@ MUTATIONS = (
     Mutation(
         "7 a wrong word of a tag is reported",
         f"{CODE}/policy.py",
-        "        if word != _ALL and word not in regions\n",
+        "        if word != ALL and word not in regions\n",
         "        if not word\n",
         POLICY,
     ),

@@ -91,10 +91,10 @@ class Gateway:
         return _secret(answer, _replicas(answer.get("ReplicationStatus", [])))
 
     def list_secrets(self, tag_keys: Sequence[str], next_token: str, deadline: float) -> Page:
-        """Return a page of secrets, at least of those that carry one of `tag_keys`."""
+        """Return a page of secrets, at least of those that carry one of `tag_keys`. No key means all."""
         self.budget.require_time(self.budget.clock(), deadline)
         request: ListSecretsRequestTypeDef = {"MaxResults": 100}
-        if len(tag_keys) <= MAX_FILTER_VALUES and all(_FILTER_VALUE.fullmatch(key) for key in tag_keys):
+        if 0 < len(tag_keys) <= MAX_FILTER_VALUES and all(_FILTER_VALUE.fullmatch(key) for key in tag_keys):
             request["Filters"] = [{"Key": "tag-key", "Values": tag_keys}]
         if next_token:
             request["NextToken"] = next_token

@@ -12,7 +12,7 @@ from secret_replicator.models import Desired, DesiredReplica, Problem
 
 REGION_CODE = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
-_ALL, _NONE = "all", "none"
+ALL, NONE = "all", "none"
 _SEPARATORS = re.compile(r"[\s,+;]+")
 _KMS_KEY = re.compile(
     r"alias/[A-Za-z0-9/_-]+|(mrk-)?[0-9a-f-]{32,36}"
@@ -79,7 +79,7 @@ def desired_replicas(
         asked |= {region: rule.name for region in rule.regions if region not in asked}
     replicas = []
     for region in sorted(({*asked} | unnamed) - {home_region}):
-        if (cut := _cut(region, rules, allowed)) is None:
+        if (cut := why_not(region, rules, allowed)) is None:
             replicas.append(DesiredReplica(region, kms_key(region, policy, rules)[0]))
         elif region in asked:
             problems.append(Problem(region, f"{asked[region]} asks for {region}, {cut[0]}", cut[1]))
@@ -92,30 +92,33 @@ def desired_replicas(
     )
 
 
+def tag_words(value: str) -> list[str]:
+    """Return the words of the tag's value, each once."""
+    return sorted({word for word in _SEPARATORS.split(value.lower()) if word})
+
+
 def _asked_by_tag(
     policy: Policy, value: str, allowed: frozenset[str]
 ) -> tuple[dict[str, str], set[str], list[Problem]]:
     """Return the Regions the tag names, those it means without naming them, and what is wrong with it."""
     tag = f"tag {policy.tag_key}"
-    words = sorted({word for word in _SEPARATORS.split(value.lower()) if word})
-    if words == [_NONE]:
+    words = tag_words(value)
+    if words == [NONE]:
         return {}, set(), []
-    if not words or _NONE in words:
+    if not words or NONE in words:
         found = "says none together with something else" if words else "is empty"
         return {}, set(), [Problem("", f"{tag} {found}", "name Regions and groups in it, or say none alone")]
-    regions = {
-        word: policy.groups.get(word, (word,)) for word in words if word != _ALL and policy.knows(word)
-    }
+    regions = {word: policy.groups.get(word, (word,)) for word in words if word != ALL and policy.knows(word)}
     problems = [
         Problem(word, f"{tag} names {word!r}, which is neither a Region nor a group", "correct the tag")
         for word in words
-        if word != _ALL and word not in regions
+        if word != ALL and word not in regions
     ]
     asked = {region: tag for named in regions.values() for region in named}
-    return asked, set(allowed) if _ALL in words else set(), problems
+    return asked, set(allowed) if ALL in words else set(), problems
 
 
-def _cut(region: str, rules: Sequence[Rule], allowed: frozenset[str]) -> tuple[str, str] | None:
+def why_not(region: str, rules: Sequence[Rule], allowed: frozenset[str]) -> tuple[str, str] | None:
     """Return why the Region is not to be had and what to change, or None if it is."""
     for rule in rules:
         if rule.only and region not in rule.only:
@@ -173,7 +176,7 @@ class _Reader:
         groups: dict[str, tuple[str, ...]] = {}
         for written, members in table.items():
             where, name = f"[groups] {written}", written.lower()
-            if name in (_ALL, _NONE) or REGION_CODE.fullmatch(name) or _SEPARATORS.search(name) or not name:
+            if name in (ALL, NONE) or REGION_CODE.fullmatch(name) or _SEPARATORS.search(name) or not name:
                 self._error(where, "cannot be the name of a group: it means something else in a tag")
             if name in groups:
                 self._error(where, "is there twice (case does not matter)")

@@ -34,7 +34,7 @@ class Listing:
         if not 1 <= size <= 100:
             raise invalid_parameter("MaxResults must be from 1 to 100.")
         start = self._position(params["NextToken"]) if "NextToken" in params else None
-        entries = self._rest(self._visible(region, secrets), start)
+        entries = self._rest(self._visible(region, secrets, start), start)
         if not self.short_pages:  # short pages: the filters see only what is on the page, as AWS may do
             entries = (entry for entry in entries if _matches(entry, params))
         page = list(islice(entries, size + 1))
@@ -42,9 +42,10 @@ class Listing:
         answer: Params = {"SecretList": [entry for entry in page if _matches(entry, params)]}
         return answer | ({"NextToken": self._token(region, page[-1])} if more else {})
 
-    def _visible(self, region: str, secrets: Iterable[Secret]) -> Iterator[Params]:
+    def _visible(self, region: str, secrets: Iterable[Secret], start: Position | None) -> Iterator[Params]:
         if not self.lag_seconds:
-            return (secret.listed() for secret in sorted(secrets, key=lambda s: (s.created, s.arn)))
+            after = (s for s in secrets if start is None or (s.created, s.arn) > start)
+            return (secret.listed() for secret in sorted(after, key=lambda s: (s.created, s.arn)))
         then = self._clock() - self.lag_seconds
         states = (_state_at(history, then) for history in self._history[region].values())
         return iter(sorted((state for state in states if state), key=_place))

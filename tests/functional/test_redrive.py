@@ -12,7 +12,6 @@ from io import StringIO
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
 
 import boto3
 import pytest
@@ -24,10 +23,15 @@ from moto.sqs.models import sqs_backends
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from ops.cli import OK, STOPPED, Asked, Screen, app, redrive_as_asked, run, show_letters
+from ops.cli import app
+from ops.errors import OperatorError
 from ops.redrive import NO_REASON, NO_REASON_TEXT, Letter, Queues, choose, read_letters, redrive
-from ops.stack import Access, OperatorError
+from ops.redriving import Asked, redrive_as_asked, run, show_letters
+from ops.run import OK, STOPPED
+from ops.screen import Screen
+from ops.stack import Access
 from secret_replicator.work_queue import Message, WorkQueue
+from tests.fakes.stacks import describe_stacks
 
 HOME = "us-east-1"
 ARN = f"arn:aws:secretsmanager:{HOME}:123456789012:secret:"
@@ -383,28 +387,15 @@ class LocalSqs:
             )
             self.task["moved"] += 1
 
-    def describe_stacks(self, stack: str) -> tuple[int, str]:
-        outputs = {
-            "replicator": {
-                "ReplicationQueueUrl": self.both.queues.queue_url,
-                "DeadLetterQueueUrl": self.both.queues.dead_letter_queue_url,
-            },
-            "other": {"BucketName": "b"},
-        }.get(stack)
-        if outputs is None:
-            return 400, (
-                "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code>"
-                f"<Message>Stack with id {escape(stack)} does not exist</Message></Error></ErrorResponse>"
-            )
-        members = "".join(
-            f"<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"
-            for key, value in outputs.items()
-        )
-        return 200, (
-            "<DescribeStacksResponse><DescribeStacksResult><Stacks><member>"
-            f"<StackName>{stack}</StackName><Outputs>{members}</Outputs>"
-            "</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
-        )
+    @property
+    def stacks(self) -> Mapping[str, Mapping[str, str]]:
+        """The outputs of each stack."""
+        replicator = {
+            "ReplicationQueueUrl": self.both.queues.queue_url,
+            "DeadLetterQueueUrl": self.both.queues.dead_letter_queue_url,
+            "ReplicatorFunctionName": "replicator-ReplicatorFunction",
+        }
+        return {"replicator": replicator, "other": {"BucketName": "b"}}
 
 
 def refusal(code: str, message: str) -> ClientError:
@@ -418,7 +409,7 @@ def serving(service: LocalSqs) -> Iterator[None]:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             target = self.headers.get("X-Amz-Target")
             if not target:
-                self._send(*service.describe_stacks(parse_qs(body)["StackName"][0]))
+                self._send(*describe_stacks(service.stacks, parse_qs(body)["StackName"][0]))
                 return
             try:
                 self._send(200, json.dumps(service.answer(target.rpartition(".")[2], json.loads(body))))
@@ -689,7 +680,7 @@ HOSTILE = "[red]x[/red] :skull: \x9b2J\u202ex\tx\nx " + "é" * 300
 
 def shown(letters: Sequence[Letter], **options: Any) -> str:
     console = Console(file=StringIO(), highlight=False, emoji=False, **options)
-    show_letters(console, letters)
+    show_letters(Screen(out=console), letters)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 
-from ops.stack import OperatorError, default_stack, errors_in_words
+from ops.errors import OperatorError
+from ops.stack import default_stack, errors_in_words
 
 
 def refused(code: str, operation: str) -> ClientError:

@@ -1,0 +1,71 @@
+"""The options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Stack = Annotated[
+    str | None, typer.Option(help="Name of the deployed stack.", show_default="stack_name in samconfig.toml")
+]
+Region = Annotated[
+    str | None,
+    typer.Option(help="Region of the stack.", show_default="that of the profile or environment"),
+]
+Regions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        help="Region of the stack and the primaries. Repeat it for several Regions.",
+        show_default="that of the profile or environment",
+    ),
+]
+Profile = Annotated[str | None, typer.Option(help="Profile of your AWS configuration: which account.")]
+EndpointUrl = Annotated[
+    str | None, typer.Option(help="Where AWS is, if not at AWS, for example https://127.0.0.1:4566.")
+]
+Local = Annotated[
+    bool, typer.Option("--local", metavar="", help="Look at the running `make local`, and its policy.")
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Decide by this policy, deployed or not.",
+        show_default="functions/policy.toml of this disk; local/policy.toml with --local",
+    ),
+]
+AllowedRegions = Annotated[
+    str,
+    typer.Option(
+        metavar="REGIONS",
+        help="Before anything is deployed: decide as if AllowedRegions were these, separated by commas. "
+        "No stack is looked for, and all other switches have their defaults.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Write JSON, for programs.")]
+NoDeadLetters = Annotated[
+    bool,
+    typer.Option(
+        "--no-dead-letters", metavar="", help="Leave the DeadLetterQueue alone: needs no SQS permissions."
+    ),
+]
+Secrets = Annotated[
+    list[str] | None,
+    typer.Option("--secret", metavar="NAME", help="Only secrets of this name; * is any text. Repeat it."),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag", metavar="KEY=VALUE", help="Only secrets with this tag; KEY alone is any value. Repeat it."
+    ),
+]
+
+
+def tag_filters(tags: list[str] | None) -> tuple[tuple[str, str], ...]:
+    """Return key and value of each --tag; raise BadParameter for one without a key."""
+    pairs = [tag.partition("=") for tag in tags or ()]
+    if any(not key for key, _, _ in pairs):
+        raise typer.BadParameter("it must be KEY=VALUE, or KEY for any value", param_hint="--tag")
+    return tuple((key, value if equals else "*") for key, equals, value in pairs)

@@ -1,0 +1,162 @@
+"""One account over HTTP, as the operator's commands see it: the fakes, and a deployed stack."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+from tests.fakes import transport
+from tests.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, FakeQueues
+from tests.fakes.secrets_manager import FakeSecretsManager
+from tests.fakes.stacks import describe_stacks
+
+STACK = "replicator"
+FUNCTION = "replicator-ReplicatorFunction-1"
+OUTPUTS = {
+    "ReplicatorFunctionName": FUNCTION,
+    "ReplicationQueueUrl": QUEUE_URL,
+    "DeadLetterQueueUrl": DEAD_LETTER_QUEUE_URL,
+}
+_TYPES = {"{": "application/x-amz-json-1.1", "<": "text/xml"}
+
+Answer = tuple[int, str]
+
+
+@dataclass
+class FakeAccount:
+    """Answers every call of the operator's commands, and remembers their names in IAM."""
+
+    secrets: FakeSecretsManager
+    queues: FakeQueues
+    environment: Mapping[str, str]
+    stacks: dict[str, Mapping[str, str]] = field(default_factory=lambda: {STACK: OUTPUTS})
+    denied: set[str] = field(default_factory=set)
+    calls: Counter[str] = field(default_factory=Counter)
+    most_at_once: int = 0
+    url: str = ""
+    _under_way: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Note how many calls are under way at the same time."""
+        with self._lock:
+            self._under_way += 1
+            self.most_at_once = max(self.most_at_once, self._under_way)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: str) -> Answer:
+        """Answer one request."""
+        service, _, operation = headers.get("X-Amz-Target", "").rpartition(".")
+        if method == "GET" and path == f"/2015-03-31/functions/{FUNCTION}/configuration":
+            return self._do("lambda:GetFunctionConfiguration", self._function)
+        if service == "secretsmanager":
+            return self._do(f"secretsmanager:{operation}", lambda: self._secrets(headers, body))
+        if service == "AmazonSQS":
+            # IAM knows no batches.
+            action = f"sqs:{operation.removesuffix('Batch')}"
+            return self._do(action, lambda: self._sqs(operation, json.loads(body)))
+        asked = parse_qs(body)
+        action = f"cloudformation:{asked['Action'][0]}"
+        assert action == "cloudformation:DescribeStacks", action
+        return self._do(action, lambda: describe_stacks(self.stacks, asked["StackName"][0]))
+
+    def _do(self, action: str, work: Any) -> Answer:
+        with self._lock:
+            self.calls[action] += 1
+        if action in self.denied:
+            return 400, _denial(action)
+        answer: Answer = work()
+        return answer
+
+    def _function(self) -> Answer:
+        return 200, json.dumps({"FunctionName": FUNCTION, "Environment": {"Variables": {**self.environment}}})
+
+    def _secrets(self, headers: Mapping[str, str], body: str) -> Answer:
+        answer = transport.reply(
+            self.secrets.handle, headers["X-Amz-Target"], headers["Authorization"], body.encode()
+        )
+        return answer.status, answer.body.decode()
+
+    def _sqs(self, operation: str, params: Mapping[str, Any]) -> Answer:
+        if operation == "ReceiveMessage":
+            assert params["QueueUrl"] == DEAD_LETTER_QUEUE_URL
+            return 200, json.dumps({"Messages": [*self._letters()][: params["MaxNumberOfMessages"]]})
+        if operation == "SendMessageBatch":
+            self.queues.send_message_batch(**params)
+            return 200, json.dumps({"Successful": [], "Failed": []})
+        assert (operation, params["QueueUrl"]) == ("ChangeMessageVisibilityBatch", DEAD_LETTER_QUEUE_URL)
+        assert all(entry["VisibilityTimeout"] == 0 for entry in params["Entries"])
+        return 200, json.dumps({"Successful": [], "Failed": []})
+
+    def _letters(self) -> Iterator[Mapping[str, Any]]:
+        for number, letter in enumerate(self.queues.dead_letters):
+            yield {
+                "MessageId": f"letter-{number}",
+                "ReceiptHandle": f"handle-{number}",
+                "Body": letter.body,
+                "Attributes": {"SentTimestamp": str(round(self.queues.clock() * 1000))},
+                "MessageAttributes": {
+                    name: {"DataType": "String", "StringValue": value}
+                    for name, value in letter.attributes.items()
+                },
+            }
+
+
+def _denial(action: str) -> str:
+    said = f"User: x may not {action}"
+    if action.startswith("cloudformation:"):
+        return f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{said}</Message></Error></ErrorResponse>"
+    return json.dumps({"__type": "AccessDeniedException", "message": said})
+
+
+@contextmanager
+def serving(account: FakeAccount) -> Iterator[FakeAccount]:
+    """Serve the account on this machine until the end of the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        wbufsize = -1  # head and body leave in one packet
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            with account.counted():
+                status, text = account.answer(self.command, self.path, self.headers, body)
+            content = text.encode()
+            # A client that was stopped does not wait for the answer.
+            with suppress(ConnectionError):
+                self.send_response(status)
+                self.send_header("Content-Type", _TYPES.get(text[:1], "text/plain"))
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+                self.wfile.flush()
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing: `calls` is the log."""
+
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128
+        daemon_threads = True
+        block_on_close = False
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        account.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield account
+        finally:
+            server.shutdown()
+            thread.join()
