@@ -136,8 +136,8 @@ def plan_command(  # noqa: PLR0913  an option each
 @app.command(
     "status",
     cls=OneIsError,
-    epilog="**Exit codes:** 0 all InSync; 1 an error, or wrong usage; 2 somebody is needed: a dead letter, or "
-    "a secret that cannot be where its tags ask for; 3 some only wait; 130 stopped by Ctrl-C. "
+    epilog="**Exit codes:** 0 all InSync; 1 an error, or wrong usage; 2 somebody is needed: a dead letter, "
+    "or a secret that cannot be where its tags ask for; 3 some only wait; 130 stopped by Ctrl-C. "
     + READ_ONLY
     + PEEK,
 )

@@ -106,7 +106,7 @@ def _parts(clients: Clients, stack: str) -> StackParts:
             return find_parts(clients.cloudformation, stack)
         except NoStackError as error:
             raise OperatorError(
-                f"{error}. Before it is deployed, say --allowed-regions eu-west-1,us-west-2, or those you mean"
+                f"{error}. Before it is deployed, say --allowed-regions eu-west-1,us-west-2"
             ) from error
 
 

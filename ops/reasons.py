@@ -12,7 +12,6 @@ from secret_replicator.planner import best_by_region
 from secret_replicator.policy import ALL, NONE, REGION_CODE, Policy, Rule, kms_key, tag_words, why_not
 from secret_replicator.settings import Settings
 
-
 MISSING = "missing"
 """Where AWS lists no replica, but there must be one."""
 
@@ -202,7 +201,7 @@ def _distance(source: Source) -> tuple[float, bool]:
 
 
 def _listed(regions: Sequence[str]) -> str:
-    return ", ".join(regions) or "no Region"
+    return ", ".join(regions) or "none"
 
 
 def answer(seen: Seen, policy: Policy, settings: Settings, found: Sequence[Place]) -> str:
@@ -268,8 +267,8 @@ def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) ->
         yield f"once it is mended, replicas redrive --secret {seen.secret.name}"
     elif seen.intent.plan.add:
         yield (
-            f"to have it done now, replicas apply --secret {seen.secret.name}. If it has had its tags for more "
-            "than some minutes, their event did not arrive: is there a CloudTrail trail that logs management "
+            f"to have it done now, replicas apply --secret {seen.secret.name}. If it has had its tags for "
+            "more than some minutes, their event did not arrive: is there a CloudTrail trail that logs management "
             "events?"
         )
 
@@ -302,8 +301,8 @@ def _what_it_does(plan: Plan, settings: Settings, letters: Sequence[str]) -> str
 def _remedy(place: Place, said: str) -> str:
     if "already exists" in said:
         return (
-            f"delete or rename the secret that has its name in {place.region}, or let a rule with overwrite = "
-            "true match it and turn AllowOverwrite on"
+            f"delete or rename the secret that has its name in {place.region}, or let a rule with overwrite "
+            "= true match it and turn AllowOverwrite on"
         )
     if "key" in said.casefold():
         return f"look at the key {place.key} in {place.region}, named by: {place.key_from}"

@@ -115,7 +115,8 @@ class FakeAccount:
 def _denial(action: str) -> str:
     said = f"User: x may not {action}"
     if action.startswith("cloudformation:"):
-        return f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{said}</Message></Error></ErrorResponse>"
+        error = f"<Error><Code>AccessDenied</Code><Message>{said}</Message></Error>"
+        return f"<ErrorResponse>{error}</ErrorResponse>"
     return json.dumps({"__type": "AccessDeniedException", "message": said})
 
 
@@ -141,7 +142,7 @@ def serving(account: FakeAccount) -> Iterator[FakeAccount]:
                 self.wfile.write(content)
                 self.wfile.flush()
 
-        do_GET = do_POST
+        do_GET = do_POST  # noqa: N815  the name that http.server looks for
 
         def log_message(self, *_: object) -> None:
             """Say nothing: `calls` is the log."""

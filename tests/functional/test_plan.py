@@ -122,7 +122,7 @@ def test_the_plan_and_the_function_agree_on_random_secrets(
     prune: bool,  # noqa: FBT001
 ) -> None:
     world = make_world(tmp_path).having(prune_replicas=prune)
-    random = Random(7 + prune)
+    random = Random(7 + prune)  # noqa: S311 - repeatable on purpose
     world.secrets.set_key("us-west-2", "alias/payments")
     for number in range(secrets):
         add_random_secret(world.secrets, f"random/{number}", random)
@@ -162,8 +162,10 @@ def test_every_secret_with_something_to_say_has_a_line_for_each_region(desk: Des
         [HOME, "mail/smtp", "+ add", "eu-west-1", "aws/secretsmanager", ""],
         [
             *(HOME, "mail/smtp", "! problem", "eu-wst-1", ""),
-            "tag replicate-to asks for eu-wst-1, which is not in AllowedRegions - correct the Region, or let the "
-            "operator allow it",
+            (
+                "tag replicate-to asks for eu-wst-1, which is not in AllowedRegions - correct the Region, or let "
+                "the operator allow it"
+            ),
         ],
         [HOME, "shop/db", "+ add", "eu-west-1", "aws/secretsmanager", ""],
         [HOME, "shop/db", "+ add", "us-west-2", "alias/payments", ""],
@@ -193,8 +195,10 @@ def test_the_summary_is_one_line_with_what_it_adds_to_the_bill(desk: Desk) -> No
     lines = desk.run("plan").stdout.splitlines()[-2:]
     assert lines == [
         "Plan: 6 to add in 2 Regions, 0 to retry, 0 to remove, 1 problem, 4 unchanged",
-        "Cost: +$2.40 a month for replicas ($0.40 each), and $0.00 for a daily sweep of 8 secrets "
-        "(270 calls, $0.05 per 10,000). List prices, without KMS.",
+        (
+            "Cost: +$2.40 a month for replicas ($0.40 each), and $0.00 for a daily sweep of 8 secrets "
+            "(270 calls, $0.05 per 10,000). List prices, without KMS."
+        ),
     ]
 
 
@@ -330,10 +334,14 @@ def test_two_policies_are_compared_by_who_gains_or_loses_what(desk: Desk, tmp_pa
         ["wrong", "* solved", "eu-west-1", ""],
     ]
     assert result.stdout.splitlines()[-2:] == [
-        "Change: 3 secrets to gain 3 replicas, 1 to lose 1, 1 to want another key, 0 new problems, 2 solved, "
-        "1 unchanged",
-        "Cost: $0.80 a month for replicas ($0.40 each, list price), once all are made and those that are lost are "
-        "removed.",
+        (
+            "Change: 3 secrets to gain 3 replicas, 1 to lose 1, 1 to want another key, 0 new problems, 2 solved, "
+            "1 unchanged"
+        ),
+        (
+            "Cost: $0.80 a month for replicas ($0.40 each, list price), once all are made and those that are lost "
+            "are removed."
+        ),
     ]
     assert not world.calls("DescribeSecret")
 
