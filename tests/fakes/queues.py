@@ -69,24 +69,30 @@ class FakeQueues:
 
     def deliver(self, handle: Handle) -> int:
         """Give the visible messages, ten at most, to the function; delete those it does not return."""
-        batch = [message for message in self.messages if message.visible_at <= self.clock()][:10]
+        batch = self.take([message for message in self.messages if message.visible_at <= self.clock()][:10])
+        if batch:
+            self.settle(batch, handle([message.record() for message in batch]))
+        return len(batch)
+
+    def take(self, batch: list[QueuedMessage]) -> list[QueuedMessage]:
+        """Receive these messages: nobody else sees them for a while."""
         for message in batch:
             message.receives += 1
             message.first_received_at = message.first_received_at or self.clock()
             message.visible_at = self.clock() + VISIBILITY_TIMEOUT
-        if not batch:
-            return 0
-        answer = handle([message.record() for message in batch])
+        return batch
+
+    def settle(self, batch: Iterable[QueuedMessage], answer: Mapping[str, Any]) -> None:
+        """Delete what the function did not return."""
         kept = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         done = {message.message_id for message in batch} - kept
         self.messages = [message for message in self.messages if message.message_id not in done]
-        return len(batch)
 
     # What the function calls, by boto3's names.
 
     def send_message(
         self, *, QueueUrl: str, MessageBody: str, MessageAttributes: Mapping[str, Any]
-    ) -> object:
+    ) -> dict[str, Any]:
         self._fail_if_asked("SendMessage")
         assert QueueUrl == DEAD_LETTER_QUEUE_URL
         attributes = {name: value["StringValue"] for name, value in MessageAttributes.items()}
@@ -94,7 +100,7 @@ class FakeQueues:
         self.dead_letters.append(DeadLetter(MessageBody, attributes))
         return {"MessageId": "dead-letter"}
 
-    def send_message_batch(self, *, QueueUrl: str, Entries: list[Mapping[str, str]]) -> object:
+    def send_message_batch(self, *, QueueUrl: str, Entries: list[Mapping[str, str]]) -> dict[str, Any]:
         self._fail_if_asked("SendMessageBatch")
         assert QueueUrl == QUEUE_URL
         assert 1 <= len(Entries) <= 10
@@ -102,7 +108,9 @@ class FakeQueues:
             self.send(entry["MessageBody"])
         return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
 
-    def change_message_visibility_batch(self, *, QueueUrl: str, Entries: list[Mapping[str, Any]]) -> object:
+    def change_message_visibility_batch(
+        self, *, QueueUrl: str, Entries: list[Mapping[str, Any]]
+    ) -> dict[str, Any]:
         self._fail_if_asked("ChangeMessageVisibilityBatch")
         assert QueueUrl == QUEUE_URL
         assert 1 <= len(Entries) <= 10
@@ -110,6 +118,15 @@ class FakeQueues:
         for entry in Entries:
             by_handle[entry["ReceiptHandle"]].visible_at = self.clock() + entry["VisibilityTimeout"]
         return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
+
+    def handle(self, operation: str, _region: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Do a call that came over HTTP (see transport.py)."""
+        calls = {
+            "SendMessage": self.send_message,
+            "SendMessageBatch": self.send_message_batch,
+            "ChangeMessageVisibilityBatch": self.change_message_visibility_batch,
+        }
+        return calls[operation](**params)
 
     def _fail_if_asked(self, operation: str) -> None:
         if operation in self.failing:

@@ -18,26 +18,11 @@ from secret_replicator.settings import Settings
 from tests.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, FakeQueues, QueuedMessage
 from tests.fakes.secrets_manager import FakeSecretsManager, Repeat
 from tests.fakes.secrets_model import Call, ManualClock, Secret
+from tests.model.oracle import POLICY_FILE
 
 HOME = "us-east-1"
 FUNCTION_SECONDS = 45
-POLICY = """
-[tag]
-key = "replicate-to"
-[groups]
-dr = ["us-west-2"]
-europe = ["eu-west-1", "eu-central-1"]
-[[rules]]
-match = { environment = "prod", criticality = ["high", "critical"] }
-regions = ["dr"]
-[[rules]]
-match = { residency = "eu" }
-only = ["europe"]
-[[rules]]
-match = { team = "payments" }
-kms_keys = { us-west-2 = "alias/payments" }
-overwrite = true
-"""
+POLICY = POLICY_FILE.read_text("utf-8")
 
 
 @dataclass

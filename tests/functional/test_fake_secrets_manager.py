@@ -1,6 +1,6 @@
-"""The strict fake of Secrets Manager: what it shares with moto, and what moto cannot show."""
+"""What the strict fake of Secrets Manager alone can show. What others show too: test_secrets_managers.py."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,6 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
-from moto import mock_aws
 
 from tests.fakes.secrets_manager import FakeSecretsManager, Repeat
 from tests.fakes.secrets_model import (
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.literals import FilterNameStringTypeType
-    from mypy_boto3_secretsmanager.type_defs import FilterTypeDef, ReplicaRegionTypeTypeDef, TagTypeDef
+    from mypy_boto3_secretsmanager.type_defs import FilterTypeDef, ReplicaRegionTypeTypeDef
 
 HOME, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 NOT_ON_A_REPLICA = (
@@ -107,132 +106,6 @@ def message(client: "SecretsManagerClient", region: str) -> str | None:
     return next(entry.get("StatusMessage") for entry in described if entry["Region"] == region)
 
 
-# What the fake and moto share
-
-Connect = Callable[[str], "SecretsManagerClient"]
-
-
-@pytest.fixture(params=["fake", "fake over HTTP", "moto"])
-def connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    if request.param == "moto":
-        with mock_aws():
-            yield client_in
-    elif request.param == "fake":
-        yield partial(attached, FakeSecretsManager())
-    else:
-        with FakeSecretsManager().serve() as endpoint_url:
-            yield lambda region: client_in(region, endpoint_url)
-
-
-@pytest.fixture
-def shared(connect: Connect) -> "SecretsManagerClient":
-    client = connect(HOME)
-    client.create_secret(Name="db", SecretString="hush", Tags=[{"Key": "replicate-to", "Value": WEST}])
-    return client
-
-
-def test_a_created_secret_can_be_described(shared: "SecretsManagerClient") -> None:
-    secret = shared.describe_secret(SecretId="db")
-    assert secret["ARN"].startswith("arn:aws:secretsmanager:us-east-1:123456789012:secret:db-")
-    assert secret["Tags"] == [{"Key": "replicate-to", "Value": WEST}]
-    assert [*secret["VersionIdsToStages"].values()] == [["AWSCURRENT"]]
-    assert "ReplicationStatus" not in secret
-    assert "PrimaryRegion" not in secret
-
-
-def test_a_secret_is_found_by_name_arn_and_partial_arn(shared: "SecretsManagerClient") -> None:
-    arn = shared.describe_secret(SecretId="db")["ARN"]
-    assert {shared.describe_secret(SecretId=name)["ARN"] for name in ("db", arn, arn[:-7])} == {arn}
-
-
-def test_a_name_that_is_taken_is_refused(shared: "SecretsManagerClient") -> None:
-    assert refusal(shared.create_secret, Name="db", SecretString="x")[0] == "ResourceExistsException"
-
-
-def test_tags_are_added_changed_and_removed(shared: "SecretsManagerClient") -> None:
-    added: list[TagTypeDef] = [{"Key": "a", "Value": "1"}, {"Key": "replicate-to", "Value": EU}]
-    shared.tag_resource(SecretId="db", Tags=added)
-    shared.untag_resource(SecretId="db", TagKeys=["a"])
-    assert shared.describe_secret(SecretId="db")["Tags"] == [{"Key": "replicate-to", "Value": EU}]
-
-
-def test_a_replica_has_the_primarys_arn_with_its_own_region(
-    shared: "SecretsManagerClient", connect: Connect
-) -> None:
-    replicate(shared, WEST)
-    assert statuses(shared) == {WEST: "InSync"}
-    replica, primary = connect(WEST).describe_secret(SecretId="db"), shared.describe_secret(SecretId="db")
-    assert replica["ARN"] == primary["ARN"].replace(HOME, WEST)
-    assert replica["PrimaryRegion"] == HOME
-    assert replica["Tags"] == primary["Tags"]
-    assert primary["ReplicationStatus"][0]["KmsKeyId"] == "alias/aws/secretsmanager"
-
-
-def test_a_same_named_secret_makes_the_replica_fail(shared: "SecretsManagerClient", connect: Connect) -> None:
-    connect(WEST).create_secret(Name="db", SecretString="theirs")
-    replicate(shared, WEST)
-    assert statuses(shared) == {WEST: "Failed"}
-    assert "already exists" in str(message(shared, WEST))
-
-
-def test_the_own_region_is_refused(shared: "SecretsManagerClient") -> None:
-    assert refusal(partial(replicate, shared, WEST, HOME)) == (
-        "InvalidParameterException",
-        "Invalid replica region.",
-    )
-    assert statuses(shared) == {}
-
-
-@pytest.mark.parametrize(
-    ("operation", "params"),
-    [
-        ("put_secret_value", {"SecretString": "x"}),
-        ("tag_resource", {"Tags": [{"Key": "a", "Value": "b"}]}),
-        ("delete_secret", {}),
-        ("replicate_secret_to_regions", {"AddReplicaRegions": [{"Region": EU}]}),
-        ("remove_regions_from_replication", {"RemoveReplicaRegions": [EU]}),
-    ],
-)
-def test_a_replica_refuses_writes(
-    shared: "SecretsManagerClient", connect: Connect, operation: str, params: dict[str, Any]
-) -> None:
-    replicate(shared, WEST)
-    refused = refusal(getattr(connect(WEST), operation), SecretId="db", **params)
-    assert refused == ("InvalidParameterException", NOT_ON_A_REPLICA)
-
-
-def test_a_primary_with_replicas_cannot_be_deleted(shared: "SecretsManagerClient") -> None:
-    replicate(shared, WEST)
-    code, text = refusal(shared.delete_secret, SecretId="db")
-    assert code == "InvalidParameterException"
-    assert "still has replica regions [us-west-2]" in text
-
-
-def test_a_removed_region_loses_its_replica_at_once(shared: "SecretsManagerClient", connect: Connect) -> None:
-    replicate(shared, WEST)
-    answer = shared.remove_regions_from_replication(SecretId="db", RemoveReplicaRegions=[WEST])
-    assert answer["ReplicationStatus"] == []
-    assert refusal(connect(WEST).describe_secret, SecretId="db")[0] == "ResourceNotFoundException"
-
-
-def test_a_deleted_secret_is_described_and_can_be_restored(shared: "SecretsManagerClient") -> None:
-    shared.delete_secret(SecretId="db")
-    assert "DeletedDate" in shared.describe_secret(SecretId="db")
-    assert refusal(shared.update_secret, SecretId="db", SecretString="x")[0] == "InvalidRequestException"
-    shared.restore_secret(SecretId="db")
-    assert shared.describe_secret(SecretId="db").get("DeletedDate") is None
-
-
-def test_a_deletion_without_recovery_is_at_once(shared: "SecretsManagerClient") -> None:
-    shared.delete_secret(SecretId="db", ForceDeleteWithoutRecovery=True)
-    assert refusal(shared.describe_secret, SecretId="db") == (
-        "ResourceNotFoundException",
-        "Secrets Manager can't find the specified secret.",
-    )
-
-
 def names(client: "SecretsManagerClient", *filters: tuple["FilterNameStringTypeType", str]) -> list[str]:
     wanted: list[FilterTypeDef] = [{"Key": key, "Values": [value]} for key, value in filters]
     return [entry["Name"] for entry in client.list_secrets(Filters=wanted)["SecretList"]]
@@ -241,35 +114,6 @@ def names(client: "SecretsManagerClient", *filters: tuple["FilterNameStringTypeT
 def all_names(client: "SecretsManagerClient") -> list[str]:
     listed = client.list_secrets(IncludePlannedDeletion=True)["SecretList"]
     return [entry["Name"] for entry in listed]
-
-
-def test_a_list_is_filtered_by_the_beginning_of_tag_keys_and_values(shared: "SecretsManagerClient") -> None:
-    shared.create_secret(
-        Name="other", Tags=[{"Key": "replicate", "Value": "eu"}, {"Key": "x", "Value": WEST}]
-    )
-    assert names(shared, ("tag-key", "replicate-to")) == ["db"]
-    assert names(shared, ("tag-key", "replic")) == ["db", "other"]
-    assert names(shared, ("tag-key", "Replic")) == []
-    assert names(shared, ("tag-value", "west")) == []
-    assert names(shared, ("tag-key", "replic"), ("tag-value", "us-w")) == ["db", "other"]
-
-
-def test_a_list_has_tags_but_no_replication_status_and_no_deleted_secret(
-    shared: "SecretsManagerClient",
-) -> None:
-    shared.create_secret(Name="gone", SecretString="x")
-    shared.delete_secret(SecretId="gone")
-    (entry,) = shared.list_secrets()["SecretList"]
-    assert entry["Tags"] == [{"Key": "replicate-to", "Value": WEST}]
-    assert all_names(shared) == ["db", "gone"]
-
-
-def test_a_list_comes_in_pages(shared: "SecretsManagerClient") -> None:
-    for number in range(4):
-        shared.create_secret(Name=f"more-{number}", SecretString="x")
-    pages = list(shared.get_paginator("list_secrets").paginate(PaginationConfig={"PageSize": 2}))
-    assert [len(page["SecretList"]) for page in pages] == [2, 2, 1]
-    assert len({entry["Name"] for page in pages for entry in page["SecretList"]}) == 5
 
 
 # The life cycle of a replica

@@ -1,14 +1,16 @@
 """What is right for a secret, said a second time, without the product's code.
 
-It knows the policy of tests/functional/conftest.py as a reader of that text would explain it.
+It knows policy.toml beside it as a reader of that text would explain it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.fakes.secrets_manager import FakeSecretsManager
 from tests.fakes.secrets_model import Secret
 
+POLICY_FILE = Path(__file__).parent / "policy.toml"
 HOME = "us-east-1"
 ALLOWED = ("ap-southeast-2", "eu-west-1", "us-west-2")
 TAG = "replicate-to"
@@ -98,10 +100,10 @@ class Look:
 def look(secrets: FakeSecretsManager, now: float) -> dict[str, Look]:
     """Look at every secret of the home Region; by ARN."""
     found = [secrets.secret(HOME, name) for name in secrets.names(HOME)]
-    return {secret.arn: _look_at(secret, now) for secret in found}
+    return {secret.arn: look_at(secret, now) for secret in found}
 
 
-def _look_at(secret: Secret, now: float) -> Look:
+def look_at(secret: Secret, now: float) -> Look:
     return Look(
         name=secret.name,
         arn=secret.arn,

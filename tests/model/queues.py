@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.fakes.queues import VISIBILITY_TIMEOUT, FakeQueues, QueuedMessage
+from tests.fakes.queues import FakeQueues, QueuedMessage
 
 
 class ModelQueues(FakeQueues):
@@ -32,11 +32,7 @@ class ModelQueues(FakeQueues):
         batch = (batch + visible)[:10]
         if half:
             batch = batch[: (len(batch) + 1) // 2]
-        for message in batch:
-            message.receives += 1
-            message.first_received_at = message.first_received_at or self.clock()
-            message.visible_at = self.clock() + VISIBILITY_TIMEOUT
-        return batch
+        return self.take(batch)
 
     def delete(self, gone: Iterable[QueuedMessage]) -> None:
         ids = {message.message_id for message in gone}
