@@ -268,8 +268,8 @@ def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) ->
     elif seen.intent.plan.add:
         yield (
             f"to have it done now, replicas apply --secret {seen.secret.name}. If it has had its tags for "
-            "more than some minutes, their event did not arrive: is there a CloudTrail trail that logs management "
-            "events?"
+            "more than some minutes, their event did not arrive: is there a CloudTrail trail that logs "
+            "management events?"
         )
 
 

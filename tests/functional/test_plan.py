@@ -163,8 +163,8 @@ def test_every_secret_with_something_to_say_has_a_line_for_each_region(desk: Des
         [
             *(HOME, "mail/smtp", "! problem", "eu-wst-1", ""),
             (
-                "tag replicate-to asks for eu-wst-1, which is not in AllowedRegions - correct the Region, or let "
-                "the operator allow it"
+                "tag replicate-to asks for eu-wst-1, which is not in AllowedRegions - correct the Region, or "
+                "let the operator allow it"
             ),
         ],
         [HOME, "shop/db", "+ add", "eu-west-1", "aws/secretsmanager", ""],
@@ -335,12 +335,12 @@ def test_two_policies_are_compared_by_who_gains_or_loses_what(desk: Desk, tmp_pa
     ]
     assert result.stdout.splitlines()[-2:] == [
         (
-            "Change: 3 secrets to gain 3 replicas, 1 to lose 1, 1 to want another key, 0 new problems, 2 solved, "
-            "1 unchanged"
+            "Change: 3 secrets to gain 3 replicas, 1 to lose 1, 1 to want another key, 0 new problems, 2 "
+            "solved, 1 unchanged"
         ),
         (
-            "Cost: $0.80 a month for replicas ($0.40 each, list price), once all are made and those that are lost "
-            "are removed."
+            "Cost: $0.80 a month for replicas ($0.40 each, list price), once all are made and those that "
+            "are lost are removed."
         ),
     ]
     assert not world.calls("DescribeSecret")
