@@ -290,6 +290,46 @@ def redrive_command(  # noqa: PLR0913  an option each
     raise typer.Exit(redriving.run(asked, stack, access, Screen()))
 
 
+@app.command(
+    "report",
+    epilog="**Exit codes:** 0 written; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. " + READ_ONLY + PEEK,
+)
+def report_command(  # noqa: PLR0913  an option each
+    *,
+    html: Annotated[Path, typer.Option(metavar="FILE", help="Where the page goes to.")] = Path(
+        "replicas-report.html"
+    ),
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the same as CSV, too.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TAG", help="Also show the coverage by the values of this tag, as team. Repeat it."
+        ),
+    ] = None,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="What stands above it.")] = "Secret replicas",
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    no_dead_letters: options.NoDeadLetters = False,
+    policy: options.PolicyFile = None,
+    allowed_regions: options.AllowedRegions = "",
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Write one page that shows where every secret is, for an auditor or a wall.
+
+    Coverage by Region and by any tag, what waits or failed and since when, drift, cost, and every secret. The
+    page needs nothing but itself: no script, no other file, no network.
+    """
+    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    from ops import report
+
+    asked = report.Asked(_choice(secret, tag), html, csv, by or (), title, letters=not no_dead_letters)
+    raise typer.Exit(report.run(asked, where, Screen()))
+
+
 def _require_endpoint(endpoint_url: str | None, *, local: bool) -> None:
     if endpoint_url is not None and not _URL.fullmatch(endpoint_url):
         raise typer.BadParameter("it must look like https://127.0.0.1:4566", param_hint="--endpoint-url")

@@ -12,6 +12,8 @@ SWEEPS_PER_MONTH = 30
 
 PAGE = 100
 
+_CENT = Decimal("0.01")
+
 
 def of_replicas(replicas: int) -> Decimal:
     """Return the dollars per month."""
@@ -29,5 +31,7 @@ def of_calls(calls: int) -> Decimal:
 
 
 def dollars(amount: Decimal) -> str:
-    """Return `$1,234.50`, or `-$0.40`."""
+    """Return `$1,234.50`, or `-$0.40`. What is not nothing is never shown as nothing."""
+    if 0 < amount < _CENT:
+        return "less than $0.01"
     return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"

@@ -196,8 +196,8 @@ def test_the_summary_is_one_line_with_what_it_adds_to_the_bill(desk: Desk) -> No
     assert lines == [
         "Plan: 6 to add in 2 Regions, 0 to retry, 0 to remove, 1 problem, 4 unchanged",
         (
-            "Cost: +$2.40 a month for replicas ($0.40 each), and $0.00 for a daily sweep of 8 secrets "
-            "(270 calls, $0.05 per 10,000). List prices, without KMS."
+            "Cost: +$2.40 a month for replicas ($0.40 each), and less than $0.01 for a daily sweep of 8 "
+            "secrets (270 calls, $0.05 per 10,000). List prices, without KMS."
         ),
     ]
 
