@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help setup demo local test check mutate build package requirements clean
+.PHONY: help setup demo local invoke test check mutate build package requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ demo: setup ## deploy to a local AWS and watch secrets appear in other Regions
 
 local: setup ## the same stack, staying up: make local [PORT=4566]
 	@python -m local up $(if $(PORT),--port $(PORT)) || test $$? -eq 130 # Ctrl-C
+
+invoke: setup build ## run the built function on a file: make invoke EVENT=events/create-secret.json
+	@test -n "$(EVENT)" || { echo "Name a file: make invoke EVENT=events/create-secret.json" >&2; exit 2; }
+	@python -m local invoke $(EVENT)
 
 test: setup build ## all tests
 	@pytest --cov --numprocesses 2 --dist loadgroup

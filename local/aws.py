@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 ADDRESS = "127.0.0.1"
+ACCOUNT = "123456789012"
+"""The account of every file in events/."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ def _environment(aws: LocalAws) -> dict[str, str]:
         "HOME": str(aws.folder),
         "TMPDIR": str(aws.folder),
         "GATEWAY_PORT": str(aws.port),
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "AUTH": "true",
         "CLOUDTRAIL_RECORDING": "1",
         "USE_SSL": "1",

@@ -1,11 +1,13 @@
-"""`python -m local demo` and `python -m local up`: from arguments to an exit code."""
+"""`python -m local demo`, `up` and `invoke`: from arguments to an exit code."""
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
 
-from local import demo, interrupts, up
+from local import demo, interrupts, invoke, up
 from local.console import make_console
 from local.errors import LocalError
 
@@ -18,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = make_console()
     with interrupts.installed():
         try:
-            return demo.run(console) if asked.command == "demo" else up.run(console, asked.port)
+            return _run(console, asked)
         except LocalError as error:
             make_console(stderr=True).print(str(error), markup=False)
             return 1
@@ -32,6 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return interrupted.exit_code
 
 
+def _run(console: Console, asked: argparse.Namespace) -> int:
+    match asked.command:
+        case "demo":
+            return demo.run(console)
+        case "invoke":
+            return invoke.run(console, asked.event)
+        case _:
+            return up.run(console, asked.port)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="The whole system on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -40,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     staying.add_argument(
         "--port", type=_port, default=0, help="port of the local AWS (a free one by default)"
     )
+    invoking = commands.add_parser("invoke", help="run what `make build` made in Lambda's runtime emulator")
+    invoking.add_argument("event", type=Path, help="a JSON file, for example one of events/")
     return parser
 
 

@@ -3,14 +3,16 @@
 import shlex
 import shutil
 import time
+from contextlib import ExitStack
 from functools import partial
 
 from rich.console import Console
 
-from local import observe
+from local import door, examples, observe
 from local.address import Address, published
 from local.console import step
 from local.environment import TOOLS
+from local.errors import LocalError
 from local.observe import FunctionLog, LogLine
 from local.relay import Delivery, Relay
 from local.stack import Stack, local_stack
@@ -24,16 +26,24 @@ _SAID_FIRST = {"secret", "outcome", "reason", "message_id"}
 
 def run(console: Console, port: int) -> int:
     """Keep the stack up until it is interrupted."""
-    with local_stack(partial(step, console), port) as stack:
+    with ExitStack() as running:
+        stack = running.enter_context(local_stack(partial(step, console), port))
+        # Before the relay: for the function of the stack it is as if their events were lost.
+        examples.create(stack.clients.secrets)
+        try:
+            running.enter_context(door.opened(stack.aws))
+        except LocalError as error:
+            console.print(str(error), markup=False, soft_wrap=True)
         relay = Relay(stack.clients, partial(_show_delivery, console))
         log = FunctionLog(stack.clients.logs, stack.log_group)
-        with relay.running(), published(Address(stack.aws.endpoint, str(stack.aws.ca_bundle))):
-            console.print(_instructions(stack), markup=False, soft_wrap=True)
-            while True:
-                relay.check()
-                for line in log.read():
-                    _show(console, "function", _in_words(line))
-                time.sleep(observe.POLL_SECONDS)
+        running.enter_context(relay.running())
+        running.enter_context(published(Address(stack.aws.endpoint, str(stack.aws.ca_bundle))))
+        console.print(_instructions(stack), markup=False, soft_wrap=True)
+        while True:
+            relay.check()
+            for line in log.read():
+                _show(console, "function", _in_words(line))
+            time.sleep(observe.POLL_SECONDS)
 
 
 def _instructions(stack: Stack) -> str:
@@ -58,6 +68,12 @@ Then try:{note}
 
 {replicas} status --local
 {replicas} explain --local shop/db
+
+The secrets that the files of events/ name are there, and nobody has looked at them yet. The function can:
+
+make build
+make invoke EVENT=events/create-secret.json
+sam local invoke ReplicatorFunction --event events/sqs-batch.json
 
 Every `aws sqs` command needs its endpoint as above: without it, the AWS CLI looks for SQS on AWS.
 The policy is local/policy.toml; Ctrl-C here ends it all. What happens from now on:

@@ -166,6 +166,27 @@ def test_the_stack_stays_up_for_the_commands_that_it_shows(tmp_path: Path) -> No
     assert "hidden" not in stack.out.split("What happens from now on")[1]
 
 
+def test_a_file_is_given_to_the_built_function_and_the_replica_is_there(tmp_path: Path) -> None:
+    with running(local("invoke", "events/create-secret.json"), tmp_path) as invoked:
+        assert invoked.end() == 0, invoked.err
+    assert 'Answer: {"outcome": "converged"' in invoked.out
+    assert "orders/db-AbCdEf: eu-west-1 InSync" in invoked.out
+    assert "billing/api: no replica" in invoked.out
+
+
+def test_a_file_that_the_function_refuses_is_an_exit_code_of_1(tmp_path: Path) -> None:
+    with running(local("invoke", "events/delete-secret.json"), tmp_path) as invoked:
+        assert invoked.end() == 1
+    assert "Failed (MalformedMessageError)" in invoked.out
+
+
+def test_a_file_that_is_not_there_is_one_clear_sentence(tmp_path: Path) -> None:
+    with running(local("invoke", "events/none.json"), tmp_path) as invoked:
+        assert invoked.end() == 1
+    assert invoked.err.startswith("events/none.json is not a JSON file that can be read")
+    assert invoked.err.count("\n") == 1
+
+
 def test_a_busy_port_is_one_clear_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

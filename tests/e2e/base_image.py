@@ -1,0 +1,97 @@
+"""AWS's base image for the function; where it cannot be pulled, a stand-in of the same name and layout.
+
+The stand-in is Debian's own Python 3.13 (debootstrap), awslambdaric and boto3 in /var/runtime, and the
+bootstrap that the Runtime Interface Emulator looks for. `sam` adds the emulator, as it does to AWS's image:
+https://docs.aws.amazon.com/lambda/latest/dg/python-image.html
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from local.environment import tool
+
+ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
+STAND_IN = "secret-replicator.stand-in"
+"""The label by which a stand-in is known."""
+
+DEBIAN, MIRROR = "trixie", "http://deb.debian.org/debian"  # trixie has Python 3.13
+RUNTIME = ("awslambdaric", "boto3", "simplejson", "snapshot-restore-py")
+BOOTSTRAP = """#!/bin/sh
+export PYTHONPATH=/var/task:/opt/python:/var/runtime
+exec /usr/bin/python3 -m awslambdaric "$_HANDLER"
+"""
+LAYOUT = ("WORKDIR /var/task", "ENV LAMBDA_TASK_ROOT=/var/task LANG=C.UTF-8", f"LABEL {STAND_IN}=yes")
+PIP_PLATFORM = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}[ARCHITECTURE]
+
+
+def engine_answers() -> bool:
+    return bool(shutil.which("docker")) and _try("docker", "info")
+
+
+def is_stand_in() -> bool:
+    template = f'{{{{ index .Config.Labels "{STAND_IN}" }}}}'
+    asked = ["docker", "image", "inspect", "--format", template, IMAGE]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() == "yes"
+
+
+def ensure() -> None:
+    """Have the image: the one that is there, else AWS's, else a stand-in, which is then kept."""
+    if not _try("docker", "image", "inspect", IMAGE) and not _try("docker", "pull", "--quiet", IMAGE):
+        with TemporaryDirectory() as folder:
+            _build(Path(folder) / "root")
+
+
+def _build(root: Path) -> None:
+    if not shutil.which("debootstrap"):
+        _run(["apt-get", "update", "-qq"])
+        _run(["apt-get", "install", "-qq", "--yes", "--no-install-recommends", "debootstrap"])
+    # The packages are unpacked and not set up: Python needs nothing of that.
+    options = ["--variant=minbase", "--include=python3,ca-certificates", "--foreign"]
+    _run(["debootstrap", *options, DEBIAN, str(root), MIRROR])
+    for package in (root / "var/cache/apt/archives").glob("*.deb"):
+        _run(["dpkg-deb", "--extract", str(package), str(root)])
+    for unused in ("var/cache/apt", "debootstrap", "usr/share/doc", "usr/share/locale", "usr/share/man"):
+        shutil.rmtree(root / unused)
+    for folder in ("var/runtime", "var/task", "opt"):
+        (root / folder).mkdir(exist_ok=True)
+    _run([*_pip(root / "var/runtime"), *(f"{name}=={version(name)}" for name in RUNTIME)])
+    (root / "var/runtime/bootstrap").write_text(BOOTSTRAP)
+    (root / "var/runtime/bootstrap").chmod(0o755)
+    _run(["chroot", str(root), "/usr/bin/python3", "-m", "compileall", "-q", "/var/runtime"])
+    archive = root.with_suffix(".tar")
+    _run(["tar", "--directory", str(root), "--create", "--file", str(archive), "."])
+    _run(["docker", "import", *(f"--change={change}" for change in LAYOUT), str(archive), IMAGE])
+
+
+def _pip(target: Path) -> Iterable[str]:
+    options = ("--quiet", "--only-binary", ":all:", "--python-version", "3.13")
+    return (
+        tool("uv"),
+        "pip",
+        "install",
+        *options,
+        "--python-platform",
+        PIP_PLATFORM,
+        "--target",
+        str(target),
+    )
+
+
+def _try(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _run(command: Sequence[str]) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise AssertionError(
+            f"{' '.join(command)} failed, so there is no stand-in for {IMAGE}:\n{done.stdout}{done.stderr}"
+        )
