@@ -5,19 +5,20 @@ import math
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.config import Config
 
 from secret_replicator.errors import MalformedMessageError, PermanentError, ReplicatorError, TransientError
 from secret_replicator.gateway import Budget, Gateway
-from secret_replicator.judge import Verdict, outcome_of_error, verdict
+from secret_replicator.judge import Verdict, outcome_of_error, settled, verdict
 from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, parse
 from secret_replicator.models import Kind, Look, Outcome
 from secret_replicator.policy import parse_policy
@@ -55,8 +56,7 @@ class App:
             jobs = [(message, *self._begin(pool, message, deadline)) for message in messages]
         delays_seconds = {}
         for message, request, future in jobs:
-            outcome = _outcome(message, request, future)
-            what = self._settle(message, outcome)
+            outcome, what = self._settle(message, request, _outcome(message, request, future))
             if what in (Verdict.RETURN, Verdict.PUT_OFF):
                 delays_seconds[message] = 0 if what is Verdict.RETURN else _delay_seconds(message)
             _report(outcome, request, message, what, self.now())
@@ -65,10 +65,12 @@ class App:
         metrics.flush_metrics()
         return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in delays_seconds]}
 
-    def handle_one(self, event: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+    def handle_one(self, event: Mapping[str, Any], deadline: float, request_id: str) -> dict[str, Any]:
         """Do what one event asks for, as a last look; return the outcome, or raise why it failed."""
-        request = parse(json.dumps(event), self.settings.region)
-        outcome = self.do(request, Look(NOT_FOUND_LOOKS, math.inf, deadline))
+        request = self._read(json.dumps(event), request_id)
+        outcome = self.do(request, Look(NOT_FOUND_LOOKS, math.inf, deadline, self.now()))
+        if outcome.kind is Kind.FAILED:
+            outcome = settled(outcome)
         _report(outcome, request)
         metrics.flush_metrics()
         if outcome.kind is Kind.FAILED:
@@ -78,24 +80,39 @@ class App:
     def do(self, request: Request, look: Look) -> Outcome:
         """Return the outcome of what is asked for; raise ReplicatorError."""
         if isinstance(request, SweepRequest):
-            return self.sweeper.sweep(request.next_token, look.deadline)
+            return self.sweeper.sweep(request, look.deadline)
         return self.reconciler.reconcile(request.secret_id, look)
+
+    def _read(self, body: str, own_id: str) -> Request:
+        """Return what is asked for. A sweep that has no id yet gets that of its first message."""
+        request = parse(body, self.settings.region)
+        if isinstance(request, SweepRequest) and not request.sweep_id:
+            return replace(request, sweep_id=own_id)
+        return request
 
     def _begin(self, pool: Executor, message: Message, deadline: float) -> tuple[Request, Future[Outcome]]:
         try:
-            request = parse(message.body, self.settings.region)
+            request = self._read(message.body, message.message_id)
         except MalformedMessageError as error:
             malformed: Future[Outcome] = Future()
             malformed.set_exception(error)
             return ReconcileRequest("unknown"), malformed
-        look = Look(message.attempt, self.now() - message.first_received_at, deadline)
+        now = self.now()
+        echo = isinstance(request, ReconcileRequest) and request.echo
+        look = Look(message.attempt, now - message.first_received_at, deadline, now, only_look=echo)
         return request, pool.submit(self.do, request, look)
 
-    def _settle(self, message: Message, outcome: Outcome) -> Verdict:
-        """Write the dead letter if there must be one; return what becomes of the message."""
+    def _settle(self, message: Message, request: Request, outcome: Outcome) -> tuple[Outcome, Verdict]:
+        """Write the dead letter if there must be one; return the outcome and what becomes of the message."""
         what = verdict(outcome, message.attempt, self.settings.max_attempts)
+        if what is Verdict.DEAD_LETTER:
+            outcome = settled(outcome)
+            what = verdict(outcome, message.attempt, self.settings.max_attempts)
         if what is not Verdict.DEAD_LETTER:
-            return what
+            return outcome, what
+        if isinstance(request, ReconcileRequest) and request.echo:
+            # Once it is redriven, a person has mended the cause: then it is to be acted on.
+            message = replace(message, body=request.body())
         try:
             self.queue.dead_letter(
                 message,
@@ -108,8 +125,8 @@ class App:
             )
         except TransientError as error:
             logger.warning("dead_letter_not_written", secret=outcome.secret, error=str(error))
-            return Verdict.PUT_OFF
-        return what
+            return outcome, Verdict.PUT_OFF
+        return outcome, what
 
     def _put_off(self, delays_seconds: Mapping[Message, int]) -> None:
         try:
@@ -136,14 +153,19 @@ def make_app(
 
 def _make_app_from_environment() -> App:
     settings = read_settings(os.environ)
-    config = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
     session = boto3.Session(region_name=settings.region)
     return make_app(
         settings,
-        session.client("secretsmanager", config=config),
-        session.client("sqs", config=config),
+        # A retry would be a write that the budget knows nothing of: the message itself is tried again.
+        session.client("secretsmanager", config=_config(attempts=1)),
+        session.client("sqs", config=_config(attempts=2)),
         Budget(settings.writes_per_second / settings.maximum_concurrency),
     )
+
+
+def _config(attempts: int) -> Config:
+    retries = {"mode": "standard", "total_max_attempts": attempts}
+    return Config(connect_timeout=2, read_timeout=5, retries=retries)  # type: ignore[arg-type]
 
 
 app = _make_app_from_environment()
@@ -156,7 +178,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     records = event.get("Records")
     if records and all(record.get("eventSource") == "aws:sqs" for record in records):
         return app.handle_batch(records, deadline)
-    return app.handle_one(event, deadline)
+    return app.handle_one(event, deadline, context.aws_request_id)
 
 
 def _outcome(message: Message, request: Request, future: Future[Outcome]) -> Outcome:
@@ -178,8 +200,9 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         "secret": outcome.secret,
         "reason": outcome.reason,
         "plan": outcome.plan.regions(),
+        **(asdict(outcome.swept) if outcome.swept else {}),
     }
-    return {key: value for key, value in facts.items() if value}
+    return {key: value for key, value in facts.items() if value not in ("", {})}
 
 
 def _report(
@@ -189,14 +212,52 @@ def _report(
     what: Verdict | None = None,
     now: float = 0,
 ) -> None:
-    """Log one line, and count. Only names, ARNs, Regions and statuses may stand in either."""
-    facts = _facts(outcome)
+    """Log what happened, and count. Only names, ARNs, Regions and statuses may stand in either."""
+    facts: dict[str, Any] = {"sweep_id": request.sweep_id} if request.sweep_id else {}
     if message:
         facts |= {"attempt": message.attempt, "verdict": str(what), "message_id": message.message_id}
-    logger.info("secret_reconciled", correlation_id=request.event_id or facts.get("message_id"), **facts)
+    logger.info(
+        _event_name(outcome, request),
+        correlation_id=request.event_id or facts.get("message_id"),
+        **facts | _facts(outcome),
+    )
+    if outcome.cloudformation_stack:
+        logger.warning(
+            "replicas_missing_under_cloudformation",
+            secret=outcome.secret,
+            stack=outcome.cloudformation_stack,
+            regions=outcome.plan.regions()["add"],
+            what_to_do="if they are missing again and again, the stack removes them: name these Regions in "
+            "the secret's ReplicaRegions, or take all ReplicaRegions out of the template",
+        )
+    if what in (None, Verdict.DELETE, Verdict.DEAD_LETTER):
+        _report_drift(outcome, request)
     count = "dead_lettered" if what is Verdict.DEAD_LETTER else str(outcome.kind)
     metrics.add_metric(count.title().replace("_", ""), MetricUnit.Count, 1)
-    if outcome.plan.drift:
-        metrics.add_metric("Drift", MetricUnit.Count, len(outcome.plan.drift))
     if message and outcome.kind is Kind.CONVERGED and (message.attempt > 1 or outcome.plan.changes):
         metrics.add_metric("SecondsToConverge", MetricUnit.Seconds, now - message.sent_at)
+
+
+def _event_name(outcome: Outcome, request: Request) -> str:
+    if isinstance(request, ReconcileRequest):
+        return "secret_reconciled"
+    if not outcome.swept:
+        return "page_not_swept"
+    return "sweep_restarted" if outcome.note else "page_swept"
+
+
+def _report_drift(outcome: Outcome, request: Request) -> None:
+    """Say what nobody here can mend, when the message ends: so once in a sweep."""
+    for drift in outcome.plan.drift:
+        logger.warning(
+            "drift_found",
+            secret=outcome.secret,
+            region=drift.region,
+            kind=drift.kind,
+            what_to_do=drift.remedy,
+            sweep_id=request.sweep_id,
+        )
+    for kind, number in Counter(drift.kind for drift in outcome.plan.drift).items():
+        with single_metric("Drift", MetricUnit.Count, number) as metric:
+            metric.add_dimension("service", metrics.service)
+            metric.add_dimension("kind", kind)

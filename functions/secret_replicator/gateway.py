@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
     )
 
 CALL_SECONDS = 15
-"""No call takes longer, its retry included: two tries of 2 s to connect and 5 s to read (see app.py)."""
+"""No call takes longer, to SQS with its retry: two tries of 2 s to connect and 5 s to read (see app.py)."""
+
+WINDOW_SECONDS = 1.05
+"""More than a second: between its turn and AWS's clock, a call may be held up a little."""
 
 MAX_FILTER_VALUES = 10
 """AWS takes no more in one filter; the caller looks at the tags again anyway."""
@@ -51,13 +55,20 @@ _REFUSED = {
 
 @dataclass
 class Budget:
-    """Spaces the writes of this instance evenly, over all its threads. Times are of `clock`, in seconds."""
+    """Holds the writes of this instance, over all its threads, to its share in whatever second.
+
+    Times are of `clock`, in seconds. A share that is not whole is rounded down: the instances know nothing of
+    each other, so that all stay inside the budget only if each does.
+    """
 
     writes_per_second: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _next_turn: float = 0
+    _turns: deque[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._turns = deque(maxlen=int(self.writes_per_second))
 
     def require_time(self, start: float, deadline: float) -> None:
         """Raise OutOfTimeError if a call that begins at `start` may end after `deadline`."""
@@ -67,9 +78,11 @@ class Budget:
     def wait_for_turn(self, deadline: float) -> None:
         """Return when a write may begin; raise OutOfTimeError if that is too late."""
         with self._lock:
-            turn = max(self._next_turn, self.clock())
+            turn = self.clock()
+            if len(self._turns) == self._turns.maxlen:
+                turn = max(turn, self._turns[0] + WINDOW_SECONDS)
             self.require_time(turn, deadline)
-            self._next_turn = turn + 1 / self.writes_per_second
+            self._turns.append(turn)
         self.sleep(max(0, turn - self.clock()))
 
 
@@ -148,6 +161,7 @@ def _replicas(entries: "Iterable[ReplicationStatusTypeTypeDef]") -> tuple[Replic
             status=entry.get("Status", ""),
             message=entry.get("StatusMessage", ""),
             kms_key_id=entry.get("KmsKeyId", ""),
+            last_accessed=entry["LastAccessedDate"].timestamp() if "LastAccessedDate" in entry else 0,
         )
         for entry in entries
     )

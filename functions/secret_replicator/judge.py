@@ -1,9 +1,10 @@
 """From an outcome, or the error instead of one, to what becomes of the message."""
 
+from dataclasses import replace
 from enum import StrEnum
 
 from secret_replicator.errors import OutOfTimeError, PermanentError, RefusedError, ReplicatorError
-from secret_replicator.models import Kind, Outcome, Problem
+from secret_replicator.models import Drift, Kind, Outcome, Problem
 
 REFUSED_LOOKS = 2
 """A refused call may have crossed another that is under way. Refused by this many looks, it is wrong."""
@@ -59,3 +60,19 @@ def verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
             return Verdict.PUT_OFF
         case _:
             return Verdict.DEAD_LETTER
+
+
+def settled(outcome: Outcome) -> Outcome:
+    """Return the outcome if it is not to change any more: what ends as drift is no problem then."""
+    drift = {Drift(problem.region, problem.drift) for problem in outcome.problems if problem.drift}
+    if not drift:
+        return outcome
+    problems = tuple(problem for problem in outcome.problems if not problem.drift)
+    kind = Kind.WAITING if any(problem.error_type == "Waiting" for problem in problems) else Kind.FAILED
+    return replace(
+        outcome,
+        kind=kind if problems else Kind.SKIPPED,
+        note="" if problems else ", ".join(sorted({one.kind for one in drift})),
+        problems=problems,
+        plan=replace(outcome.plan, drift=tuple(sorted(drift | {*outcome.plan.drift}))),
+    )

@@ -18,6 +18,7 @@ SERVICE_EVENTS = frozenset({"ReplicationStarted", "ReplicationSucceeded", "Repli
 _EXPECTED = 'an EventBridge event of Secrets Manager, {"secret_id": "<name or ARN>"} or {"sweep": {}}'
 _PRINTABLE = re.compile(r"[ -~]{1,4096}")
 _LONGEST_SECRET_ID = 2048
+_SERVICE_EVENT = "AWS Service Event via CloudTrail"
 _SECRET_ARN = re.compile(r"arn:[a-z-]+:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+")
 
 
@@ -27,19 +28,40 @@ class ReconcileRequest:
 
     secret_id: str
     event_id: str = ""
+    sweep_id: str = ""
+    echo: bool = False
+    """Whether one of our own calls may have caused the event: to act on it could go on for ever."""
+
+    def body(self) -> str:
+        """Return the message that asks for this, without its event."""
+        sweep = {"sweep_id": self.sweep_id} if self.sweep_id else {}
+        return json.dumps({"secret_id": self.secret_id, **sweep})
 
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """Look at this page of all secrets. An empty token is the first page."""
+    """Look at this page of all secrets. Without a token it is the first."""
 
+    sweep_id: str = ""
+    page: int = 1
     next_token: str = ""
+    restarted: bool = False
     event_id: str = ""
 
     @property
     def secret_id(self) -> str:
         """What stands in logs and dead letters where a secret's name would."""
         return "sweep"
+
+    def body(self) -> str:
+        """Return the message that asks for this page."""
+        fields = {
+            "id": self.sweep_id,
+            "page": self.page,
+            "next_token": self.next_token,
+            "restarted": self.restarted,
+        }
+        return json.dumps({"sweep": {key: value for key, value in fields.items() if value}})
 
 
 Request = ReconcileRequest | SweepRequest
@@ -54,14 +76,26 @@ def parse(body: str, home_region: str) -> Request:
     if not isinstance(message, dict):
         raise _malformed("JSON that is not an object")
     if "sweep" in message:
-        return SweepRequest(_text(_object(message, "sweep"), "next_token", optional=True))
+        return _sweep(_object(message, "sweep"))
     if "secret_id" in message:
-        return ReconcileRequest(_at_home(_text(message, "secret_id"), home_region))
+        secret_id = _at_home(_text(message, "secret_id"), home_region)
+        return ReconcileRequest(secret_id, sweep_id=_text(message, "sweep_id", optional=True))
+    event_id = _text(message, "id", optional=True)
     if message.get("source") == "aws.events":
         # The schedule's own event, which EventBridge may dead-letter in place of the target's input.
-        return SweepRequest()
-    secret_id = _secret_of_event(message)
-    return ReconcileRequest(_at_home(secret_id, home_region), _text(message, "id", optional=True))
+        return SweepRequest(event_id, event_id=event_id)
+    secret_id = _at_home(_secret_of_event(message), home_region)
+    return ReconcileRequest(secret_id, event_id, echo=message["detail-type"] == _SERVICE_EVENT)
+
+
+def _sweep(fields: Mapping[str, object]) -> SweepRequest:
+    page, restarted = fields.get("page", 1), fields.get("restarted", False)
+    if type(page) is not int or page < 1:
+        raise _malformed("a page that is not a whole number above 0")
+    if not isinstance(restarted, bool):
+        raise _malformed("restarted that is not true or false")
+    sweep_id, next_token = (_text(fields, key, optional=True) for key in ("id", "next_token"))
+    return SweepRequest(sweep_id, page, next_token, restarted)
 
 
 def _secret_of_event(event: Mapping[str, object]) -> str:
@@ -71,7 +105,7 @@ def _secret_of_event(event: Mapping[str, object]) -> str:
     match event.get("detail-type"):
         case "AWS API Call via CloudTrail":
             return _secret_of_api_call(detail)
-        case "AWS Service Event via CloudTrail":
+        case kind if kind == _SERVICE_EVENT:
             return _secret_of_service_event(detail)
         case "Secret Label Updated":
             return next(_secret_arns(event.get("resources")), "") or _text(detail, "name")

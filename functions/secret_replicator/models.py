@@ -8,15 +8,30 @@ from enum import StrEnum
 IN_SYNC = "InSync"
 FAILED = "Failed"
 
+DRIFT_REMEDIES: Mapping[str, str] = {
+    "unwanted": "remove it (remove-regions-from-replication), or set PruneReplicas; while its tag is wrong, "
+    "correct that first",
+    "recently_read": "find out who still reads it there; it is removed once nobody has for PruneIdleDays",
+    "kms_key": "change its key in that Region (update-secret), or the key in policy.toml",
+    "managed_by_service": "let no rule match it, or replicate it with its own service",
+    "name_taken": "delete the secret of the same name in that Region, or let no rule ask for the Region",
+}
+"""What a person can do about each kind of drift."""
+
 
 @dataclass(frozen=True, order=True)
 class Replica:
-    """One entry of ReplicationStatus: what AWS reports about a Region."""
+    """One entry of ReplicationStatus: what AWS reports about a Region.
+
+    `last_accessed` is the day, in seconds since the epoch, on which it was last read there; 0 is never.
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ReplicationStatusType.html
+    """
 
     region: str
     status: str
     message: str = ""
     kms_key_id: str = ""
+    last_accessed: float = 0
 
 
 @dataclass(frozen=True)
@@ -51,12 +66,16 @@ class DesiredReplica:
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """What keeps a secret from a Region: what is wrong, and what a person can do. No Region means all."""
+    """What keeps a secret from a Region: what is wrong, and what a person can do. No Region means all.
+
+    With a kind of `drift` it is reported as that in the end, not dead-lettered.
+    """
 
     region: str
     text: str
     remedy: str
     error_type: str = "RegionProblem"
+    drift: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,14 +87,20 @@ class Desired:
     replicas: tuple[DesiredReplica, ...] = ()
     problems: tuple[Problem, ...] = ()
     overwrite: bool = False
+    asked_by_rules_alone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, order=True)
 class Drift:
-    """A difference that is reported and left alone: `unwanted` replica, or other `kms_key`."""
+    """A difference that is reported and left alone. No Region means all."""
 
     region: str
     kind: str
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do about it."""
+        return DRIFT_REMEDIES[self.kind]
 
 
 @dataclass(frozen=True)
@@ -105,7 +130,7 @@ class Plan:
             "retry": [replica.region for replica in self.retry],
             "wait": [replica.region for replica in self.wait],
             "remove": [*self.remove],
-            "drift": [f"{drift.region} {drift.kind}" for drift in self.drift],
+            "drift": [f"{drift.region} {drift.kind}".strip() for drift in self.drift],
         }
         return {part: regions for part, regions in parts.items() if regions}
 
@@ -135,12 +160,28 @@ class Kind(StrEnum):
 class Look:
     """One look at a message: its receives so far, seconds since the first of them, and when to be done.
 
-    Receives alone say little about time: what was given back unbegun was received, too.
+    Receives alone say little about time: what was given back unbegun was received, too. `now` is since the
+    epoch, `deadline` of the budget's clock.
     """
 
     attempt: int
     age_seconds: float
     deadline: float
+    now: float
+    only_look: bool = False
+    """Whether nothing may be called that changes anything."""
+
+
+@dataclass(frozen=True)
+class SweptPage:
+    """One page of a sweep. Pages count from 1; `restarted` says that they do so for the second time."""
+
+    sweep_id: str
+    page: int
+    listed: int = 0
+    selected: int = 0
+    last: bool = False
+    restarted: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +195,9 @@ class Outcome:
     problems: tuple[Problem, ...] = ()
     requested: bool = False
     """Whether AWS took a request for a new Region in this very look."""
+    cloudformation_stack: str = ""
+    """The stack that seems to have removed the Regions which are to be added."""
+    swept: SweptPage | None = None
 
     @property
     def reason(self) -> str:

@@ -75,6 +75,7 @@ def desired_replicas(
         _asked_by_tag(policy, tags[policy.tag_key], allowed) if tagged else ({}, set(), [])
     )
     asked_by_tag = bool(asked or unnamed or problems)
+    tagged_regions = {*asked} | unnamed
     for rule in rules:
         asked |= {region: rule.name for region in rule.regions if region not in asked}
     replicas = []
@@ -89,6 +90,7 @@ def desired_replicas(
         replicas=tuple(replicas),
         problems=tuple(sorted(problems)),
         overwrite=any(rule.overwrite for rule in rules),
+        asked_by_rules_alone=frozenset(replica.region for replica in replicas) - tagged_regions,
     )
 
 

@@ -1,5 +1,6 @@
 """One secret: describe, desired, plan, apply, judge."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +11,7 @@ from secret_replicator.models import (
     IN_SYNC,
     Desired,
     DesiredReplica,
+    Drift,
     Intent,
     Kind,
     Look,
@@ -25,6 +27,10 @@ from secret_replicator.settings import Settings
 
 NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20
 """A new secret may not be visible yet. Not found by this many looks in this time, it was deleted."""
+
+_CLOUDFORMATION_STACK = "aws:cloudformation:stack-name"
+_NAME_TAKEN = re.compile("already exists|ResourceExistsException")
+"""AWS's own words. They decide only where a problem is reported, never that there is none."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +58,31 @@ class Reconciler:
             if look.attempt < NOT_FOUND_LOOKS or look.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
-        what = intent(secret, self.policy, self.settings)
+        settings = replace(self.settings, prune_replicas=False) if look.only_look else self.settings
+        what = intent(secret, self.policy, settings, look.now)
         desired, todo = what.desired, what.plan
         if what.skip:
-            return Outcome(Kind.SKIPPED, secret.arn, what.skip)
-        if self.settings.mode == "plan":
-            return Outcome(Kind.SKIPPED, secret.arn, "plan_mode", todo, what.problems)
-        if secret.owning_service:
-            return Outcome(Kind.FAILED, secret.arn, problems=what.problems)
+            return Outcome(Kind.SKIPPED, secret.arn, what.skip, todo)
+        if look.only_look:
+            todo = Plan(wait=todo.wait, drift=todo.drift)
+        stack = _stack_that_removed(todo, secret, settings.region)
+        if settings.mode == "plan":
+            outcome = Outcome(Kind.SKIPPED, note="plan_mode", problems=what.problems)
+        elif secret.owning_service:
+            outcome = Outcome(Kind.FAILED, problems=what.problems)
+        else:
+            outcome = self._reconcile(secret, desired, todo, look)
+        return replace(outcome, secret=secret.arn, plan=todo, cloudformation_stack=stack)
+
+    def _reconcile(self, secret: Secret, desired: Desired, todo: Plan, look: Look) -> Outcome:
         try:
             answer = self._apply(secret, desired, todo, look.deadline)
         except ReplicatorError as error:
             raise error.about(secret.arn, todo.open_regions) from error
         if answer.deleted:
-            return Outcome(Kind.SKIPPED, secret.arn, "scheduled_for_deletion")
+            return Outcome(Kind.SKIPPED, note="scheduled_for_deletion")
         outcome = _judge(secret, desired, answer, look.attempt)
-        requested = any(new.region in answer.actual for new in todo.add)
-        return replace(outcome, secret=secret.arn, plan=todo, requested=requested)
+        return replace(outcome, requested=any(new.region in answer.actual for new in todo.add))
 
     def _apply(self, secret: Secret, desired: Desired, todo: Plan, deadline: float) -> Answer:
         """Do what the plan says; return what AWS then reports."""
@@ -110,14 +124,16 @@ class Reconciler:
         )
 
 
-def intent(secret: Secret, policy: Policy, settings: Settings) -> Intent:
-    """Return what is to be done about a secret as DescribeSecret shows it. `replicas` asks the same."""
+def intent(secret: Secret, policy: Policy, settings: Settings, now: float) -> Intent:
+    """Return what is to be done about a secret as DescribeSecret shows it. `now` is of the epoch."""
     desired = desired_replicas(policy, secret.tags, settings.region, settings.allowed_regions)
     if reason := _reason_to_skip(secret, desired, settings.region):
         return Intent(desired, skip=reason)
+    if secret.owning_service and not desired.asked_by_tag:
+        return Intent(desired, Plan(drift=(Drift("", "managed_by_service"),)), skip="managed_by_service")
     if secret.owning_service:
         return Intent(desired, problems=_managed(secret.owning_service, policy.tag_key))
-    todo = plan(desired, secret.replicas, prune=settings.prune_replicas)
+    todo = plan(desired, secret.replicas, prune_before=settings.prune_before(now))
     return Intent(desired, todo, desired.problems)
 
 
@@ -126,15 +142,19 @@ def _reason_to_skip(secret: Secret, desired: Desired, home_region: str) -> str:
         return "replica"
     if secret.deleted:
         return "scheduled_for_deletion"
-    if not desired.selected:
-        return "not_selected"
-    return "managed_by_service" if secret.owning_service and not desired.asked_by_tag else ""
+    return "" if desired.selected else "not_selected"
 
 
 def _managed(service: str, tag_key: str) -> tuple[Problem, ...]:
     text = f"it belongs to {service}, and AWS does not let others replicate it"
     remedy = f"take the tag {tag_key} off, or replicate it with {service}"
     return (Problem("", text, remedy, "ManagedSecret"),)
+
+
+def _stack_that_removed(todo: Plan, secret: Secret, home_region: str) -> str:
+    """Return the CloudFormation stack of a secret that lacks Regions though it was replicated before."""
+    replicated_before = secret.primary_region == home_region
+    return secret.tags.get(_CLOUDFORMATION_STACK, "") if todo.add and replicated_before else ""
 
 
 def _refusal(region: str, error: ReplicatorError) -> Problem:
@@ -163,10 +183,14 @@ def _open_ends(secret: Secret, desired: Desired, answer: Answer) -> Iterator[Pro
     for region in (want.region for want in desired.replicas):
         replica = answer.actual.get(region)
         if replica is None:
-            yield answer.refusals.get(region) or _pending(region, "requested, and AWS does not list it yet")
+            problem = answer.refusals.get(region) or _pending(region, "not listed by AWS (yet)")
         elif replica.status != IN_SYNC:
             said = replica.message or (before[region].message if region in before else "")
-            yield _pending(region, f"{replica.status} ({said})" if said else replica.status)
+            problem = _pending(region, f"{replica.status} ({said})" if said else replica.status)
+        else:
+            continue
+        taken = region in desired.asked_by_rules_alone and _NAME_TAKEN.search(problem.text)
+        yield replace(problem, drift="name_taken") if taken else problem
     unwanted = answer.actual.keys() - {want.region for want in desired.replicas}
     for region in sorted(unwanted & answer.refusals.keys()):
         yield answer.refusals[region]

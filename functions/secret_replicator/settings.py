@@ -21,12 +21,17 @@ class Settings:
     mode: str
     allow_overwrite: bool
     prune_replicas: bool
+    prune_idle_days: int
     writes_per_second: int
     maximum_concurrency: int
     max_attempts: int
     queue_url: str
     dead_letter_queue_url: str
     policy_file: Path
+
+    def prune_before(self, now: float) -> float | None:
+        """Return since when a replica must not have been read to be removed; None if none may be."""
+        return now - self.prune_idle_days * 24 * 60 * 60 if self.prune_replicas else None
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -43,6 +48,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         mode=read.one_of("MODE", "apply", "plan"),
         allow_overwrite=read.one_of("ALLOW_OVERWRITE", "false", "true") == "true",
         prune_replicas=read.one_of("PRUNE_REPLICAS", "false", "true") == "true",
+        prune_idle_days=read.positive("PRUNE_IDLE_DAYS", 7),
         writes_per_second=writes_per_second,
         maximum_concurrency=maximum_concurrency,
         max_attempts=read.positive("MAX_ATTEMPTS", 10),

@@ -1,14 +1,15 @@
 """One page of all secrets: a message for each selected primary, and one for the next page."""
 
-import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from secret_replicator.errors import RefusedError
 from secret_replicator.gateway import Gateway
-from secret_replicator.models import Kind, Outcome
+from secret_replicator.messages import ReconcileRequest, SweepRequest
+from secret_replicator.models import Kind, Outcome, Page, SweptPage
 from secret_replicator.policy import Policy, desired_replicas
 from secret_replicator.settings import Settings
-from secret_replicator.work_queue import WorkQueue
+from secret_replicator.work_queue import MAX_DELAY_SECONDS, WorkQueue
 
 
 @dataclass(frozen=True)
@@ -20,24 +21,43 @@ class Sweeper:
     policy: Policy
     settings: Settings
 
-    def sweep(self, next_token: str, deadline: float) -> Outcome:
+    def sweep(self, request: SweepRequest, deadline: float) -> Outcome:
         """Enqueue the selected primaries of the page and the page after it; raise ReplicatorError.
 
         What fails half way is done again: a message that comes twice does no harm.
         """
         try:
-            page = self.gateway.list_secrets(self.policy.selecting_tag_keys(), next_token, deadline)
+            page = self.gateway.list_secrets(self.policy.selecting_tag_keys(), request.next_token, deadline)
         except RefusedError as error:
+            if request.next_token and not request.restarted:
+                return self._restart(request, error)
             raise RefusedError(error.problem, "delete this letter: the next sweep begins anew") from error
+        selected = self._selected(page)
+        self.queue.enqueue([ReconcileRequest(arn, sweep_id=request.sweep_id).body() for arn in selected])
+        if page.next_token:
+            following = replace(request, page=request.page + 1, next_token=page.next_token)
+            # The next page comes when this one may be worked off: so the queue stays short.
+            seconds = math.ceil(len(selected) / self.settings.writes_per_second)
+            self.queue.enqueue([following.body()], min(MAX_DELAY_SECONDS, seconds))
+        return _outcome(request, listed=len(page.secrets), selected=len(selected), last=not page.next_token)
+
+    def _selected(self, page: Page) -> list[str]:
         region, allowed = self.settings.region, self.settings.allowed_regions
-        selected = [
+        return [
             secret.arn
             for secret in page.secrets
             if secret.primary_region in ("", region)
+            and not secret.deleted
             and desired_replicas(self.policy, secret.tags, region, allowed).selected
         ]
-        bodies = [json.dumps({"secret_id": arn}) for arn in selected]
-        if page.next_token:
-            bodies.append(json.dumps({"sweep": {"next_token": page.next_token}}))
-        self.queue.enqueue(bodies)
-        return Outcome(Kind.SWEPT, note=f"{len(selected)} of {len(page.secrets)} listed secrets are selected")
+
+    def _restart(self, request: SweepRequest, error: RefusedError) -> Outcome:
+        """Begin this sweep anew: AWS does not say how long a token lives."""
+        self.queue.enqueue([SweepRequest(request.sweep_id, restarted=True).body()])
+        note = f"begun anew from the first page, because of the token of page {request.page}: {error.problem}"
+        return replace(_outcome(replace(request, restarted=True)), note=note)
+
+
+def _outcome(request: SweepRequest, *, listed: int = 0, selected: int = 0, last: bool = False) -> Outcome:
+    page = SweptPage(request.sweep_id, request.page, listed, selected, last, request.restarted)
+    return Outcome(Kind.SWEPT, request.secret_id, swept=page)

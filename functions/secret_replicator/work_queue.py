@@ -81,14 +81,14 @@ class WorkQueue:
             )
         _require_all("ChangeMessageVisibilityBatch", answer.get("Failed", []))
 
-    def enqueue(self, bodies: Sequence[str]) -> None:
-        """Put new messages into the ReplicationQueue."""
+    def enqueue(self, bodies: Sequence[str], delay_seconds: int = 0) -> None:
+        """Put new messages into the ReplicationQueue, to be received after this delay (900 s at most)."""
         for start in range(0, len(bodies), 10):
             with _errors_translated("SendMessageBatch"):
                 answer = self.client.send_message_batch(
                     QueueUrl=self.queue_url,
                     Entries=[
-                        {"Id": str(number), "MessageBody": body}
+                        {"Id": str(number), "MessageBody": body, "DelaySeconds": delay_seconds}
                         for number, body in enumerate(bodies[start : start + 10])
                     ],
                 )

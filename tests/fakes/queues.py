@@ -63,9 +63,10 @@ class FakeQueues:
     """Operations that answer ServiceUnavailable."""
     _numbers: Iterable[int] = field(default_factory=count)
 
-    def send(self, body: str) -> None:
+    def send(self, body: str, delay_seconds: int = 0) -> None:
         now = self.clock()
-        self.messages.append(QueuedMessage(f"message-{next(iter(self._numbers))}", body, now, now))
+        number = next(iter(self._numbers))
+        self.messages.append(QueuedMessage(f"message-{number}", body, now, now + delay_seconds))
 
     def deliver(self, handle: Handle) -> int:
         """Give the visible messages, ten at most, to the function; delete those it does not return."""
@@ -100,12 +101,13 @@ class FakeQueues:
         self.dead_letters.append(DeadLetter(MessageBody, attributes))
         return {"MessageId": "dead-letter"}
 
-    def send_message_batch(self, *, QueueUrl: str, Entries: list[Mapping[str, str]]) -> dict[str, Any]:
+    def send_message_batch(self, *, QueueUrl: str, Entries: list[Mapping[str, Any]]) -> dict[str, Any]:
         self._fail_if_asked("SendMessageBatch")
         assert QueueUrl == QUEUE_URL
         assert 1 <= len(Entries) <= 10
         for entry in Entries:
-            self.send(entry["MessageBody"])
+            assert 0 <= entry["DelaySeconds"] <= 900, "SQS delays no longer"
+            self.send(entry["MessageBody"], entry["DelaySeconds"])
         return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
 
     def change_message_visibility_batch(

@@ -94,6 +94,7 @@ def make_world(folder: Path, repeat: Repeat = "accepted", seconds_in_progress: f
         mode="apply",
         allow_overwrite=False,
         prune_replicas=False,
+        prune_idle_days=7,
         writes_per_second=20,
         maximum_concurrency=2,
         max_attempts=10,

@@ -4,42 +4,65 @@ import pytest
 
 from secret_replicator.app import app
 from secret_replicator.errors import OutOfTimeError
-from secret_replicator.gateway import CALL_SECONDS, Budget
+from secret_replicator.gateway import CALL_SECONDS, WINDOW_SECONDS, Budget
 from tests.fakes.secrets_model import ManualClock
 
 
-def test_writes_are_spaced_evenly() -> None:
+def turns(budget: Budget, clock: ManualClock, number: int) -> list[float]:
+    begun = []
+    for _ in range(number):
+        budget.wait_for_turn(deadline=2000)
+        begun.append(round(clock(), 6))
+    return begun
+
+
+def test_a_share_may_be_used_at_once_and_the_next_one_a_second_later() -> None:
+    clock = ManualClock(1000)
+    first, second = 1000 + WINDOW_SECONDS, 1000 + 2 * WINDOW_SECONDS
+    assert turns(Budget(2, clock, clock.advance), clock, 5) == [1000, 1000, first, first, second]
+
+
+def test_whenever_writes_begin_no_second_has_more_than_the_share() -> None:
     clock = ManualClock(1000)
     budget = Budget(4, clock, clock.advance)
-    turns = []
-    for _ in range(5):
-        budget.wait_for_turn(deadline=2000)
-        turns.append(clock())
-    assert turns == [1000, 1000.25, 1000.5, 1000.75, 1001]
+    begun = []
+    for pause in [0, 0, 0.3, 0, 0.4, 0.1, 0, 0, 2, 0, 0, 0, 0.9, 0, 0]:
+        clock.advance(pause)
+        begun += turns(budget, clock, 1)
+    for start in begun:
+        assert len([one for one in begun if start <= one <= start + 1]) <= 4
 
 
 def test_time_without_writes_is_not_saved_up() -> None:
     clock = ManualClock(1000)
-    budget = Budget(4, clock, clock.advance)
-    budget.wait_for_turn(deadline=2000)
+    budget = Budget(2, clock, clock.advance)
+    turns(budget, clock, 1)
     clock.advance(100)
-    budget.wait_for_turn(deadline=2000)
-    budget.wait_for_turn(deadline=2000)
-    assert clock() == 1100.25
+    assert turns(budget, clock, 3) == [1100, 1100, 1100 + WINDOW_SECONDS]
+
+
+def test_a_share_that_is_not_whole_is_rounded_down() -> None:
+    """Each instance knows only its own writes: two of one and a half would be three in some second."""
+    clock = ManualClock(1000)
+    assert turns(Budget(1.5, clock, clock.advance), clock, 2) == [1000, 1000 + WINDOW_SECONDS]
 
 
 def test_a_turn_that_would_come_too_late_is_refused_at_once_and_not_taken() -> None:
     clock = ManualClock(1000)
-    budget = Budget(0.1, clock, clock.advance)
+    budget = Budget(1, clock, clock.advance)
     budget.wait_for_turn(deadline=1000 + CALL_SECONDS)
     with pytest.raises(OutOfTimeError):
         budget.wait_for_turn(deadline=1000 + CALL_SECONDS)
     assert clock() == 1000
-    budget.wait_for_turn(deadline=2000)
-    assert clock() == 1010
+    assert turns(budget, clock, 1) == [1000 + WINDOW_SECONDS]
 
 
 def test_every_instance_takes_its_share_of_the_budget() -> None:
     settings = app.settings
     assert (settings.writes_per_second, settings.maximum_concurrency) == (20, 2)
     assert app.reconciler.gateway.budget.writes_per_second == 10
+
+
+def test_no_write_is_repeated_behind_the_budgets_back() -> None:
+    """A retry inside the client would be a second write in the same turn."""
+    assert app.reconciler.gateway.client.meta.config.retries["total_max_attempts"] == 1

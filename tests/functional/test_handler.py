@@ -66,7 +66,7 @@ def test_an_sqs_record_of_another_source_is_no_batch() -> None:
 
 
 def one(world: World, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    return world.app.handle_one(given, DEADLINE)
+    return world.app.handle_one(given, DEADLINE, "request-1")
 
 
 def test_an_event_given_by_hand_is_read_as_from_the_queue(world: World) -> None:
@@ -167,10 +167,19 @@ def test_drift_is_counted(world: World, capsys: pytest.CaptureFixture[str]) -> N
     world.send("orders/db")
     capsys.readouterr()
     world.deliver_until_empty()
-    assert emf(capsys)["Drift"] == [1.0]
+    drift, rest = records(capsys)
+    assert (drift["Drift"], drift["kind"], drift["service"]) == ([1.0], "unwanted", "secret-replicator")
+    assert drift["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service", "kind"]]
+    assert drift["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "SecretReplicator"
+    assert "Drift" not in rest
+
+
+def records(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return every record of metrics that was printed."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
 
 
 def emf(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """Return the metrics that one invocation has printed."""
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "_aws" in line]
-    return json.loads(line)
+    (record,) = records(capsys)
+    return record

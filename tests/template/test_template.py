@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from secret_replicator import app, gateway
+from secret_replicator.messages import ReconcileRequest
 from secret_replicator.models import Drift, Kind, Outcome, Plan
 from secret_replicator.policy import REGION_CODE
 from secret_replicator.settings import Settings, read_settings
@@ -80,6 +81,7 @@ def test_parameters_and_their_defaults() -> None:
         "Mode": "apply",
         "AllowOverwrite": "false",
         "PruneReplicas": "false",
+        "PruneIdleDays": 7,
         "WritesPerSecond": 20,
         "MaximumConcurrency": 2,
         "MaxAttempts": 10,
@@ -256,6 +258,7 @@ def test_the_environment_is_exactly_what_the_function_reads(stack: Stack) -> Non
         mode=stack.parameters["Mode"],
         allow_overwrite=on(stack, "AllowOverwrite"),
         prune_replicas=on(stack, "PruneReplicas"),
+        prune_idle_days=7,
         writes_per_second=20,
         maximum_concurrency=2,
         max_attempts=10,
@@ -268,6 +271,7 @@ def test_the_environment_is_exactly_what_the_function_reads(stack: Stack) -> Non
 @pytest.mark.parametrize(
     ("parameter", "field"),
     [
+        ("PruneIdleDays", "prune_idle_days"),
         ("WritesPerSecond", "writes_per_second"),
         ("MaximumConcurrency", "maximum_concurrency"),
         ("MaxAttempts", "max_attempts"),
@@ -634,7 +638,7 @@ def dashboard_metrics(stack: Stack) -> Iterator[tuple[str, str, dict[str, str]]]
 
 def published_metrics() -> list[tuple[str, str, dict[str, str]]]:
     """Return what the function publishes, read from the records it prints."""
-    request = SimpleNamespace(event_id="", secret_id="a")
+    request = ReconcileRequest("a")
     message = SimpleNamespace(attempt=2, message_id="1", sent_at=0)
     drifting = Plan(drift=(Drift("eu-west-1", "unwanted"),))
     app.metrics.clear_metrics()

@@ -14,8 +14,8 @@ from secret_replicator.errors import (
     SecretNotFoundError,
     TransientError,
 )
-from secret_replicator.judge import LAST_ATTEMPT, Verdict, outcome_of_error, verdict
-from secret_replicator.models import Kind, Outcome, Problem
+from secret_replicator.judge import LAST_ATTEMPT, Verdict, outcome_of_error, settled, verdict
+from secret_replicator.models import Drift, Kind, Outcome, Plan, Problem
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,38 @@ def test_a_region_that_was_requested_only_now_is_followed_whatever_the_receives(
     requested = Outcome(Kind.WAITING, requested=True)
     assert verdict(requested, 10, 10) is Verdict.PUT_OFF
     assert verdict(requested, LAST_ATTEMPT, 10) is Verdict.DEAD_LETTER
+
+
+TAKEN = Problem("us-west-2", "us-west-2 is Failed", "mend it", "Waiting", drift="name_taken")
+WRONG = Problem("eu-wst-1", "no such Region", "correct the tag")
+PENDING = Problem("eu-west-1", "eu-west-1 is InProgress", "mend it", "Waiting")
+DRIFT = Plan(drift=(Drift("us-west-2", "name_taken"),))
+
+
+def test_what_ends_as_drift_alone_leaves_the_queue_as_skipped() -> None:
+    outcome = settled(Outcome(Kind.WAITING, "a", problems=(TAKEN,)))
+    assert outcome == Outcome(Kind.SKIPPED, "a", "name_taken", DRIFT)
+
+
+@pytest.mark.parametrize(
+    ("other", "kind"),
+    [
+        pytest.param(WRONG, Kind.FAILED, id="beside a wrong tag"),
+        pytest.param(PENDING, Kind.WAITING, id="beside a Region that is not there yet"),
+    ],
+)
+def test_what_ends_as_drift_does_not_hide_another_problem(other: Problem, kind: Kind) -> None:
+    outcome = settled(Outcome(Kind.WAITING, "a", problems=(TAKEN, other)))
+    assert outcome == Outcome(kind, "a", plan=DRIFT, problems=(other,))
+    assert verdict(outcome, 10, 10) is Verdict.DEAD_LETTER
+
+
+def test_an_outcome_without_drift_is_settled_as_it_is() -> None:
+    outcome = Outcome(Kind.WAITING, "a", problems=(PENDING, WRONG))
+    assert settled(outcome) is outcome
+
+
+def test_drift_that_the_plan_knew_is_kept() -> None:
+    key = Drift("eu-west-1", "kms_key")
+    outcome = settled(Outcome(Kind.FAILED, "a", plan=Plan(drift=(key,)), problems=(TAKEN,)))
+    assert outcome.plan.drift == (key, *DRIFT.drift)

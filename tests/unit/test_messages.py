@@ -65,7 +65,8 @@ def event(name: str = "create-secret.json", /, **detail: object) -> dict[str, An
 
 @pytest.mark.parametrize(("name", "secret_id"), ASKED_FOR)
 def test_an_event_asks_to_look_at_its_secret(name: str, secret_id: str) -> None:
-    assert parsed(EVENTS[name]) == ReconcileRequest(secret_id, EVENTS[name].get("id", ""))
+    echo = name.startswith("replication-")
+    assert parsed(EVENTS[name]) == ReconcileRequest(secret_id, EVENTS[name].get("id", ""), echo=echo)
 
 
 @pytest.mark.parametrize(("name", "found"), ASKS_FOR_NOTHING)
@@ -344,7 +345,49 @@ def test_a_secret_id_may_be_as_long_as_aws_allows() -> None:
 
 @pytest.mark.parametrize("token", ["abc==", pytest.param("t" * 4096, id="as long as AWS allows")])
 def test_a_sweep_carries_its_token(token: str) -> None:
-    assert parsed({"sweep": {"next_token": token}}) == SweepRequest(token)
+    assert parsed({"sweep": {"next_token": token}}) == SweepRequest(next_token=token)
+
+
+def test_a_page_of_a_sweep_is_read_as_it_was_written() -> None:
+    page = SweepRequest("a sweep", page=3, next_token="abc==", restarted=True)
+    assert parse(page.body(), HOME) == page
+    assert parse(SweepRequest().body(), HOME) == SweepRequest()
+
+
+@pytest.mark.parametrize("sweep_id", ["", "a sweep"])
+def test_a_secret_of_a_sweep_is_read_as_it_was_written(sweep_id: str) -> None:
+    request = ReconcileRequest(ARN, sweep_id=sweep_id)
+    assert parse(request.body(), HOME) == request
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"page": 0}, "page"),
+        ({"page": True}, "page"),
+        ({"page": "2"}, "page"),
+        ({"page": 1.5}, "page"),
+        ({"page": None}, "page"),
+        ({"restarted": "yes"}, "restarted"),
+        ({"restarted": None}, "restarted"),
+        ({"id": 7}, "id"),
+        ({"id": " "}, "id"),
+        ({"next_token": ["abc"]}, "next_token"),
+    ],
+)
+def test_a_page_of_another_shape_is_malformed(fields: dict[str, object], found: str) -> None:
+    with pytest.raises(MalformedMessageError, match=found):
+        parsed({"sweep": fields})
+
+
+def test_a_secret_whose_sweep_has_no_text_for_an_id_is_malformed() -> None:
+    with pytest.raises(MalformedMessageError, match="sweep_id"):
+        parsed({"secret_id": ARN, "sweep_id": 7})
+
+
+def test_the_schedules_own_event_gives_its_sweep_an_id() -> None:
+    given = {"source": "aws.events", "id": "an event", "detail": {}}
+    assert parsed(given) == SweepRequest("an event", event_id="an event")
 
 
 def test_a_sweep_says_sweep_where_a_secret_would_stand() -> None:

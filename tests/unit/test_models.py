@@ -3,7 +3,7 @@
 import pytest
 
 from secret_replicator.errors import PolicyError, ReplicatorError
-from secret_replicator.models import Kind, Outcome, Problem
+from secret_replicator.models import DRIFT_REMEDIES, Drift, Kind, Outcome, Problem
 
 OREGON = Problem("us-west-2", "us-west-2 is Failed", "mend it, then redrive")
 IRELAND = Problem("eu-west-1", "eu-west-1 is InProgress", "mend it, then redrive")
@@ -54,3 +54,8 @@ def test_a_policy_error_shows_each_reason_on_its_own_line() -> None:
     error = PolicyError("policy.toml", ["[tag]: must be a table", "[groups] dr: must not be empty"])
     expected = "policy.toml is wrong:\n  [tag]: must be a table\n  [groups] dr: must not be empty"
     assert str(error) == expected
+
+
+@pytest.mark.parametrize("kind", DRIFT_REMEDIES)
+def test_each_kind_of_drift_says_what_can_be_done(kind: str) -> None:
+    assert Drift("eu-west-1", kind).remedy == DRIFT_REMEDIES[kind]

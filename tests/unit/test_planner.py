@@ -14,6 +14,10 @@ from secret_replicator.planner import best_by_region, plan
 IRELAND, FRANKFURT, OREGON = "eu-west-1", "eu-central-1", "us-west-2"
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
 KEY_ARN = f"arn:aws:kms:{IRELAND}:123456789012:key/{KEY_ID}"
+DAY = 24 * 60 * 60
+NOW = 20_000 * DAY
+BEFORE = {True: NOW, False: None}
+"""By whether pruning is on: since when nobody may have read what is removed."""
 PROBLEM = Problem("eu-west-9", "tag replicate-to asks for eu-west-9", "correct the tag")
 
 
@@ -27,7 +31,7 @@ def in_sync(region: str, kms_key_id: str = "") -> Replica:
 
 
 def planned(wanted: Desired, *actual: Replica, prune: bool = False) -> Plan:
-    return plan(wanted, actual, prune=prune)
+    return plan(wanted, actual, prune_before=BEFORE[prune])
 
 
 @pytest.mark.parametrize(
@@ -110,6 +114,29 @@ def test_nothing_is_removed_while_the_tag_has_a_problem() -> None:
     """A misspelled Region must not cost the replica that the right spelling meant."""
     wanted = desired(IRELAND, problems=(PROBLEM,))
     assert planned(wanted, in_sync(IRELAND), in_sync(OREGON), prune=True) == Plan(drift=UNWANTED)
+
+
+@pytest.mark.parametrize(
+    ("last_accessed", "removed"),
+    [
+        pytest.param(0, True, id="never read"),
+        pytest.param(NOW - 30 * DAY, True, id="last read long ago"),
+        pytest.param(NOW - DAY - 1, True, id="its last day of reading is over"),
+        pytest.param(NOW - DAY, False, id="it may have been read in the last second of that day"),
+        pytest.param(NOW - 1, False, id="read on the day in question"),
+        pytest.param(NOW + DAY, False, id="read since"),
+    ],
+)
+def test_what_was_read_lately_is_kept_and_reported(last_accessed: float, *, removed: bool) -> None:
+    """AWS tells only the day: a replica may have been read until the end of it."""
+    there = Replica(OREGON, "InSync", last_accessed=last_accessed)
+    expected = Plan(remove=(OREGON,)) if removed else Plan(drift=(Drift(OREGON, "recently_read"),))
+    assert planned(desired(), there, prune=True) == expected
+
+
+def test_a_region_listed_twice_was_read_if_either_entry_says_so() -> None:
+    actual = [in_sync(OREGON), Replica(OREGON, "Failed", last_accessed=NOW)]
+    assert not planned(desired(), *actual, prune=True).remove
 
 
 def test_problems_do_not_stop_what_is_clearly_wanted() -> None:
@@ -213,14 +240,18 @@ DESIRED = st.builds(
     st.lists(st.builds(DesiredReplica, REGIONS, KEYS), unique_by=lambda replica: replica.region),
     st.lists(st.just(PROBLEM), max_size=1),
 )
-ACTUAL = st.lists(st.builds(Replica, REGIONS, STATUSES, st.sampled_from(["", "why"]), KEYS), max_size=6)
+READ = st.sampled_from([0, NOW - 9 * DAY, NOW])
+ACTUAL = st.lists(st.builds(Replica, REGIONS, STATUSES, st.sampled_from(["", "why"]), KEYS, READ), max_size=6)
 
 
 def applied(todo: Plan, actual: Iterable[Replica]) -> list[Replica]:
     """Return what AWS reports when it has done, at its leisure, what the plan says."""
     asked_for = {replica.region: replica.kms_key_id for replica in todo.add + todo.retry}
+    read = {
+        replica.region: replica.last_accessed for replica in sorted(actual, key=lambda one: one.last_accessed)
+    }
     after = [
-        replace(replica, status="InSync", message="")
+        replace(replica, status="InSync", message="", last_accessed=read[replica.region])
         for replica in best_by_region(actual).values()
         if replica.region not in {*asked_for, *todo.remove}
     ]
@@ -231,8 +262,8 @@ def applied(todo: Plan, actual: Iterable[Replica]) -> list[Replica]:
 def test_when_a_plan_was_applied_the_next_plan_has_nothing_to_do(
     wanted: Desired, actual: list[Replica], *, prune: bool
 ) -> None:
-    todo = plan(wanted, actual, prune=prune)
-    after = plan(wanted, applied(todo, actual), prune=prune)
+    todo = plan(wanted, actual, prune_before=BEFORE[prune])
+    after = plan(wanted, applied(todo, actual), prune_before=BEFORE[prune])
     replaced = {replica.region for replica in todo.retry}
     assert after == Plan(drift=tuple(drift for drift in todo.drift if drift.region not in replaced))
 
@@ -242,19 +273,22 @@ def test_the_order_of_what_is_wanted_and_of_what_is_there_does_not_matter(
     wanted: Desired, actual: list[Replica], data: st.DataObject, *, prune: bool
 ) -> None:
     other = replace(wanted, replicas=tuple(data.draw(st.permutations(wanted.replicas))))
-    assert plan(other, data.draw(st.permutations(actual)), prune=prune) == plan(wanted, actual, prune=prune)
+    again = plan(other, data.draw(st.permutations(actual)), prune_before=BEFORE[prune])
+    assert again == plan(wanted, actual, prune_before=BEFORE[prune])
 
 
 @given(wanted=DESIRED, actual=ACTUAL, prune=st.booleans())
 def test_only_what_is_there_unwanted_and_allowed_to_go_is_removed(
     wanted: Desired, actual: list[Replica], *, prune: bool
 ) -> None:
-    todo = plan(wanted, actual, prune=prune)
+    todo = plan(wanted, actual, prune_before=BEFORE[prune])
     there = {replica.region for replica in actual}
     unwanted = there - {replica.region for replica in wanted.replicas}
     may_go = prune and wanted.selected and not wanted.problems
-    assert todo.remove == (tuple(sorted(unwanted)) if may_go else ())
-    assert {drift.region for drift in todo.drift if drift.kind == "unwanted"} == unwanted - {*todo.remove}
+    read = {replica.region for replica in actual if replica.last_accessed == NOW}
+    assert todo.remove == (tuple(sorted(unwanted - read)) if may_go else ())
+    kept = {drift.region for drift in todo.drift if drift.kind in ("unwanted", "recently_read")}
+    assert kept == unwanted - {*todo.remove}
     assert not {drift.region for drift in todo.drift} & {*todo.remove}
 
 
@@ -263,7 +297,7 @@ def test_every_wanted_region_is_in_sync_or_in_exactly_one_part_of_the_plan(
     wanted: Desired, actual: list[Replica], *, prune: bool
 ) -> None:
     """A Region in no part would count as converged; in two parts it would be replicated twice."""
-    todo = plan(wanted, actual, prune=prune)
+    todo = plan(wanted, actual, prune_before=BEFORE[prune])
     parts = [replica.region for replica in (*todo.add, *todo.retry, *todo.wait)]
     synced = {replica.region for replica in actual if replica.status == "InSync"}
     assert sorted(parts) == sorted({replica.region for replica in wanted.replicas} - synced)

@@ -205,7 +205,26 @@ def test_what_the_deployed_policy_shows_in_comments_is_the_example_of_the_design
 
 def test_a_rule_selects_a_secret_that_has_no_tag() -> None:
     wanted = desired(tags={"environment": "prod", "criticality": "critical"})
-    assert wanted == Desired(selected=True, replicas=(DesiredReplica("us-west-2", "alias/secrets"),))
+    assert wanted == Desired(
+        selected=True,
+        replicas=(DesiredReplica("us-west-2", "alias/secrets"),),
+        asked_by_rules_alone=frozenset({"us-west-2"}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("tag", "rules_alone"),
+    [
+        pytest.param("eu-west-1", {"us-west-2"}, id="the tag names another Region"),
+        pytest.param("none", {"us-west-2"}, id="the tag says none"),
+        pytest.param("us-west-2", set(), id="the tag names the same Region"),
+        pytest.param("dr", set(), id="the tag names its group"),
+        pytest.param("all", set(), id="the tag says all"),
+    ],
+)
+def test_what_a_tag_asks_for_is_not_asked_by_rules_alone(tag: str, rules_alone: set[str]) -> None:
+    wanted = desired(tag, {"environment": "prod", "criticality": "high"})
+    assert wanted.asked_by_rules_alone == rules_alone
 
 
 def test_tag_and_rules_add_up() -> None:

@@ -25,6 +25,7 @@ def test_what_is_not_set_has_the_defaults_of_the_template() -> None:
         mode="apply",
         allow_overwrite=False,
         prune_replicas=False,
+        prune_idle_days=7,
         writes_per_second=20,
         maximum_concurrency=2,
         max_attempts=10,
@@ -47,6 +48,7 @@ def test_the_packaged_policy_is_there() -> None:
         ("ALLOW_OVERWRITE", "false", "allow_overwrite", False),
         ("PRUNE_REPLICAS", "true", "prune_replicas", True),
         ("PRUNE_REPLICAS", "false", "prune_replicas", False),
+        ("PRUNE_IDLE_DAYS", "30", "prune_idle_days", 30),
         ("WRITES_PER_SECOND", "50", "writes_per_second", 50),
         ("MAXIMUM_CONCURRENCY", "7", "maximum_concurrency", 7),
         ("MAX_ATTEMPTS", "3", "max_attempts", 3),
@@ -81,7 +83,7 @@ def test_a_variable_that_is_missing_is_named(name: str, value: str | None) -> No
         ("PRUNE_REPLICAS", "on"),
         *(
             (name, value)
-            for name in ("WRITES_PER_SECOND", "MAXIMUM_CONCURRENCY", "MAX_ATTEMPTS")
+            for name in ("PRUNE_IDLE_DAYS", "WRITES_PER_SECOND", "MAXIMUM_CONCURRENCY", "MAX_ATTEMPTS")
             for value in ("", "0", "-1", "2.5", "1e1", "ten", " 5", "5\n", "٣", "1" * 5_000)
         ),
         ("ALLOWED_REGIONS", "eu-west-1,"),
