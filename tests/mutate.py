@@ -27,6 +27,8 @@ BUDGET = "tests/functional/test_budget.py"
 SWEEP = "tests/functional/test_sweep.py"
 HANDLER = "tests/functional/test_handler.py"
 MODEL = "tests/functional/test_model.py"
+DRIFT = "tests/functional/test_drift.py"
+NO_LOOP = "tests/functional/test_no_loop.py"
 POLICY = "tests/unit/test_policy.py"
 MESSAGES = "tests/unit/test_messages.py"
 PLANNER = "tests/unit/test_planner.py"
@@ -200,6 +202,41 @@ MUTATIONS = (
         SWEEP,
     ),
     Mutation(
+        "1 a sweep whose token has expired begins anew, once",
+        f"{CODE}/sweep.py",
+        "            if request.next_token and not request.restarted:\n",
+        "            if not request.next_token:\n",
+        SWEEP,
+    ),
+    Mutation(
+        "1 words of AWS that nobody knows are a letter, not drift",
+        f"{CODE}/reconciler.py",
+        '_NAME_TAKEN = re.compile("already exists|ResourceExistsException")',
+        '_NAME_TAKEN = re.compile("")',
+        DRIFT,
+    ),
+    Mutation(
+        "1 a name that is taken is a letter if the tag asks for the Region",
+        f"{CODE}/policy.py",
+        "frozenset(replica.region for replica in replicas) - tagged_regions",
+        "frozenset(replica.region for replica in replicas)",
+        DRIFT,
+    ),
+    Mutation(
+        "1 an event of our own call ends in no further call",
+        f"{CODE}/app.py",
+        "only_look=echo)",
+        "only_look=False)",
+        NO_LOOP,
+    ),
+    Mutation(
+        "1 a letter about such an event is acted on once it is redriven",
+        f"{CODE}/app.py",
+        "            message = replace(message, body=request.body())\n",
+        "            pass\n",
+        LIFE,
+    ),
+    Mutation(
         "1 what a queue did not take is not lost",
         f"{CODE}/work_queue.py",
         'raise TransientError(f"{action} failed ({error})", ',
@@ -261,8 +298,8 @@ MUTATIONS = (
     Mutation(
         "2 untagging is no request to remove",
         f"{CODE}/planner.py",
-        "if prune and desired.selected and not desired.problems",
-        "if prune and not desired.problems",
+        "prune_before is not None and desired.selected and not desired.problems",
+        "prune_before is not None and not desired.problems",
         PLANNER,
     ),
     Mutation(
@@ -306,17 +343,31 @@ MUTATIONS = (
     ),
     Mutation(
         "4 removing needs the operator's switch",
-        f"{CODE}/reconciler.py",
-        "prune=settings.prune_replicas",
-        "prune=True",
+        f"{CODE}/settings.py",
+        "24 * 60 * 60 if self.prune_replicas else None",
+        "24 * 60 * 60",
         SWITCHES,
     ),
     Mutation(
         "4 a wrong tag removes nothing",
         f"{CODE}/planner.py",
-        "if prune and desired.selected and not desired.problems",
-        "if prune and desired.selected",
+        "prune_before is not None and desired.selected and not desired.problems",
+        "prune_before is not None and desired.selected",
         SWITCHES,
+    ),
+    Mutation(
+        "4 what was read lately is not removed",
+        f"{CODE}/planner.py",
+        "region for region in unwanted if region not in read",
+        "region for region in unwanted if region not in {*read} - {*unwanted}",
+        DRIFT,
+    ),
+    Mutation(
+        "4 a day of reading counts to its end",
+        f"{CODE}/planner.py",
+        "return replica.last_accessed + _DAY_SECONDS if",
+        "return replica.last_accessed if",
+        PLANNER,
     ),
     Mutation(
         "4 the role cannot remove while the switch is off",
@@ -370,11 +421,25 @@ MUTATIONS = (
     ),
     # 6. Writes stay inside a budget.
     Mutation(
-        "6 writes are spaced",
+        "6 no second has more writes than the share",
         f"{CODE}/gateway.py",
-        "self._next_turn = turn + 1 / self.writes_per_second",
-        "self._next_turn = turn",
+        "turn = max(turn, self._turns[0] + WINDOW_SECONDS)",
+        "turn = max(turn, self._turns[0])",
         BUDGET,
+    ),
+    Mutation(
+        "6 no write is repeated behind the budget's back",
+        f"{CODE}/app.py",
+        "config=_config(attempts=1)",
+        "config=_config(attempts=2)",
+        BUDGET,
+    ),
+    Mutation(
+        "6 a sweep comes no faster than it is worked off",
+        f"{CODE}/sweep.py",
+        "min(MAX_DELAY_SECONDS, max(0, rounded))",
+        "min(MAX_DELAY_SECONDS, max(0, rounded)) * 0",
+        SWEEP,
     ),
     Mutation(
         "6 a replication waits for its turn",

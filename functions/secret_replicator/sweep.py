@@ -1,6 +1,7 @@
 """One page of all secrets: a message for each selected primary, and one for the next page."""
 
 import math
+import random
 from dataclasses import dataclass, replace
 
 from secret_replicator.errors import RefusedError
@@ -26,6 +27,7 @@ class Sweeper:
 
         What fails half way is done again: a message that comes twice does no harm.
         """
+        begun = self.gateway.budget.clock()
         try:
             page = self.gateway.list_secrets(self.policy.selecting_tag_keys(), request.next_token, deadline)
         except RefusedError as error:
@@ -36,9 +38,9 @@ class Sweeper:
         self.queue.enqueue([ReconcileRequest(arn, sweep_id=request.sweep_id).body() for arn in selected])
         if page.next_token:
             following = replace(request, page=request.page + 1, next_token=page.next_token)
-            # The next page comes when this one may be worked off: so the queue stays short.
-            seconds = math.ceil(len(selected) / self.settings.writes_per_second)
-            self.queue.enqueue([following.body()], min(MAX_DELAY_SECONDS, seconds))
+            seconds = len(selected) / self.settings.writes_per_second - self.gateway.budget.clock() + begun
+            # After all others: whoever sees the next page knows that this one is in the queue.
+            self.queue.enqueue([following.body()], _delay_seconds(request, seconds))
         return _outcome(request, listed=len(page.secrets), selected=len(selected), last=not page.next_token)
 
     def _selected(self, page: Page) -> list[str]:
@@ -56,6 +58,18 @@ class Sweeper:
         self.queue.enqueue([SweepRequest(request.sweep_id, restarted=True).body()])
         note = f"begun anew from the first page, because of the token of page {request.page}: {error.problem}"
         return replace(_outcome(replace(request, restarted=True)), note=note)
+
+
+def _delay_seconds(request: SweepRequest, seconds: float) -> int:
+    """Return how long the next page must wait, so that pages come no faster than they are worked off.
+
+    One page is always ahead, or the queue would run dry between them. SQS knows whole seconds only: rounded
+    by chance, they are right on average.
+    """
+    if request.page == 1:
+        return 0
+    rounded = math.floor(seconds + random.random())  # noqa: S311  a delay is no secret
+    return min(MAX_DELAY_SECONDS, max(0, rounded))
 
 
 def _outcome(request: SweepRequest, *, listed: int = 0, selected: int = 0, last: bool = False) -> Outcome:

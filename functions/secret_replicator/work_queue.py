@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,16 +84,22 @@ class WorkQueue:
 
     def enqueue(self, bodies: Sequence[str], delay_seconds: int = 0) -> None:
         """Put new messages into the ReplicationQueue, to be received after this delay (900 s at most)."""
-        for start in range(0, len(bodies), 10):
-            with _errors_translated("SendMessageBatch"):
-                answer = self.client.send_message_batch(
-                    QueueUrl=self.queue_url,
-                    Entries=[
-                        {"Id": str(number), "MessageBody": body, "DelaySeconds": delay_seconds}
-                        for number, body in enumerate(bodies[start : start + 10])
-                    ],
-                )
-            _require_all("SendMessageBatch", answer.get("Failed", []))
+        batches = [bodies[start : start + 10] for start in range(0, len(bodies), 10)]
+        # At the same time: the rest of the function's batch waits for this.
+        with ThreadPoolExecutor(max_workers=10) as pool:
+            for _ in pool.map(lambda batch: self._send(batch, delay_seconds), batches):
+                pass
+
+    def _send(self, bodies: Sequence[str], delay_seconds: int) -> None:
+        with _errors_translated("SendMessageBatch"):
+            answer = self.client.send_message_batch(
+                QueueUrl=self.queue_url,
+                Entries=[
+                    {"Id": str(number), "MessageBody": body, "DelaySeconds": delay_seconds}
+                    for number, body in enumerate(bodies)
+                ],
+            )
+        _require_all("SendMessageBatch", answer.get("Failed", []))
 
     def dead_letter(
         self, message: Message, *, error_type: str, error: str, secret: str, regions: str

@@ -3,6 +3,7 @@
 import json
 import random
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.fakes.secrets_model import (
 from tests.functional.conftest import HOME, World
 
 HOUR = 3600
+EVENTS = Path(__file__).parents[2] / "events"
 
 
 def test_a_new_secret_is_requested_and_stays_until_it_is_in_sync(world: World) -> None:
@@ -481,3 +483,64 @@ def test_no_value_is_ever_asked_for(world: World) -> None:
     world.deliver_until_empty()
     assert not world.calls("GetSecretValue")
     assert not world.calls("BatchGetSecretValue")
+
+
+def replication_failed(world: World, name: str) -> str:
+    event = json.loads((EVENTS / "replication-failed.json").read_text())
+    event["detail"]["additionalEventData"] = {"SecretId": world.secrets.secret(HOME, name).arn}
+    return json.dumps(event)
+
+
+def test_that_a_replication_failed_is_only_looked_at_for_our_own_call_may_have_failed(world: World) -> None:
+    world.secrets.set_outcome("orders/db", "eu-west-1", Outcome("Failed", "no luck"))
+    world.add("orders/db", to="eu-west-1")
+    world.send("orders/db")
+    world.deliver_until_empty()
+    calls, letters = len(world.calls("ReplicateSecretToRegions")), len(world.queues.dead_letters)
+    world.queues.send(replication_failed(world, "orders/db"))
+    world.deliver_until_empty()
+    assert len(world.calls("ReplicateSecretToRegions")) == calls
+    assert len(world.queues.dead_letters) == letters + 1, "nobody is told of a failure that stays"
+    assert "no luck" in world.queues.dead_letters[-1].attributes["ErrorMessage"]
+
+
+def test_that_a_replication_failed_is_forgotten_once_it_is_mended(world: World) -> None:
+    world.secrets.set_outcome("orders/db", "eu-west-1", Outcome("Failed", "no luck", attempts=1))
+    world.add("orders/db", to="eu-west-1")
+    world.send("orders/db")
+    world.deliver()
+    world.queues.send(replication_failed(world, "orders/db"))
+    world.deliver()
+    assert len(world.queues.messages) == 2
+    world.secrets.handle("PutSecretValue", HOME, {"SecretId": "orders/db", "SecretString": "new"})
+    world.deliver_until_empty()
+    assert not world.queues.dead_letters
+
+
+def test_a_letter_about_a_failed_replication_is_acted_on_once_it_is_redriven(world: World) -> None:
+    world.add("orders/db", to="eu-west-1")
+    world.queues.send(replication_failed(world, "orders/db"))
+    world.deliver_until_empty()
+    assert not world.calls("ReplicateSecretToRegions")
+    (letter,) = world.queues.dead_letters
+    world.queues.send(letter.body)
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}
+
+
+def test_that_a_replication_failed_removes_nothing(world: World) -> None:
+    world.add("orders/db", to="eu-west-1 us-west-2")
+    world.send("orders/db")
+    world.deliver_until_empty()
+    world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "us-west-2"
+    pruning = world.having(prune_replicas=True)
+    pruning.queues.send(replication_failed(world, "orders/db"))
+    pruning.deliver_until_empty()
+    assert set(world.status("orders/db")) == {"eu-west-1", "us-west-2"}
+    assert not world.queues.dead_letters
+
+
+def test_an_event_given_by_hand_is_acted_on_whatever_it_tells_of(world: World) -> None:
+    world.add("orders/db", to="eu-west-1")
+    world.app.handle_one(json.loads(replication_failed(world, "orders/db")), 1e12, "request-1")
+    assert set(world.status("orders/db")) == {"eu-west-1"}

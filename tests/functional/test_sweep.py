@@ -97,35 +97,48 @@ def test_a_page_brings_the_next_one_with_its_number_and_the_sweeps_id(world: Wor
     }
 
 
-def test_a_page_comes_no_sooner_than_the_one_before_it_may_be_worked_off(world: World) -> None:
-    for number in range(150):
-        world.add(f"tagged/{number:03}", to="eu-west-1")
-        world.add(f"other/{number:03}")
-    slow = world.having(writes_per_second=7)
-    slow.queues.send('{"sweep": {}}')
-    slow.deliver()
-    *secrets, following = slow.queues.messages
-    assert len(secrets) == 100
-    assert {message.visible_at for message in secrets} == {slow.clock()}, "what is found need not wait"
-    assert following.visible_at - slow.clock() == 15
+def page_delays(world: World, selected: int, **settings: Any) -> list[float]:
+    """Return by how many seconds each of nine pages delays the next, if so many of a page are selected."""
+    for number in range(1000):
+        world.clock.advance(0.001)  # they are listed in order of creation
+        tag = "replicate-to" if number % 100 < selected else "environment"
+        world.add(f"{number:04}", **{tag: "eu-west-1"})
+    world = world.having(**settings)
+    delays = []
+    world.queues.send('{"sweep": {}}')
+    for _ in range(9):
+        world.deliver()
+        *secrets, following = world.queues.messages
+        assert {message.visible_at for message in secrets} <= {world.clock()}, "what is found need not wait"
+        delays.append(following.visible_at - world.clock())
+        world.queues.messages.clear()
+        world.queues.send(following.body)
+    return delays
+
+
+def test_pages_come_no_faster_than_they_are_worked_off_but_one_is_ahead(world: World) -> None:
+    first, *others = page_delays(world, selected=100, writes_per_second=8)
+    assert first == 0
+    assert {*others} == {12, 13}, "SQS knows whole seconds only: 12.5 of them are needed"
+
+
+def test_a_page_with_few_selected_secrets_delays_the_next_one_sometimes(world: World) -> None:
+    assert {*page_delays(world, selected=10, writes_per_second=20)} == {0, 1}
+
+
+def test_a_page_with_no_selected_secret_delays_nothing(world: World) -> None:
+    assert {*page_delays(world, selected=0)} == {0}
 
 
 def test_no_page_is_put_off_longer_than_sqs_can(world: World) -> None:
-    for number in range(101):
-        world.add(f"tagged/{number:03}", to="eu-west-1")
-    slow = world.having(writes_per_second=0.1)
-    slow.queues.send('{"sweep": {}}')
-    slow.deliver()
-    assert slow.queues.messages[-1].visible_at - slow.clock() == 900
+    assert max(page_delays(world, selected=100, writes_per_second=0.1)) == 900
 
 
-def test_a_page_without_selected_secrets_delays_nothing(world: World) -> None:
-    world.secrets.listing.short_pages = True
-    for number in range(150):
-        world.add(f"other/{number:03}")
-    world.queues.send('{"sweep": {}}')
-    world.deliver()
-    assert world.only_message().visible_at == world.clock()
+def test_the_time_that_a_page_takes_itself_is_no_delay_on_top(world: World) -> None:
+    world.secrets.faults = lambda call, _random: (
+        Fault(delay_seconds=3) if call.operation == "ListSecrets" else None
+    )
+    assert page_delays(world, selected=100, writes_per_second=10)[1:] == [7] * 8
 
 
 def test_a_sweep_whose_token_has_expired_begins_anew_once_and_says_so(world: World, log_lines: Lines) -> None:

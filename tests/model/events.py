@@ -9,6 +9,10 @@ MARK = "v4lu3-that-nobody-may-read"
 """Part of every secret value, and of every field in which an event might hold one."""
 
 
+ECHO = '"ReplicationFailed"'
+"""Stands in each event that one of the function's own calls may have caused."""
+
+
 def _envelope(number: int, detail_type: str, detail: Params, **fields: object) -> str:
     event = {"id": f"event-{number}", "source": "aws.secretsmanager", "detail-type": detail_type}
     return json.dumps({**event, **fields, "detail": detail})

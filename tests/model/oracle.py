@@ -25,6 +25,8 @@ MEANINGS = {
     "us-west-2": {"us-west-2"},
 }
 PAYMENTS_KEY = "alias/payments"
+KEPT_SECONDS = (7 + 1) * 24 * 60 * 60
+"""A replica that was read is kept for seven days after that day, of which AWS shows the first second."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Wish:
     selected: bool
     asked_by_tag: bool
     regions: frozenset[str]
+    by_rules_alone: frozenset[str]
     wrong: frozenset[str]
     overwrite: bool
     keys: Mapping[str, str]
@@ -45,14 +48,16 @@ def wish(tags: Mapping[str, str]) -> Wish:
     named = {region for word in words for region in MEANINGS.get(word, ())} if not mistaken else set()
     unknown = (words - MEANINGS.keys() - {"all", "none"}) if not mistaken else {""}
     critical = tags.get("environment") == "prod" and tags.get("criticality") in ("high", "critical")
-    named |= {"us-west-2"} if critical else set()
     unnamed = set(ALLOWED) if "all" in words and not mistaken else set()
+    ruled = {"us-west-2"} - named - unnamed if critical else set()
+    named |= ruled
     reachable = set(ALLOWED) & EUROPE if tags.get("residency") == "eu" else set(ALLOWED)
     payments = tags.get("team") == "payments"
     return Wish(
         selected=TAG in tags or critical,
         asked_by_tag=words != {"none"},
         regions=frozenset((named | unnamed) & reachable - {HOME}),
+        by_rules_alone=frozenset(ruled),
         wrong=frozenset(unknown | (named - reachable - {HOME})),
         overwrite=payments,
         keys={"us-west-2": PAYMENTS_KEY} if payments else {},
@@ -71,6 +76,8 @@ class Look:
     owned: bool
     wish: Wish
     statuses: Mapping[str, str]
+    read_lately: frozenset[str] = frozenset()
+    name_taken: frozenset[str] = frozenset()
 
     @property
     def ours(self) -> bool:
@@ -82,11 +89,20 @@ class Look:
     def open_regions(self) -> frozenset[str]:
         return frozenset(region for region in self.wish.regions if self.statuses.get(region) != "InSync")
 
+    @property
+    def drifted(self) -> frozenset[str]:
+        """Regions that only rules ask for, and where the name is taken: nobody here can mend that."""
+        return self.open_regions & self.wish.by_rules_alone & self.name_taken
+
     def converged(self, *, prune: bool) -> bool:
         """Whether all that is wanted is InSync, nothing is wrong, and with prune on nothing else is there."""
-        if not self.ours or self.open_regions or self.wish.wrong:
+        return not self.open_regions and self.done_but_for_drift(prune=prune)
+
+    def done_but_for_drift(self, *, prune: bool) -> bool:
+        """Whether it is converged, but for what can only be reported."""
+        if not self.ours or self.open_regions - self.drifted or self.wish.wrong:
             return False
-        return not prune or self.statuses.keys() <= self.wish.regions
+        return not prune or self.statuses.keys() - self.read_lately <= self.wish.regions
 
     @property
     def refused_to_managed(self) -> bool:
@@ -100,10 +116,14 @@ class Look:
 def look(secrets: FakeSecretsManager, now: float) -> dict[str, Look]:
     """Look at every secret of the home Region; by ARN."""
     found = [secrets.secret(HOME, name) for name in secrets.names(HOME)]
-    return {secret.arn: look_at(secret, now) for secret in found}
+    return {secret.arn: look_at(secrets, secret, now) for secret in found}
 
 
-def look_at(secret: Secret, now: float) -> Look:
+def look_at(secrets: FakeSecretsManager, secret: Secret, now: float) -> Look:
+    replicas = secret.replicas.items()
+    taken = [region for region in ALLOWED if _is_taken(secrets, secret.name, region)]
+    said = [region for region, replica in replicas if "already exists" in (replica.message or "")]
+    read = [region for region, replica in replicas if now - (replica.last_accessed or 0) <= KEPT_SECONDS]
     return Look(
         name=secret.name,
         arn=secret.arn,
@@ -112,5 +132,12 @@ def look_at(secret: Secret, now: float) -> Look:
         deleted=secret.delete_at is not None,
         owned=secret.owning_service is not None,
         wish=wish(secret.tags),
-        statuses={region: replica.status for region, replica in secret.replicas.items()},
+        statuses={region: replica.status for region, replica in replicas},
+        read_lately=frozenset(read),
+        name_taken=frozenset(taken + said),
     )
+
+
+def _is_taken(secrets: FakeSecretsManager, name: str, region: str) -> bool:
+    """Tell whether a secret of the same name that is no replica of ours stands there."""
+    return name in secrets.names(region) and secrets.secret(region, name).primary_region != HOME
