@@ -67,7 +67,7 @@ from tests.fakes.secrets_model import (
     Params,
 )
 from tests.functional.conftest import make_world
-from tests.model.conductor import ConductedApp, Conductor, Instance
+from tests.model.conductor import ConductedApp, ConductedQueue, Conductor, Instance
 from tests.model.events import ECHO, MALFORMED, MARK, SHAPES, names_the_name
 from tests.model.oracle import ALLOWED, HOME, PAYMENTS_KEY, TAG, Look, look, wish
 from tests.model.queues import ModelQueues
@@ -290,7 +290,9 @@ class Model(RuleBasedStateMachine):
     def _instance(self, number: int) -> ConductedApp:
         budget = Budget(WRITES_PER_SECOND / INSTANCES, self.clock, self.conductor.pause)
         app = make_app(self.settings, self.client, self.queues, budget, self.clock)
+        queue = ConductedQueue(self.queues, app.settings.queue_url, app.settings.dead_letter_queue_url)
         parts = {part.name: getattr(app, part.name) for part in fields(app)}
+        parts |= {"queue": queue, "sweeper": replace(app.sweeper, queue=queue)}
         return ConductedApp(**parts, conductor=self.conductor, number=number)
 
     # Users

@@ -14,6 +14,7 @@ from secret_replicator.app import App
 from secret_replicator.messages import Request
 from secret_replicator.models import Outcome
 from secret_replicator.reconciler import Look
+from secret_replicator.work_queue import WorkQueue
 from tests.fakes.secrets_model import ManualClock
 
 STUCK_SECONDS = 60
@@ -134,6 +135,14 @@ class Conductor:
         self._pauses.remove(pause)
         self._running += 1
         pause.go.set()
+
+
+class ConductedQueue(WorkQueue):
+    """The function's queues, with one sender only: the thread that is conducted."""
+
+    def enqueue(self, bodies: Sequence[str], delay_seconds: int = 0) -> None:
+        for start in range(0, len(bodies), 10):
+            self._send(bodies[start : start + 10], delay_seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
