@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help setup demo local invoke test check mutate build package requirements clean
+.PHONY: help setup demo local invoke test check chaos mutate build package requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ check: setup .checkov/.ready ## format, lint, types, import contracts, template,
 	  diff requirements.txt $$old/requirements.txt && diff requirements-checkov.txt $$old/requirements-checkov.txt && diff functions/requirements.txt $$old/functions/requirements.txt \
 	  || { echo "requirements.txt is not what pyproject.toml compiles to: run make requirements" >&2; exit 1; }
 	@echo "All checks passed"
+
+chaos: setup ## many secrets under every fault at once: make chaos [SECRETS=500] [SEED=1] [WORLD=both]
+	@python -m tests.chaos $(if $(SECRETS),--secrets $(SECRETS)) $(if $(SEED),--seed $(SEED)) $(if $(WORLD),--world $(WORLD))
 
 mutate: setup build ## break every promise once, and expect a red test (minutes)
 	@python tests/mutate.py

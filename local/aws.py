@@ -5,7 +5,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -112,9 +112,10 @@ def clients(aws: LocalAws, region: str = HOME_REGION) -> Clients:
 
 
 @contextmanager
-def local_aws(port: int = 0) -> Iterator[LocalAws]:
+def local_aws(port: int = 0, environment: Mapping[str, str] | None = None) -> Iterator[LocalAws]:
     """Run a local AWS on this port (0: a free one) until the end of the block.
 
+    `environment` is what its functions find in theirs besides what they always find.
     Nothing of it stays behind. Raise LocalError if the port is taken or it does not come up.
     """
     with ExitStack() as stack:
@@ -124,7 +125,11 @@ def local_aws(port: int = 0) -> Iterator[LocalAws]:
         log = aws.folder / "ministack.log"
         stack.enter_context(
             processes.running(
-                _command(aws, listener), _environment(aws), aws.folder, log, [listener.fileno()]
+                _command(aws, listener),
+                _environment(aws) | dict(environment or {}),
+                aws.folder,
+                log,
+                [listener.fileno()],
             )
         )
         # The server has it now. Were it still open here, nobody would notice the server's end.

@@ -7,17 +7,16 @@ if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
 
-CONCURRENCY = 2
-
 _BATCHED = ("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:SendMessage")
 
 
-def concurrency(functions: "LambdaClient", function_name: str) -> None:
+def maximum_concurrency(functions: "LambdaClient", function_name: str) -> None:
     """Say MaximumConcurrency again, as a number: CloudFormation's text makes MiniStack's poller stumble."""
     mappings = functions.list_event_source_mappings(FunctionName=function_name)["EventSourceMappings"]
     for mapping in mappings:
+        concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
         functions.update_event_source_mapping(
-            UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": CONCURRENCY}
+            UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency}
         )
 
 

@@ -1,9 +1,9 @@
 """The real template.yaml, built by the real `sam build` and deployed by the real `sam deploy`."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,6 +25,17 @@ Step = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
+class Variant:
+    """What is to be other than in the demo: parameters of the template, variables of all functions."""
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+THE_DEMO = Variant()
+
+
+@dataclass(frozen=True)
 class Stack:
     """The deployed stack."""
 
@@ -38,16 +49,16 @@ class Stack:
 
 
 @contextmanager
-def local_stack(step: Step, port: int = 0) -> Iterator[Stack]:
+def local_stack(step: Step, port: int = 0, variant: Variant = THE_DEMO) -> Iterator[Stack]:
     """Run the whole system until the end of the block; raise LocalError if a part of it cannot be had."""
     sam, _uv = tool("sam"), tool("uv")
     with ExitStack() as running:
         with step("Start the local AWS (MiniStack)"):
-            aws = running.enter_context(local_aws(port))
+            aws = running.enter_context(local_aws(port, variant.environment))
         with step("Build the function (sam build)"):
             _build(sam, aws)
         with step("Deploy template.yaml (sam deploy)"):
-            _deploy(sam, aws)
+            _deploy(sam, aws, variant.parameters)
             stack = describe(aws, clients(aws))
         with step("Call the function once"):
             _call(stack)
@@ -60,11 +71,12 @@ def _build(sam: str, aws: LocalAws) -> None:
     _run("sam build", [sam, "build", *options, "--config-file", str(_config(aws))], aws)
 
 
-def _deploy(sam: str, aws: LocalAws) -> None:
+def _deploy(sam: str, aws: LocalAws, parameters: Mapping[str, str]) -> None:
+    given = {"AllowedRegions": ",".join(ALLOWED_REGIONS), **parameters}
     options = [
         *("--template-file", str(_built(aws) / "template.yaml"), "--config-file", str(_config(aws))),
         *("--stack-name", STACK, "--no-confirm-changeset"),
-        *("--parameter-overrides", f"AllowedRegions={','.join(ALLOWED_REGIONS)}"),
+        *("--parameter-overrides", *(f"{name}={value}" for name, value in given.items())),
     ]
     _run("sam deploy", [sam, "deploy", *options], aws)
 
@@ -103,7 +115,7 @@ def describe(aws: LocalAws, home: Clients, name: str = STACK) -> Stack:
     """Return the stack that was deployed there, mended; raise LocalError if it is not as it should be."""
     try:
         stack = _stack(aws, home, name)
-        mend.concurrency(home.functions, stack.function_name)
+        mend.maximum_concurrency(home.functions, stack.function_name)
         mend.batch_permissions(home.iam, stack.role)
     except (BotoCoreError, ClientError, KeyError) as error:
         raise LocalError(

@@ -75,7 +75,10 @@ def serve(handle: Handle, port: int = 0) -> Iterator[str]:
         wbufsize = -1  # head and body leave in one packet
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                return  # the client ended in the middle of its request
             target, authorization = (self.headers.get(name, "") for name in ("X-Amz-Target", "Authorization"))
             # After a cut nothing is written; a client may not have waited for a slow answer.
             with suppress(ConnectionCutError, ConnectionError):

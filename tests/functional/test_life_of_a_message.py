@@ -1,12 +1,18 @@
 """A message leaves the queue only when its secret is converged, skipped, or in the dead-letter queue."""
 
 import json
+import math
 import random
 from datetime import datetime
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.config import Config
 
+from secret_replicator.errors import TransientError
+from secret_replicator.gateway import Budget, Gateway
+from tests.fakes.secrets_manager import FakeSecretsManager
 from tests.fakes.secrets_model import (
     ACCESS_DENIED,
     CUT_AFTER_EFFECT,
@@ -281,6 +287,19 @@ def test_a_passing_fault_is_tried_again(world: World, operation: str, fault: Fau
     assert not world.queues.dead_letters
 
 
+def test_an_answer_that_does_not_come_in_time_is_a_passing_fault() -> None:
+    secrets = FakeSecretsManager()
+    secrets.add_secret(HOME, "orders/db")
+    secrets.fail_next("DescribeSecret", Fault(delay_seconds=0.5))
+    config = Config(read_timeout=0.1, retries={"total_max_attempts": 1})
+    with secrets.serve() as endpoint_url:
+        client = boto3.client("secretsmanager", region_name=HOME, endpoint_url=endpoint_url, config=config)
+        gateway = Gateway(client, Budget(1000))
+        with pytest.raises(TransientError, match="ReadTimeoutError"):
+            gateway.describe("orders/db", math.inf)
+        client.close()
+
+
 def test_access_denied_is_permanent_and_names_the_action_and_the_secret(world: World) -> None:
     arn = world.add("orders/db", to="eu-west-1").arn
     world.secrets.fail_next("ReplicateSecretToRegions", ACCESS_DENIED)
@@ -474,6 +493,18 @@ def test_a_tag_that_is_taken_back_while_it_waits_is_no_longer_followed(world: Wo
     world.deliver_until_empty()
     assert not world.queues.dead_letters
     assert not world.calls("RemoveRegionsFromReplication")
+
+
+def test_a_tag_that_is_changed_while_it_waits_is_followed_to_its_new_region(world: World) -> None:
+    world.secrets.replication.seconds_in_progress = 30
+    secret = world.add("orders/db", to="eu-west-1")
+    world.send("orders/db")
+    world.deliver()
+    secret.tags["replicate-to"] = "us-west-2"
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync", "us-west-2": "InSync"}
+    assert not world.calls("RemoveRegionsFromReplication")
+    assert not world.queues.dead_letters
 
 
 def test_no_value_is_ever_asked_for(world: World) -> None:
