@@ -1,6 +1,7 @@
 """`replicas explain`: why a secret is, or is not, where it is, and what happens next."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from math import inf
@@ -104,7 +105,7 @@ def _find(name: str, where: Where, screen: Screen) -> tuple[Deployment, Seen]:
     for deployment in deployments(where):
         screen.say(str(deployment))
         if secret := _describe(name, deployment):
-            what = intent(secret, deployment.policy, deployment.settings)
+            what = intent(secret, deployment.policy, deployment.settings, time.time())
             return deployment, Seen(deployment.region, secret, what)
         looked_in.append(deployment)
     raise OperatorError(_not_there(name, looked_in, screen))

@@ -96,7 +96,7 @@ def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Re
     settings = deployment.settings
     for secret in _listed(deployment, policy):
         reading.listed += 1
-        skip = intent(secret, policy, settings).skip
+        skip = intent(secret, policy, settings, time.time()).skip
         if skip not in ("replica", "not_selected") and choice.takes(secret) and secret.arn not in known:
             known.add(secret.arn)
             yield secret
@@ -148,7 +148,9 @@ def _describe(deployment: Deployment, listed: Secret) -> Seen | str | None:
         return None
     except AccessDeniedError:
         return listed.name
-    return Seen(deployment.region, secret, intent(secret, deployment.policy, deployment.settings))
+    return Seen(
+        deployment.region, secret, intent(secret, deployment.policy, deployment.settings, time.time())
+    )
 
 
 def _seen(call: "Future[Seen | str | None]", reading: Reading, report: Report) -> Iterator[Seen]:

@@ -1,5 +1,7 @@
 """What kinds of drift are, in words for a person."""
 
+from secret_replicator.models import DRIFT_REMEDIES
+
 DRIFT = {
     "unwanted": "nobody asks for this replica; it stays, unless PruneReplicas is on",
     "kms_key": "its key is not the wanted one; it can be changed only in its own Region",
@@ -8,7 +10,7 @@ DRIFT = {
 
 def of_drift(kind: str) -> str:
     """Return what the kind of drift means and what can be done."""
-    return DRIFT.get(kind, kind)
+    return DRIFT.get(kind) or DRIFT_REMEDIES[kind]
 
 
 def of_key(kms_key_id: str) -> str:
