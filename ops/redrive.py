@@ -173,7 +173,12 @@ def _move_one_by_one(queues: Queues, wanted: set[str], report: Report) -> int:
     with _holding(queues) as hold:
         for message in hold.messages():
             if message["MessageId"] in wanted:
-                queues.client.send_message(QueueUrl=queues.queue_url, MessageBody=message["Body"])
+                # With its reason, as SQS's own redrive does: so the function knows that it was a letter.
+                queues.client.send_message(
+                    QueueUrl=queues.queue_url,
+                    MessageBody=message["Body"],
+                    MessageAttributes=message.get("MessageAttributes", {}),
+                )
                 hold.delete(message["MessageId"])
                 moved += 1
                 report(moved)

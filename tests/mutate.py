@@ -231,9 +231,9 @@ MUTATIONS = (
     ),
     Mutation(
         "1 a letter about such an event is acted on once it is redriven",
-        f"{CODE}/app.py",
-        "            message = replace(message, body=request.body())\n",
-        "            pass\n",
+        f"{CODE}/work_queue.py",
+        '"ErrorType" in record.get("messageAttributes", {})',
+        "False",
         LIFE,
     ),
     Mutation(

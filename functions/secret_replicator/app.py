@@ -56,7 +56,7 @@ class App:
             jobs = [(message, *self._begin(pool, message, deadline)) for message in messages]
         delays_seconds = {}
         for message, request, future in jobs:
-            outcome, what = self._settle(message, request, _outcome(message, request, future))
+            outcome, what = self._settle(message, _outcome(message, request, future))
             if what in (Verdict.RETURN, Verdict.PUT_OFF):
                 delays_seconds[message] = 0 if what is Verdict.RETURN else _delay_seconds(message)
             _report(outcome, request, message, what, self.now())
@@ -98,11 +98,11 @@ class App:
             malformed.set_exception(error)
             return ReconcileRequest("unknown"), malformed
         now = self.now()
-        echo = isinstance(request, ReconcileRequest) and request.echo
+        echo = isinstance(request, ReconcileRequest) and request.echo and not message.redriven
         look = Look(message.attempt, now - message.first_received_at, deadline, now, only_look=echo)
         return request, pool.submit(self.do, request, look)
 
-    def _settle(self, message: Message, request: Request, outcome: Outcome) -> tuple[Outcome, Verdict]:
+    def _settle(self, message: Message, outcome: Outcome) -> tuple[Outcome, Verdict]:
         """Write the dead letter if there must be one; return the outcome and what becomes of the message."""
         what = verdict(outcome, message.attempt, self.settings.max_attempts)
         if what is Verdict.DEAD_LETTER:
@@ -110,9 +110,6 @@ class App:
             what = verdict(outcome, message.attempt, self.settings.max_attempts)
         if what is not Verdict.DEAD_LETTER:
             return outcome, what
-        if isinstance(request, ReconcileRequest) and request.echo:
-            # Once it is redriven, a person has mended the cause: then it is to be acted on.
-            message = replace(message, body=request.body())
         try:
             self.queue.dead_letter(
                 message,

@@ -35,6 +35,8 @@ class Message:
     attempt: int
     sent_at: float
     first_received_at: float
+    redriven: bool = False
+    """Whether it has the reason of a dead letter: it was one, and a person wants another try."""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Message":
@@ -47,6 +49,7 @@ class Message:
             attempt=int(attributes["ApproximateReceiveCount"]),
             sent_at=int(attributes["SentTimestamp"]) / 1000,
             first_received_at=int(attributes["ApproximateFirstReceiveTimestamp"]) / 1000,
+            redriven="ErrorType" in record.get("messageAttributes", {}),
         )
 
 

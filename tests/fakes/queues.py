@@ -25,6 +25,7 @@ class QueuedMessage:
     visible_at: float
     receives: int = 0
     first_received_at: float = 0.0
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def record(self) -> Record:
         return {
@@ -37,7 +38,9 @@ class QueuedMessage:
                 "SenderId": "AIDAIENQZJOLO23YVJ4VO",
                 "ApproximateFirstReceiveTimestamp": str(round(self.first_received_at * 1000)),
             },
-            "messageAttributes": {},
+            "messageAttributes": {
+                name: {"stringValue": value, "dataType": "String"} for name, value in self.attributes.items()
+            },
             "eventSource": "aws:sqs",
             "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:ReplicationQueue",
             "awsRegion": "us-east-1",
@@ -63,10 +66,18 @@ class FakeQueues:
     """Operations that answer ServiceUnavailable."""
     _numbers: Iterable[int] = field(default_factory=count)
 
-    def send(self, body: str, delay_seconds: int = 0) -> None:
+    def send(self, body: str, delay_seconds: int = 0, attributes: Mapping[str, str] | None = None) -> None:
         now = self.clock()
         number = next(iter(self._numbers))
-        self.messages.append(QueuedMessage(f"message-{number}", body, now, now + delay_seconds))
+        self.messages.append(
+            QueuedMessage(f"message-{number}", body, now, now + delay_seconds, attributes=attributes or {})
+        )
+
+    def redrive(self) -> None:
+        """Move all dead letters back, as they are: with their reasons."""
+        letters, self.dead_letters = self.dead_letters, []
+        for letter in letters:
+            self.send(letter.body, attributes=letter.attributes)
 
     def deliver(self, handle: Handle) -> int:
         """Give the visible messages, ten at most, to the function; delete those it does not return."""

@@ -612,23 +612,19 @@ class Model(RuleBasedStateMachine):
         return looked_at or found.rightly_skipped or found.converged(prune=prune)
 
     def _may_go(self, found: Look | None, message: QueuedMessage) -> bool:
-        prune, echo = self.settings.prune_replicas, ECHO in message.body
+        prune, echo = self.settings.prune_replicas, ECHO in message.body and not message.attributes
         drifted = (
             found and message.receives >= MAX_ATTEMPTS and found.done_but_for_drift(prune=prune and not echo)
         )
         return bool(drifted) or self._justified(found, echo=echo)
-
-    def _letter_body(self, body: str) -> str:
-        """Return what is dead-lettered: an event that is only looked at becomes one that is acted on."""
-        return json.dumps({"secret_id": self.targets[body]}) if ECHO in body else body
 
     def _check_gone(self, gone: list[QueuedMessage], letters: int) -> None:
         """Every message that left the queue left for a reason."""
         written = Counter(letter.body for letter in self.queues.dead_letters[letters:])
         swept = sum(arns <= self.batch.enqueued[thread] for thread, arns in self.batch.listed.items())
         for message in gone:
-            if written[self._letter_body(message.body)]:
-                written[self._letter_body(message.body)] -= 1
+            if written[message.body]:
+                written[message.body] -= 1
             elif message.body == SWEEP:
                 swept -= 1
                 assert swept >= 0, "a sweep ended before all that it found was enqueued"
@@ -766,9 +762,8 @@ class Model(RuleBasedStateMachine):
 
     def _redrive_and_account(self) -> None:
         """Redriven, the letters whose causes have gone away do not come back."""
-        letters, self.queues.dead_letters = self.queues.dead_letters, []
-        for letter in letters:
-            self.queues.send(letter.body)
+        self.queues.redrive()
+        self.echoes.clear()
         self._drain()
         for letter in self.queues.dead_letters:
             if letter.body not in MALFORMED:

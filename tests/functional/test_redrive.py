@@ -238,7 +238,7 @@ def test_secrets_and_error_types_together_choose_what_is_both(both: Both) -> Non
 # Moving.
 
 
-def test_the_chosen_letters_are_moved_as_new_messages_with_their_bodies_alone(both: Both) -> None:
+def test_the_chosen_letters_are_moved_as_new_messages_with_body_and_reason(both: Both) -> None:
     body = both.dead_letter("a")
     both.dead_letter("b")
     assert some_only(both, choose(both.letters(), ["a"], [])) == 1
@@ -246,7 +246,7 @@ def test_the_chosen_letters_are_moved_as_new_messages_with_their_bodies_alone(bo
         QueueUrl=both.queues.queue_url, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
     )["Messages"]
     assert message["Body"] == body
-    assert "MessageAttributes" not in message
+    assert message["MessageAttributes"]["ErrorType"]["StringValue"], "the function takes it for no letter"
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"
     assert both.names() == ["b"]
     assert both.hidden() == 0
