@@ -70,9 +70,11 @@ def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explan
     places = reasons.places(seen, policy, settings)
     aws_regions = deployment.clients.session.get_available_regions("secretsmanager")
     selected = seen.intent.desired.selected
-    next_steps = reasons.next_steps(
-        seen, settings, places, deployed=bool(deployment.stack), letters=[letter.reason for letter in letters]
-    )
+    gave_up = [letter.reason for letter in letters]
+    deployed = bool(deployment.stack)
+    next_steps = reasons.next_steps(seen, settings, places, deployed=deployed, letters=gave_up)
+    unselected = seen.intent.skip == "not_selected"
+    select = [reasons.how_to_select(policy, settings)] if unselected else []
     return Explanation(
         seen=seen,
         answer=reasons.answer(seen, policy, settings, places),
@@ -82,7 +84,7 @@ def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explan
         places=tuple(places),
         letters=tuple(letters),
         switches=tuple(reasons.switches(seen, settings, places)),
-        next_steps=tuple(next_steps),
+        next_steps=(*select, *next_steps),
     )
 
 

@@ -161,6 +161,10 @@ def _reasons(seen: Seen, letters: Sequence[Letter]) -> Iterator[str]:
     if not letters:
         for problem in seen.intent.problems:
             yield f"{problem.text} - {problem.remedy}"
+    if not letters and seen.intent.plan.add:
+        yield "not requested yet: the function does at its next look"
+    if seen.intent.plan.wait:
+        yield "under way: the function looks again"
     for replica in best_by_region(seen.secret.replicas).values():
         if replica.status == FAILED and replica.message:
             yield f"{replica.region}: {replica.message}"

@@ -16,6 +16,10 @@ MISSING = "missing"
 """Where AWS lists no replica, but there must be one."""
 
 
+NOWHERE = "-"
+"""Where there is no replica, and none must be."""
+
+
 @dataclass(frozen=True)
 class Miss:
     """A tag that a rule wants and the secret does not have so."""
@@ -92,6 +96,12 @@ def asked_by(policy: Policy, settings: Settings, secret: Secret) -> dict[str, li
     return asked
 
 
+def how_to_select(policy: Policy, settings: Settings) -> str:
+    """Return what a person can do to have a secret replicated that nothing selects."""
+    values = ", ".join([*settings.allowed_regions, *policy.groups, ALL])
+    return f"You: to have it replicated, give it the tag {policy.tag_key} ({values}), or a rule's tags"
+
+
 def closest_rule(found: Sequence[Source], policy: Policy) -> Source | None:
     """Return the rule that would select the secret if the fewest tags were changed."""
     gives = {rule.name for rule in policy.rules if rule.regions}
@@ -132,7 +142,7 @@ def _place(  # noqa: PLR0913, PLR0917
         cut=cut[0].removeprefix("which ") if cut else "",
         key=words.of_key(key) if wanted or actual else "",
         key_from=key_from or ("no rule and no [kms_keys] names one" if wanted else ""),
-        status=actual.status if actual else MISSING,
+        status=actual.status if actual else MISSING if wanted else NOWHERE,
         message=actual.message if actual else "",
         drift=tuple(words.of_drift(drift.kind) for drift in seen.intent.plan.drift if drift.region == region),
     )
@@ -316,7 +326,7 @@ def switches(seen: Seen, settings: Settings, found: Sequence[Place]) -> Iterator
     if seen.intent.desired.selected:
         yield f"AllowedRegions={','.join(settings.allowed_regions)}"
     if (
-        any(place.drift or (not place.wanted and place.status != MISSING) for place in found)
+        any(place.drift or (not place.wanted and place.status != NOWHERE) for place in found)
         or seen.intent.plan.remove
     ):
         yield f"PruneReplicas={str(settings.prune_replicas).lower()}: whether unwanted replicas are removed"
