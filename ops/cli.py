@@ -134,6 +134,48 @@ def plan_command(  # noqa: PLR0913  an option each
 
 
 @app.command(
+    "apply",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 all InSync, or nothing to do; 1 an error, or wrong usage; 2 some are dead "
+    "letters now; 130 stopped by Ctrl-C. "
+    + READ_ONLY
+    + "; sqs:ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue; sqs:SendMessage on the "
+    "ReplicationQueue. No value can be read.",
+)
+def apply_command(  # noqa: PLR0913  an option each
+    *,
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", metavar="", help="Send without asking. For scripts.")
+    ] = False,
+    policy: options.PolicyFile = None,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Have done what `replicas plan` shows: send these secrets to the queue, and follow them to InSync.
+
+    It writes to no secret itself: the function does, by its own policy and within its own budget. Shows the
+    plan and asks first. It can be stopped at any time: what was sent is worked on all the same.
+    """
+    if not yes and (as_json or not sys.stdin.isatty()):
+        raise typer.BadParameter(
+            "nobody is asked with --json, or where standard input is not a terminal: add --yes to send the "
+            "secrets, or see them with `replicas plan`",
+            param_hint="--yes",
+        )
+    where = _where(stack, region, profile, endpoint_url, policy, "", local=local)
+    from ops import apply, plan
+
+    asked = apply.Asked(plan.Asked(choice=_choice(secret, tag), as_json=as_json), yes)
+    raise typer.Exit(apply.run(asked, where, Screen()))
+
+
+@app.command(
     "status",
     cls=OneIsError,
     epilog="**Exit codes:** 0 all InSync; 1 an error, or wrong usage; 2 somebody is needed: a dead letter, "

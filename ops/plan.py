@@ -152,19 +152,24 @@ def _run(asked: Asked, where: Where, screen: Screen) -> int:
     for deployment in deployments(where):
         screen.say(str(deployment))
         regions.append(make(deployment, asked, totals, screen))
-    unread = [name for region in regions for name in region.reading.unread]
     if asked.as_json:
         screen.write(json.dumps(_document(regions, totals), indent=2) + "\n")
     else:
-        _show(regions, totals, screen)
-    if unread:
-        raise OperatorError(unread_in_words(unread))
+        show(regions, totals, screen)
+    require_all_read(regions)
     if not asked.detailed_exitcode:
         return OK
     return CHANGES if totals.changing else OK
 
 
-def _show(regions: Sequence[Region], totals: Totals, screen: Screen) -> None:
+def require_all_read(regions: Sequence[Region]) -> None:
+    """Raise OperatorError if some secrets could not be described."""
+    if unread := [name for region in regions for name in region.reading.unread]:
+        raise OperatorError(unread_in_words(unread))
+
+
+def show(regions: Sequence[Region], totals: Totals, screen: Screen) -> None:
+    """Print the plan: its steps, the summary, the cost."""
     planned = [secret for region in regions for secret in region.planned]
     if planned:
         screen.table(COLUMNS, [row for secret in planned for row in _rows(secret)])

@@ -17,6 +17,7 @@ from tests.functional.desk import Desk, at_desk
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 READING = ("plan", "status", "explain", "report")
+COMMANDS = (*READING, "apply")
 _PERMISSION_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ((?:`[a-z]+:\w+`(?:, )?)+) \|$", re.MULTILINE)
 
 
@@ -57,7 +58,7 @@ def test_a_command_needs_exactly_the_permissions_that_the_readme_lists(
     )
 
 
-@pytest.mark.parametrize("command", READING)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_names_the_permissions_and_the_exit_codes(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
     said = re.sub(r"[\s│]+", " ", result.stdout)
@@ -80,7 +81,7 @@ def test_no_command_has_a_way_to_ask_for_a_value() -> None:
     assert lines[place - 1].strip() == "Effect: Deny"
 
 
-@pytest.mark.parametrize("command", ["", *READING, "redrive"])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "redrive"])
 def test_help_does_not_wait_for_boto3(command: str) -> None:
     code = (
         "import sys\nfrom ops.cli import app\n"
