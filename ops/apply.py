@@ -6,23 +6,35 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from math import inf
+from typing import TYPE_CHECKING
 
 from ops import plan
 from ops.deployment import Deployment, Where, deployments
 from ops.errors import OperatorError
 from ops.matrix import Letters
 from ops.plan import Planned, Totals
-from ops.reading import WORKERS, calls_in_words, patiently
-from ops.redrive import Letter, Queues, read_letters
+from ops.reading import WORKERS, calls_in_words, patiently, seen_as
+from ops.redrive import Letter, Queues, names_of, read_letters
 from ops.run import CHANGES, OK, exit_code
 from ops.screen import Screen, count
 from ops.stack import errors_in_words
 from secret_replicator.errors import SecretNotFoundError, TransientError
-from secret_replicator.reconciler import intent
 from secret_replicator.work_queue import WorkQueue
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
 """Between two looks. The function itself looks again after 10 seconds and more."""
+
+LOOKS_AT_EMPTY_QUEUE = 3
+"""SQS counts approximately: one look at an empty queue says little."""
+
+_WAITING: "tuple[QueueAttributeNameType, ...]" = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesDelayed",
+    "ApproximateNumberOfMessagesNotVisible",
+)
 
 _DOES = frozenset({"add", "retry", "remove"})
 
@@ -42,16 +54,18 @@ class Account:
     sent: int = 0
     converged: int = 0
     gone: int = 0
+    given_up: list[str] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
 
     @property
     def done(self) -> int:
         """The secrets that nothing more will happen to."""
-        return self.converged + self.gone + len(self.letters)
+        return self.converged + self.gone + len(self.given_up) + len(self.letters)
 
     def __str__(self) -> str:
         """Say it in one line."""
         gone = f"{self.gone:,} deleted meanwhile, " if self.gone else ""
+        gone += f"{len(self.given_up):,} drifted, " if self.given_up else ""
         return (
             f"Applied: {count(self.sent, 'secret')} sent, {self.converged:,} converged, {gone}"
             f"{self.sent - self.done:,} waiting, {count(len(self.letters), 'dead letter')}"
@@ -66,6 +80,7 @@ class Following:
     queues: Queues
     arns: set[str]
     known_letters: set[str]
+    looks_at_empty_queue: int = 0
 
 
 def run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep) -> int:
@@ -90,7 +105,7 @@ def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], No
         _follow(following, account, screen, sleep)
     _report(asked, account, screen)
     plan.require_all_read(regions)
-    return CHANGES if account.letters else OK
+    return CHANGES if account.letters or account.given_up else OK
 
 
 def _require_function(deployment: Deployment) -> None:
@@ -154,6 +169,17 @@ def _look(one: Following, account: Account) -> None:
             if about := new.about(arn):
                 account.letters.append(about[-1])
                 one.arns.discard(arn)
+    one.looks_at_empty_queue = one.looks_at_empty_queue + 1 if _is_empty(one.queues) else 0
+    if one.looks_at_empty_queue == LOOKS_AT_EMPTY_QUEUE:
+        # Drift that nobody's tag asked for has no letter: the function has said it in its log, and left it.
+        account.given_up += sorted(one.arns)
+        one.arns.clear()
+
+
+def _is_empty(queues: Queues) -> bool:
+    with errors_in_words("sqs"):
+        answer = queues.client.get_queue_attributes(QueueUrl=queues.queue_url, AttributeNames=[*_WAITING])
+    return not any(int(answer["Attributes"][name]) for name in _WAITING)
 
 
 def _settled(deployment: Deployment, arns: Iterable[str]) -> tuple[set[str], set[str]]:
@@ -171,7 +197,7 @@ def _state(deployment: Deployment, arn: str) -> str:
         secret = patiently(deployment, lambda: deployment.gateway.describe(arn, inf))
     except SecretNotFoundError:
         return "gone"
-    what = intent(secret, deployment.policy, deployment.settings)
+    what = seen_as(deployment, secret).intent
     if what.skip:
         return "gone"
     # One with a problem ends with a letter, which says what it is.
@@ -181,9 +207,16 @@ def _state(deployment: Deployment, arn: str) -> str:
 def _report(asked: Asked, account: Account, screen: Screen) -> None:
     if asked.plan.as_json:
         letters = [asdict(letter) | {"since": letter.since.isoformat()} for letter in account.letters]
-        facts = {"sent": account.sent, "converged": account.converged, "dead_letters": letters}
+        facts = {
+            "sent": account.sent,
+            "converged": account.converged,
+            "drifted": account.given_up,
+            "dead_letters": letters,
+        }
         screen.write(json.dumps(facts, indent=2) + "\n")
         return
+    for arn in account.given_up:
+        screen.show(f"{names_of(arn)[-1]}: drifted; replicas explain says how")
     for letter in account.letters:
         screen.show(f"{letter.name}: {letter.error_type}: {letter.reason}")
     screen.show(str(account) if account.sent else "Nothing was sent.", "bold")

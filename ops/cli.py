@@ -137,10 +137,10 @@ def plan_command(  # noqa: PLR0913  an option each
     "apply",
     cls=OneIsError,
     epilog="**Exit codes:** 0 all InSync, or nothing to do; 1 an error, or wrong usage; 2 some are dead "
-    "letters now; 130 stopped by Ctrl-C. "
+    "letters or drift now; 130 stopped by Ctrl-C. "
     + READ_ONLY
-    + "; sqs:ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue; sqs:SendMessage on the "
-    "ReplicationQueue. No value can be read.",
+    + "; sqs:ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue; sqs:SendMessage and "
+    "GetQueueAttributes on the ReplicationQueue. No value can be read.",
 )
 def apply_command(  # noqa: PLR0913  an option each
     *,

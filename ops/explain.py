@@ -1,7 +1,6 @@
 """`replicas explain`: why a secret is, or is not, where it is, and what happens next."""
 
 import json
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from math import inf
@@ -12,7 +11,7 @@ from ops.deployment import Deployment, Where, deployments, shown
 from ops.errors import OperatorError
 from ops.matrix import Letters
 from ops.near import nearest
-from ops.reading import Seen, calls_in_words
+from ops.reading import Seen, calls_in_words, seen_as
 from ops.reasons import Place, Source
 from ops.redrive import Letter, read_letters
 from ops.run import OK, exit_code
@@ -20,7 +19,6 @@ from ops.screen import Column, Screen, count
 from ops.stack import errors_in_words
 from secret_replicator.errors import SecretNotFoundError
 from secret_replicator.models import Secret
-from secret_replicator.reconciler import intent
 
 MOST_PAGES = 100
 """Of 100 secrets each, that are looked through for a name like the one that is not there."""
@@ -107,8 +105,7 @@ def _find(name: str, where: Where, screen: Screen) -> tuple[Deployment, Seen]:
     for deployment in deployments(where):
         screen.say(str(deployment))
         if secret := _describe(name, deployment):
-            what = intent(secret, deployment.policy, deployment.settings, time.time())
-            return deployment, Seen(deployment.region, secret, what)
+            return deployment, seen_as(deployment, secret)
         looked_in.append(deployment)
     raise OperatorError(_not_there(name, looked_in, screen))
 

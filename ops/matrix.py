@@ -21,10 +21,11 @@ class Standing(IntEnum):
     NEEDS_YOU = 0
     WAITING = 1
     IN_SYNC = 2
+    LEFT_ALONE = 3
 
     def __str__(self) -> str:
         """Say it in words."""
-        return ("needs you", "waiting", "InSync")[self]
+        return ("needs you", "waiting", "InSync", "left alone")[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,8 @@ class Counts:
 
     @property
     def selected(self) -> int:
-        """All secrets that the policy selects."""
-        return sum(self.standings.values())
+        """All secrets that the policy selects and the function may work on."""
+        return sum(self.standings.values()) - self.standings[Standing.LEFT_ALONE]
 
     def __str__(self) -> str:
         """Say it as a person would in a meeting."""
@@ -105,6 +106,8 @@ class Counts:
             f"{number[Standing.IN_SYNC]:,} of {self.selected:,} selected secrets are InSync in every Region",
             f"{number[Standing.WAITING]:,} waiting, {number[Standing.NEEDS_YOU]:,} {need} you",
         ]
+        if number[Standing.LEFT_ALONE]:
+            parts.append(f"{number[Standing.LEFT_ALONE]:,} left alone, managed by a service")
         if self.drifted:
             parts.append(f"{self.drifted:,} drifted")
         if self.other_letters:
@@ -116,16 +119,12 @@ class Counts:
 def row(seen: Seen, letters: Sequence[Letter], by: Sequence[str] = ()) -> Row:
     """Return the row of a secret, with its dead letters and its values of the tags `by`."""
     secret, intent = seen.secret, seen.intent
-    cells = tuple(_cells(seen))
-    desired = {want.region for want in intent.desired.replicas}
-    in_sync = all(status == IN_SYNC for region, status in cells if region in desired)
-    standing = Standing.IN_SYNC if in_sync else Standing.WAITING
-    if intent.problems or (letters and not in_sync):
-        standing = Standing.NEEDS_YOU
+    cells = () if intent.skip else tuple(_cells(seen))
+    standing = _standing(seen, cells, letters)
     since, what = None, ""
     if letters:
         since, what = letters[0].since, "letter"
-    elif standing is not Standing.IN_SYNC and secret.last_changed:
+    elif standing < Standing.IN_SYNC and secret.last_changed:
         since, what = secret.last_changed.astimezone(UTC), "changed"
     return Row(
         home=seen.home,
@@ -137,7 +136,7 @@ def row(seen: Seen, letters: Sequence[Letter], by: Sequence[str] = ()) -> Row:
         since_what=what,
         why="; ".join(dict.fromkeys(_reasons(seen, letters))),
         letters=len(letters),
-        drift=tuple(f"{drift.region}: {words.of_drift(drift.kind)}" for drift in intent.plan.drift),
+        drift=tuple(_drift(seen)),
         groups=tuple(secret.tags.get(key, "") for key in by),
     )
 
@@ -168,5 +167,25 @@ def _reasons(seen: Seen, letters: Sequence[Letter]) -> Iterator[str]:
     for replica in best_by_region(seen.secret.replicas).values():
         if replica.status == FAILED and replica.message:
             yield f"{replica.region}: {replica.message}"
+    yield from _drift(seen)
+
+
+def _drift(seen: Seen) -> Iterator[str]:
     for drift in seen.intent.plan.drift:
-        yield f"{drift.region}: {words.of_drift(drift.kind)}"
+        where = f"{drift.region}: " if drift.region else ""
+        yield f"{where}{words.of_drift(drift)}"
+
+
+def _standing(seen: Seen, cells: Sequence[tuple[str, str]], letters: Sequence[Letter]) -> Standing:
+    if seen.intent.skip:
+        return Standing.LEFT_ALONE
+    desired = {want.region for want in seen.intent.desired.replicas}
+    in_sync = all(status == IN_SYNC for region, status in cells if region in desired)
+    taken = any(
+        replica.status == FAILED and words.NAME_TAKEN in replica.message
+        for replica in best_by_region(seen.secret.replicas).values()
+        if replica.region in desired
+    )
+    if seen.intent.problems or (letters and not in_sync) or taken:
+        return Standing.NEEDS_YOU
+    return Standing.IN_SYNC if in_sync else Standing.WAITING

@@ -141,7 +141,7 @@ def steps_of(seen: Seen) -> Iterator[Step]:
         yield Step("remove", region, words.of_key(actual[region].kms_key_id), "nobody asks for it")
     for drift in plan.drift:
         key = words.of_key(actual[drift.region].kms_key_id) if drift.region in actual else ""
-        yield Step("drift", drift.region, key, words.of_drift(drift.kind))
+        yield Step("drift", drift.region, key, words.of_drift(drift))
     for problem in seen.intent.problems:
         yield Step("problem", problem.region, "", f"{problem.text} - {problem.remedy}")
 

@@ -148,16 +148,20 @@ def _describe(deployment: Deployment, listed: Secret) -> Seen | str | None:
         return None
     except AccessDeniedError:
         return listed.name
-    return Seen(
-        deployment.region, secret, intent(secret, deployment.policy, deployment.settings, time.time())
-    )
+    return seen_as(deployment, secret)
+
+
+def seen_as(deployment: Deployment, secret: Secret) -> Seen:
+    """Return the secret with what the deployment's function would do about it now."""
+    what = intent(secret, deployment.policy, deployment.settings, time.time())
+    return Seen(deployment.region, secret, what)
 
 
 def _seen(call: "Future[Seen | str | None]", reading: Reading, report: Report) -> Iterator[Seen]:
     seen = call.result()
     if isinstance(seen, str):
         reading.unread.append(seen)
-    elif seen and not seen.intent.skip:
+    elif seen and (not seen.intent.skip or seen.intent.plan.drift):
         reading.selected += 1
         yield seen
     report(reading.selected)

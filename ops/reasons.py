@@ -144,7 +144,7 @@ def _place(  # noqa: PLR0913, PLR0917
         key_from=key_from or ("no rule and no [kms_keys] names one" if wanted else ""),
         status=actual.status if actual else MISSING if wanted else NOWHERE,
         message=actual.message if actual else "",
-        drift=tuple(words.of_drift(drift.kind) for drift in seen.intent.plan.drift if drift.region == region),
+        drift=tuple(words.of_drift(drift) for drift in seen.intent.plan.drift if drift.region == region),
     )
 
 
@@ -309,7 +309,7 @@ def _what_it_does(plan: Plan, settings: Settings, letters: Sequence[str]) -> str
 
 
 def _remedy(place: Place, said: str) -> str:
-    if "already exists" in said:
+    if words.NAME_TAKEN in said:
         return (
             f"delete or rename the secret that has its name in {place.region}, or let a rule with overwrite "
             "= true match it and turn AllowOverwrite on"
@@ -330,7 +330,7 @@ def switches(seen: Seen, settings: Settings, found: Sequence[Place]) -> Iterator
         or seen.intent.plan.remove
     ):
         yield f"PruneReplicas={str(settings.prune_replicas).lower()}: whether unwanted replicas are removed"
-    taken = any("already exists" in place.message for place in found)
+    taken = any(words.NAME_TAKEN in place.message for place in found)
     if seen.intent.desired.overwrite or taken:
         yield f"AllowOverwrite={str(settings.allow_overwrite).lower()}: whether a same-named one is replaced"
     if seen.intent.plan.open_regions:

@@ -182,7 +182,7 @@ def _facts(status: Status, asked: Asked, made: datetime) -> dict[str, Any]:
         "made": made,
         "deployments": [str(deployment) for deployment in status.deployments],
         "tiles": [*_tiles(status, with_letters=asked.letters)],
-        "attention": [row for row in rows if row.standing is not Standing.IN_SYNC],
+        "attention": [row for row in rows if row.standing < Standing.IN_SYNC],
         "letters": status.other_letters,
         "by_region": by_region(rows),
         "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(asked.by)],

@@ -87,7 +87,7 @@ def _count(status: Status, rows: Iterable[Row], letters: Sequence[Letter], about
     """Note all rows and letters. A letter counts for itself unless its secret is not yet as it must be."""
     waiting_for: set[str] = set()
     for found in rows:
-        if found.letters and found.standing is not Standing.IN_SYNC:
+        if found.letters and found.standing < Standing.IN_SYNC:
             waiting_for.update(letter.message_id for letter in about.about(found.arn))
         status.rows.append(found)
         status.counts.count(found)

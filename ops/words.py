@@ -1,16 +1,22 @@
-"""What kinds of drift are, in words for a person."""
+"""What drift and keys are, in words for a person."""
 
-from secret_replicator.models import DRIFT_REMEDIES
+from secret_replicator.models import Drift
 
-DRIFT = {
-    "unwanted": "nobody asks for this replica; it stays, unless PruneReplicas is on",
-    "kms_key": "its key is not the wanted one; it can be changed only in its own Region",
+_MEANING = {
+    "unwanted": "nobody asks for this replica",
+    "recently_read": "nobody asks for this replica, but somebody reads it",
+    "kms_key": "its key is not the wanted one",
+    "managed_by_service": "it belongs to an AWS service, and AWS does not let others replicate it",
+    "name_taken": "another secret has its name there",
 }
 
+NAME_TAKEN = "already exists"
+"""What AWS says when another secret has the name. It decides only what a person is told."""
 
-def of_drift(kind: str) -> str:
-    """Return what the kind of drift means and what can be done."""
-    return DRIFT.get(kind) or DRIFT_REMEDIES[kind]
+
+def of_drift(drift: Drift) -> str:
+    """Return what the drift is and what can be done."""
+    return f"{_MEANING.get(drift.kind, drift.kind)} - {drift.remedy}"
 
 
 def of_key(kms_key_id: str) -> str:

@@ -94,6 +94,10 @@ class FakeAccount:
         if operation == "SendMessageBatch":
             self.queues.send_message_batch(**params)
             return 200, json.dumps({"Successful": [], "Failed": []})
+        if operation == "GetQueueAttributes":
+            assert params["QueueUrl"] == QUEUE_URL
+            waiting = {"ApproximateNumberOfMessages": str(len(self.queues.messages))}
+            return 200, json.dumps({"Attributes": dict.fromkeys(params["AttributeNames"], "0") | waiting})
         assert (operation, params["QueueUrl"]) == ("ChangeMessageVisibilityBatch", DEAD_LETTER_QUEUE_URL)
         assert all(entry["VisibilityTimeout"] == 0 for entry in params["Entries"])
         return 200, json.dumps({"Successful": [], "Failed": []})

@@ -46,6 +46,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "MODE": settings.mode,
         "ALLOW_OVERWRITE": str(settings.allow_overwrite).lower(),
         "PRUNE_REPLICAS": str(settings.prune_replicas).lower(),
+        "PRUNE_IDLE_DAYS": str(settings.prune_idle_days),
         "MAX_ATTEMPTS": str(settings.max_attempts),
         "QUEUE_URL": settings.queue_url,
         "DEAD_LETTER_QUEUE_URL": settings.dead_letter_queue_url,

@@ -92,6 +92,18 @@ def test_a_letter_from_before_does_not_end_the_following(desk: Desk) -> None:
     assert said(screen)[-1] == "Applied: 1 secret sent, 1 converged, 0 waiting, 0 dead letters"
 
 
+def test_what_the_function_leaves_as_drift_is_not_waited_for_for_ever(desk: Desk) -> None:
+    """Only a rule asks for the Region, so a name that is taken there is no dead letter."""
+    desk.world.secrets.add_secret("us-west-2", "a")
+    desk.world.add("a", environment="prod", criticality="high")
+    screen = person()
+    assert applied(desk, screen) == 2
+    assert said(screen)[-2:] == [
+        "a: drifted; replicas explain says how",
+        "Applied: 1 secret sent, 0 converged, 1 drifted, 0 waiting, 0 dead letters",
+    ]
+
+
 def test_a_no_sends_nothing(desk: Desk) -> None:
     desk.world.add("a", "us-west-2")
     screen = person()
@@ -105,7 +117,12 @@ def test_json_is_the_account_alone(desk: Desk) -> None:
     desk.world.add("a", "us-west-2")
     screen = person()
     assert applied(desk, screen, yes=True, as_json=True) == 0
-    assert json.loads("\n".join(said(screen))) == {"sent": 1, "converged": 1, "dead_letters": []}
+    assert json.loads("\n".join(said(screen))) == {
+        "sent": 1,
+        "converged": 1,
+        "drifted": [],
+        "dead_letters": [],
+    }
 
 
 def test_nobody_is_asked_where_there_is_nobody(desk: Desk) -> None:

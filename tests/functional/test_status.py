@@ -124,6 +124,30 @@ def test_a_replica_that_nobody_wants_is_shown_as_drift(desk: Desk) -> None:
     assert "1 drifted" in desk.run("status").stdout
 
 
+def test_a_name_that_is_taken_needs_a_person_also_without_a_letter(desk: Desk) -> None:
+    desk.world.secrets.add_secret("us-west-2", "a")
+    desk.world.add("a", environment="prod", criticality="high")
+    desk.world.send("a")
+    desk.world.deliver_until_empty()
+    (row,) = desk.rows("status")
+    assert row[2:4] == ["needs you", "Failed"]
+    assert not desk.world.queues.dead_letters
+
+
+def test_what_a_service_manages_is_left_alone_and_not_counted(desk: Desk) -> None:
+    tags = {"environment": "prod", "criticality": "high"}
+    desk.world.secrets.add_secret(HOME, "rds!a", tags=tags, owning_service="rds")
+    (row,) = desk.rows("status")
+    assert row[2] == "left alone"
+    assert "AWS does not let others replicate it - let no rule match it" in row[-1]
+    result = desk.run("status")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == (
+        "0 of 0 selected secrets are InSync in every Region; 0 waiting, 0 need you; "
+        "1 left alone, managed by a service; 1 drifted"
+    )
+
+
 def test_json_has_every_secret_and_the_sentence(desk: Desk) -> None:
     a_week(desk.world)
     document = json.loads(desk.run("status", "--json").stdout)
