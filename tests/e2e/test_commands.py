@@ -1,0 +1,50 @@
+"""The operator's commands on the deployed stack, found with `--local`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from local.address import Address, published, read_address
+from ops.cli import app
+from tests.e2e.world import World
+
+pytestmark = pytest.mark.xdist_group("e2e")
+
+
+@pytest.fixture
+def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The local AWS of these tests, where `--local` looks for it."""
+    file = tmp_path / ".aws-sam" / "local.json"
+    monkeypatch.setattr(read_address, "__defaults__", (file,))
+    with published(Address(world.stack.aws.endpoint, str(world.stack.aws.ca_bundle)), file):
+        yield world
+    assert not file.exists()
+
+
+def answered(command: str, *arguments: str, exit_codes: tuple[int, ...] = (0,)) -> Any:
+    result = CliRunner().invoke(app, [command, "--local", "--json", *arguments])
+    assert result.exit_code in exit_codes, result.output
+    return json.loads(result.stdout)
+
+
+def test_a_secret_is_planned_applied_explained_and_then_in_its_place(here: World) -> None:
+    name = here.create({"replicate-to": "europe"})
+    planned = answered("plan", "--secret", name, "--detailed-exitcode", exit_codes=(2,))
+    assert planned["summary"]["add_regions"] == ["eu-central-1", "eu-west-1"]
+    account = answered("apply", "--secret", name, "--yes")
+    assert (account["sent"], account["converged"]) == (1, 1)
+    here.wait_for_replicas(name, "eu-central-1", "eu-west-1")
+    (row,) = answered("status", "--secret", name, "--no-dead-letters")["secrets"]
+    assert row["regions"] == {"eu-central-1": "InSync", "eu-west-1": "InSync"}
+    assert answered("explain", name)["answer"][0].startswith("It is where it must be.")
+
+
+def test_the_report_is_written(here: World, tmp_path: Path) -> None:
+    here.create({"replicate-to": "none"})
+    page = tmp_path / "report.html"
+    assert CliRunner().invoke(app, ["report", "--local", "--html", str(page)]).exit_code == 0
+    assert "selected secrets are InSync in every Region" in page.read_text("utf-8")
