@@ -70,7 +70,7 @@ def own_calls(world: World) -> list[Any]:
 
 
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],  # to find the smallest start takes minutes
