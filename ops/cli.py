@@ -372,6 +372,76 @@ def report_command(  # noqa: PLR0913  an option each
     raise typer.Exit(report.run(asked, where, Screen()))
 
 
+@app.command(
+    "doctor",
+    epilog="**Exit codes:** 0 all good; 1 something is bad, or an error; 2 wrong usage; 3 something "
+    "could not be checked, and nothing is bad; 130 stopped by Ctrl-C. **Permissions:** cloudformation:"
+    "DescribeStackResources; lambda:GetFunctionConfiguration and GetFunction; cloudtrail:DescribeTrails, "
+    "GetTrailStatus and GetEventSelectors; events:DescribeRule and ListTargetsByRule; account:ListRegions; "
+    "kms:DescribeKey; iam:GetRole and SimulatePrincipalPolicy; sqs:GetQueueAttributes; "
+    "cloudwatch:DescribeAlarms and GetMetricStatistics. Only the first two are needed for an answer. Nothing "
+    "is written.",
+)
+def doctor_command(  # noqa: PLR0913  an option each
+    *,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Say whether all is there that the stack depends on, and whether it needs a person.
+
+    Looks for a trail, the rules, the Regions and keys of policy.toml, the deployed policy, dead letters,
+    stuck messages and alarms. A line each: good, bad with what to do, or not checkable with the permission
+    that is missing.
+    """
+    _require_endpoint(endpoint_url, local=local)
+    from ops import health
+    from ops.stack import Access
+
+    access = Access(region, profile, endpoint_url, local)
+    raise typer.Exit(health.run_doctor(stack, access, Screen(), as_json=as_json))
+
+
+@app.command(
+    "smoke",
+    epilog="**Exit codes:** 0 InSync in every Region, and removed again; 1 not, or an error; 2 wrong usage; "
+    "130 or 143 stopped. **Permissions:** cloudformation:DescribeStackResources; "
+    "lambda:GetFunctionConfiguration; secretsmanager:CreateSecret, TagResource, DescribeSecret, "
+    "ReplicateSecretToRegions, RemoveRegionsFromReplication and DeleteSecret; cloudtrail:LookupEvents.",
+)
+def smoke_command(  # noqa: PLR0913  an option each
+    *,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGION", help="Replicate to this Region. Repeat it.", show_default="all AllowedRegions"
+        ),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="How long to wait for InSync.")
+    ] = 300,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Make one tagged secret, follow it until it is InSync in every Region, and remove it again.
+
+    Says when each Region was seen with which status, and what could be seen of what AWS does not document.
+    Reads no value. Touches no other secret. Also when it is interrupted, all that it made is removed.
+    """
+    _require_endpoint(endpoint_url, local=local)
+    from ops import health
+    from ops.stack import Access
+
+    access = Access(region, profile, endpoint_url, local)
+    raise typer.Exit(health.run_smoke(stack, access, Screen(), to or (), patience))
+
+
 def _require_endpoint(endpoint_url: str | None, *, local: bool) -> None:
     if endpoint_url is not None and not _URL.fullmatch(endpoint_url):
         raise typer.BadParameter("it must look like https://127.0.0.1:4566", param_hint="--endpoint-url")
