@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help setup demo local invoke test check chaos mutate build package requirements clean
+.PHONY: help setup demo local invoke test check chaos mutate build bench package requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ chaos: setup ## many secrets under every fault at once: make chaos [SECRETS=500]
 
 mutate: setup build ## break every promise once, and expect a red test (minutes)
 	@python tests/mutate.py
+
+bench: setup build ## measure everything side by side, and write docs/benchmarks.md (minutes)
+	@python -m tests.bench $(if $(SHORT),--short)
 
 build: setup ## sam build, into .aws-sam/build
 	@log=$$(sam build 2>&1) || { echo "$$log" >&2; exit 1; }

@@ -1,0 +1,73 @@
+"""What `make bench` counts never gets worse; the report and the README say what was measured."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench import cost, report, warm
+from tests.bench.size import size
+from tests.bench.stage import Stage, our_function, stage
+
+ROOT = Path(__file__).parents[2]
+GROWTH = 1.1
+"""How much larger than in the report the artifact and our code may be, until the next `make bench`."""
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Stage]:
+    with stage(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def reported() -> dict[str, Any]:
+    return json.loads((ROOT / "docs/benchmarks.json").read_text("utf-8"))
+
+
+def test_a_new_secret_takes_three_calls_and_a_converged_one_takes_one(empty: Stage) -> None:
+    assert warm.calls_per_secret(empty) == {
+        "created": {"DescribeSecret": 2, "ReplicateSecretToRegions": 1},
+        "converged": {"DescribeSecret": 1},
+    }
+
+
+def test_a_sweep_takes_one_call_per_secret_and_one_per_hundred(empty: Stage) -> None:
+    swept = warm.sweep(empty, secrets=250, looks=250)
+    assert swept.calls == {"ListSecrets": 3, "DescribeSecret": 250}
+
+
+def test_a_backfill_is_never_throttled(empty: Stage) -> None:
+    found = warm.backfill(empty, "ours", 60)
+    assert (found.writes, found.throttles) == (60, 0)
+
+
+def test_the_artifact_stays_small(reported: dict[str, Any]) -> None:
+    now, then = size(), reported["size"]
+    assert now.zipped_bytes < 1_500_000
+    assert now.unpacked_bytes < 6_000_000
+    assert now.zipped_bytes <= GROWTH * then["zipped_bytes"]
+    assert now.unpacked_bytes <= GROWTH * then["unpacked_bytes"]
+    assert now.lines <= GROWTH * then["lines"]
+
+
+def test_the_report_is_what_the_numbers_say(reported: dict[str, Any]) -> None:
+    assert (ROOT / "docs/benchmarks.md").read_text("utf-8") == report.markdown(reported)
+
+
+def test_the_readme_has_the_reports_numbers(reported: dict[str, Any]) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert f"{report.BEGIN}\n{report.goal_table(reported)}\n{report.END}" in readme
+
+
+def test_the_template_has_the_memory_that_is_recommended(reported: dict[str, Any]) -> None:
+    assert our_function().memory_megabytes == reported["recommended_megabytes"]
+
+
+def test_more_memory_costs_more_and_takes_no_longer() -> None:
+    at_sizes = cost.costs(processor_milliseconds=10)
+    assert [each.megabytes for each in at_sizes] == list(cost.MEMORY_MEGABYTES)
+    assert sorted(at_sizes, key=lambda each: -each.event_milliseconds) == at_sizes
+    assert sorted(at_sizes, key=lambda each: each.million_events_dollars) == at_sizes
