@@ -65,8 +65,8 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
     yield "## Cold start"
     yield (
         f"From nothing to the answer about one converged secret: {scale['rounds']} starts each. The bare "
-        "handler makes the same clients and the same call. boto3 is compiled beforehand, as in Lambda; what is "
-        "deployed is not."
+        "handler makes the same clients and the same call. boto3 is compiled before, as in Lambda; "
+        "our code is not."
     )
     yield _table(
         ("", "Median", "p90", "Ours / it", "Processor", "Ours / it"),
@@ -148,7 +148,7 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
     yield "## Cost"
     yield (
         "Computed from the processor time above, 50 ms of waiting per API call, and list prices (us-east-1, "
-        "arm64). A million events are as many new secrets: two looks, three calls of Secrets Manager ($15.00) and "
+        "arm64). A million events are as many new secrets: two looks, three Secrets Manager calls ($15.00), "
         "six of SQS ($2.40). A month of nightly sweeps is for 1,000 converged secrets."
     )
     yield _table(
