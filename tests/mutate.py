@@ -534,6 +534,63 @@ MUTATIONS = (
         "                secret=message.body,\n                regions",
         f"{LIFE} {MODEL}",
     ),
+    # What the operator's commands promise.
+    Mutation(
+        "ops: a plan says what the function does",
+        "ops/plan.py",
+        "    for want in plan.retry:\n",
+        "    for want in ():\n",
+        "tests/functional/test_plan.py",
+    ),
+    Mutation(
+        "ops: throttling is waited out",
+        "ops/reading.py",
+        "            time.sleep(THROTTLED_SECONDS)\n",
+        "            raise\n",
+        "tests/functional/test_reading.py",
+    ),
+    Mutation(
+        "ops: never more than a hundred calls are begun",
+        "ops/reading.py",
+        "AHEAD = 100",
+        "AHEAD = 10_000",
+        "tests/functional/test_reading.py",
+    ),
+    Mutation(
+        "ops: what needs a person comes first",
+        "ops/status.py",
+        "    status.rows.sort(key=lambda row: row.place)\n",
+        "",
+        "tests/functional/test_status.py",
+    ),
+    Mutation(
+        "ops: a letter from before does not end the following",
+        "ops/apply.py",
+        "if letter.message_id not in one.known_letters",
+        "if letter.message_id",
+        "tests/functional/test_apply.py",
+    ),
+    Mutation(
+        "ops: hostile names are text in the report",
+        "ops/report.py",
+        "select_autoescape(default=True, default_for_string=True)",
+        "select_autoescape(default=False, default_for_string=False)",
+        "tests/functional/test_report.py tests/functional/test_report_page.py",
+    ),
+    Mutation(
+        "ops: no cell of the CSV is a formula",
+        "ops/report.py",
+        "cell.startswith(_FORMULA)",
+        "cell.startswith('=')",
+        "tests/functional/test_report.py",
+    ),
+    Mutation(
+        "ops: hostile text cannot steer a terminal",
+        "ops/screen.py",
+        'character if character.isprintable() else " "',
+        "character",
+        "tests/functional/test_explain.py tests/functional/test_redrive.py",
+    ),
 )
 
 
