@@ -5,22 +5,23 @@ import math
 import os
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics, single_metric
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from botocore.config import Config
 
 from secret_replicator.errors import MalformedMessageError, PermanentError, ReplicatorError, TransientError
 from secret_replicator.gateway import Budget, Gateway
 from secret_replicator.judge import Verdict, outcome_of_error, settled, verdict
+from secret_replicator.measures import Tally, Traffic
 from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, parse
 from secret_replicator.models import Kind, Look, Outcome
+from secret_replicator.notices import CALL_SECONDS as NOTICE_SECONDS
+from secret_replicator.notices import Notice, Notifier, notice
 from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import NOT_FOUND_LOOKS, Reconciler
 from secret_replicator.settings import Settings, read_settings
@@ -29,14 +30,14 @@ from secret_replicator.work_queue import Message, WorkQueue, error_message, retr
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
 RESERVED_SECONDS = 15
-"""The end of the function's time, kept for dead letters and delays."""
+"""The end of the function's time, kept for dead letters, delays and notices."""
 
 logger = Logger()
-metrics = Metrics()
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class App:
     reconciler: Reconciler
     sweeper: Sweeper
     queue: WorkQueue
+    traffic: Traffic
+    notifier: Notifier | None = None
     now: Callable[[], float] = time.time
 
     def handle_batch(self, records: Sequence[Mapping[str, Any]], deadline: float) -> dict[str, Any]:
@@ -54,15 +57,19 @@ class App:
         messages = [Message.from_record(record) for record in records]
         with ThreadPoolExecutor(max_workers=len(messages)) as pool:
             jobs = [(message, *self._begin(pool, message, deadline)) for message in messages]
-        delays_seconds = {}
+        delays_seconds, tally, notices = {}, Tally(), []
         for message, request, future in jobs:
             outcome, what = self._settle(message, _outcome(message, request, future))
             if what in (Verdict.RETURN, Verdict.PUT_OFF):
                 delays_seconds[message] = 0 if what is Verdict.RETURN else _delay_seconds(message)
-            _report(outcome, request, message, what, self.now())
+            now = self.now()
+            _report(outcome, request, message, what)
+            tally.count(outcome, message, what, now)
+            notices.append(notice(outcome, message, what, now))
         if delays_seconds:
             self._put_off(delays_seconds)
-        metrics.flush_metrics()
+        tally.publish(self.traffic)
+        self._tell([one for one in notices if one], deadline)
         return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in delays_seconds]}
 
     def handle_one(self, event: Mapping[str, Any], deadline: float, request_id: str) -> dict[str, Any]:
@@ -72,7 +79,9 @@ class App:
         if outcome.kind is Kind.FAILED:
             outcome = settled(outcome)
         _report(outcome, request)
-        metrics.flush_metrics()
+        tally = Tally()
+        tally.count(outcome)
+        tally.publish(self.traffic)
         if outcome.kind is Kind.FAILED:
             raise PermanentError(f"{outcome.secret} - {outcome.reason}", outcome.remedy)
         return _facts(outcome)
@@ -132,20 +141,36 @@ class App:
             # The messages stay all the same, and come back after the queue's own visibility timeout.
             logger.warning("delay_not_set", error=str(error))
 
+    def _tell(self, notices: Sequence[Notice], deadline: float) -> None:
+        """Tell others, when all that matters is done: what cannot be told is lost, and nothing else."""
+        if not self.notifier or not notices:
+            return
+        if self.reconciler.gateway.budget.clock() > deadline + RESERVED_SECONDS - 2 * NOTICE_SECONDS:
+            logger.warning("events_not_sent", number=len(notices), error="the function's time is up")
+            return
+        try:
+            self.notifier.send(notices)
+        except TransientError as error:
+            logger.warning("events_not_sent", number=len(notices), error=str(error))
 
-def make_app(
+
+def make_app(  # noqa: PLR0913, PLR0917  a client each
     settings: Settings,
     secrets: "SecretsManagerClient",
     sqs: "SQSClient",
     budget: Budget,
     now: Callable[[], float] = time.time,
+    events: "EventBridgeClient | None" = None,
 ) -> App:
     """Return the app for these settings; raise PolicyError."""
     policy = parse_policy(settings.policy_file.read_text("utf-8"), settings.policy_file.name)
     gateway = Gateway(secrets, budget)
     queue = WorkQueue(sqs, settings.queue_url, settings.dead_letter_queue_url)
     sweeper = Sweeper(gateway, queue, policy, settings)
-    return App(settings, Reconciler(gateway, policy, settings), sweeper, queue, now)
+    traffic = Traffic()
+    traffic.watch(secrets)
+    notifier = Notifier(events) if events else None
+    return App(settings, Reconciler(gateway, policy, settings), sweeper, queue, traffic, notifier, now)
 
 
 def _make_app_from_environment() -> App:
@@ -157,12 +182,17 @@ def _make_app_from_environment() -> App:
         session.client("secretsmanager", config=_config(attempts=1)),
         session.client("sqs", config=_config(attempts=2)),
         Budget(settings.writes_per_second / settings.maximum_concurrency),
+        events=session.client("events", config=_config(1, 1, 2)) if settings.publish_events else None,
     )
 
 
-def _config(attempts: int) -> Config:
+def _config(attempts: int, connect_seconds: int = 2, read_seconds: int = 5) -> Config:
     retries = {"mode": "standard", "total_max_attempts": attempts}
-    return Config(connect_timeout=2, read_timeout=5, retries=retries)  # type: ignore[arg-type]
+    return Config(
+        connect_timeout=connect_seconds,
+        read_timeout=read_seconds,
+        retries=retries,  # type: ignore[arg-type]
+    )
 
 
 app = _make_app_from_environment()
@@ -207,9 +237,8 @@ def _report(
     request: Request,
     message: Message | None = None,
     what: Verdict | None = None,
-    now: float = 0,
 ) -> None:
-    """Log what happened, and count. Only names, ARNs, Regions and statuses may stand in either."""
+    """Log what happened. Only names, ARNs, Regions and statuses may stand in either."""
     facts: dict[str, Any] = {"sweep_id": request.sweep_id} if request.sweep_id else {}
     if message:
         facts |= {"attempt": message.attempt, "verdict": str(what), "message_id": message.message_id}
@@ -229,10 +258,6 @@ def _report(
         )
     if what in (None, Verdict.DELETE, Verdict.DEAD_LETTER):
         _report_drift(outcome, request)
-    count = "dead_lettered" if what is Verdict.DEAD_LETTER else str(outcome.kind)
-    metrics.add_metric(count.title().replace("_", ""), MetricUnit.Count, 1)
-    if message and outcome.kind is Kind.CONVERGED and (message.attempt > 1 or outcome.plan.changes):
-        metrics.add_metric("SecondsToConverge", MetricUnit.Seconds, now - message.sent_at)
 
 
 def _event_name(outcome: Outcome, request: Request) -> str:
@@ -254,7 +279,3 @@ def _report_drift(outcome: Outcome, request: Request) -> None:
             what_to_do=drift.remedy,
             sweep_id=request.sweep_id,
         )
-    for kind, number in Counter(drift.kind for drift in outcome.plan.drift).items():
-        with single_metric("Drift", MetricUnit.Count, number) as metric:
-            metric.add_dimension("service", metrics.service)
-            metric.add_dimension("kind", kind)

@@ -198,6 +198,8 @@ class Outcome:
     cloudformation_stack: str = ""
     """The stack that seems to have removed the Regions which are to be added."""
     swept: SweptPage | None = None
+    replicas: tuple[Replica, ...] = ()
+    """What AWS reports of each Region, as of the end of this look."""
 
     @property
     def reason(self) -> str:

@@ -82,7 +82,15 @@ class Reconciler:
         if answer.deleted:
             return Outcome(Kind.SKIPPED, note="scheduled_for_deletion")
         outcome = _judge(secret, desired, answer, look.attempt)
-        return replace(outcome, requested=any(new.region in answer.actual for new in todo.add))
+        return replace(
+            outcome,
+            requested=any(new.region in answer.actual for new in todo.add),
+            replicas=tuple(
+                replica
+                for region, replica in sorted(answer.actual.items())
+                if region not in todo.remove or region in answer.refusals
+            ),
+        )
 
     def _apply(self, secret: Secret, desired: Desired, todo: Plan, deadline: float) -> Answer:
         """Do what the plan says; return what AWS then reports."""

@@ -28,6 +28,7 @@ class Settings:
     queue_url: str
     dead_letter_queue_url: str
     policy_file: Path
+    publish_events: bool = True
 
     def prune_before(self, now: float) -> float | None:
         """Return since when a replica must not have been read to be removed; None if none may be."""
@@ -55,6 +56,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         queue_url=read.text("QUEUE_URL"),
         dead_letter_queue_url=read.text("DEAD_LETTER_QUEUE_URL"),
         policy_file=Path(environment.get("POLICY_FILE") or PACKAGED_POLICY),
+        publish_events=read.one_of("PUBLISH_EVENTS", "true", "false") == "true",
     )
 
 

@@ -85,6 +85,14 @@ ALLOWED: dict[str, tuple[str, dict[str, Any]]] = {
             "ForceOverwriteReplicaSecret": False,
         },
     ),
+    "put_events": (
+        "events",
+        {
+            "Entries": [
+                {"Source": "secret-replicator", "DetailType": "Secret Replication Failed", "Detail": "{}"}
+            ]
+        },
+    ),
     "send_message": ("sqs", {"QueueUrl": "dead letters", "MessageBody": "a letter of the permissions' test"}),
     "send_message_batch": (
         "sqs",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.session import Session
 
+from secret_replicator.notices import CONVERGED, FAILED, SOURCE
 from tests.template.stack import Stack, declared
 from tests.template.test_template import every_setting, granted, listed
 
@@ -26,6 +27,9 @@ RESOURCES = {
     "the key `QueueKmsKeyArn`": {"Ref": "QueueKmsKeyArn"},
     "ReplicationQueue": {"Fn::GetAtt": ["ReplicationQueue", "Arn"]},
     "DeadLetterQueue": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]},
+    "the default bus": {
+        "Fn::Sub": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default"
+    },
     "the function's log": {"Fn::GetAtt": ["ReplicatorFunctionLogGroup", "Arn"]},
 }
 ACCOUNT = {"aws:PrincipalAccount": {"Ref": "AWS::AccountId"}}
@@ -61,6 +65,9 @@ CONDITIONS = {
             ]
         }
     },
+    "as `secret-replicator`, of these two kinds": {
+        "StringEquals": {"events:source": SOURCE, "events:detail-type": [CONVERGED, FAILED]}
+    },
     "for one of this stack's rules": {"ArnEquals": RULES},
     "neither for one of these rules nor from this account": {
         "ArnNotEquals": RULES,
@@ -73,6 +80,7 @@ SWITCHES = {
     "MayWrite": "`Mode=apply`",
     "MayRemove": "`Mode=apply`, `PruneReplicas=true`",
     "MayUseKmsKeys": "`Mode=apply`, `KmsKeyArns`",
+    "MayTell": "`PublishEvents=true`",
     "HasQueueKey": "`QueueKmsKeyArn`",
 }
 

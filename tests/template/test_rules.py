@@ -40,6 +40,8 @@ TABLE = [
         "replication-failed-in-replica-region.json", "ReplicationFailedRule", id="the same, said elsewhere"
     ),
     pytest.param("secret-label-updated.json", "SecretLabelUpdatedRule", id="a new current value"),
+    pytest.param("own-converged.json", NONE, id="our own event: it would wake us for ever"),
+    pytest.param("own-failed.json", NONE, id="our own event of a failure"),
     pytest.param("secret-id.json", NONE, id="no event: a message sent by hand"),
     pytest.param("sweep.json", NONE, id="no event: a sweep"),
     pytest.param("sqs-batch.json", NONE, id="no event: what the function receives"),

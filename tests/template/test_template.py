@@ -1,21 +1,27 @@
 """What template.yaml promises, read from what SAM makes of it, for every setting of the switches."""
 
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
+from functools import cache
 from itertools import product
-from types import SimpleNamespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from secret_replicator import app, gateway
-from secret_replicator.messages import ReconcileRequest
-from secret_replicator.models import Drift, Kind, Outcome, Plan
+from secret_replicator import app, gateway, reconciler
+from secret_replicator.notices import CONVERGED, FAILED, SOURCE
 from secret_replicator.policy import REGION_CODE
 from secret_replicator.settings import Settings, read_settings
+from tests.fakes.secrets_model import Fault
+from tests.functional.conftest import make_world
 from tests.template.stack import PSEUDO, Stack, declared, deployed
 
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 KEYS = "arn:aws:kms:us-east-1:123456789012:key/1,arn:aws:kms:eu-west-1:123456789012:key/2"
 SECRETS = "arn:aws:secretsmanager:us-east-1:123456789012:secret:*"
 RULES = {"SecretChangedRule", "ReplicationFailedRule", "SecretLabelUpdatedRule", "SweepSchedule"}
@@ -32,12 +38,18 @@ SWITCHES = [
             PruneReplicas=prune,
             KmsKeyArns=keys,
             QueueKmsKeyArn=queue_key,
+            PublishEvents=tell,
         ),
         id=f"{mode}, overwrite {overwrite}, prune {prune}, {'keys' if keys else 'no keys'}"
-        f"{', queues with a key' if queue_key else ''}",
+        f"{', queues with a key' if queue_key else ''}, tell {tell}",
     )
-    for mode, overwrite, prune, keys, queue_key in product(
-        ["apply", "plan"], ["false", "true"], ["false", "true"], ["", KEYS], ["", QUEUE_KEY]
+    for mode, overwrite, prune, keys, queue_key, tell in product(
+        ["apply", "plan"],
+        ["false", "true"],
+        ["false", "true"],
+        ["", KEYS],
+        ["", QUEUE_KEY],
+        ["false", "true"],
     )
 ]
 every_setting = pytest.mark.parametrize("stack", SWITCHES)
@@ -93,6 +105,8 @@ def test_parameters_and_their_defaults() -> None:
         "LogKmsKeyArn": "",
         "AlarmEmail": "",
         "AlarmTopicArn": "",
+        "SweepAlarmDays": 2,
+        "PublishEvents": "true",
         "LogLevel": "INFO",
         "LogRetentionDays": 30,
         "Architecture": "arm64",
@@ -265,6 +279,7 @@ def test_the_environment_is_exactly_what_the_function_reads(stack: Stack) -> Non
         queue_url="ReplicationQueue",
         dead_letter_queue_url="DeadLetterQueue",
         policy_file=settings.policy_file,
+        publish_events=on(stack, "PublishEvents"),
     )
 
 
@@ -458,6 +473,8 @@ def test_the_function_may_do_exactly_what_the_switches_say(stack: Stack) -> None
         expected |= dict.fromkeys(["kms:Decrypt", "kms:GenerateDataKey", "kms:Encrypt"], keys.split(","))
     if key := stack.parameters["QueueKmsKeyArn"]:
         expected |= {f"{action} {key}": key for action in ("kms:Decrypt", "kms:GenerateDataKey")}
+    if stack.parameters["PublishEvents"] == "true":
+        expected["events:PutEvents"] = "arn:aws:events:us-east-1:123456789012:event-bus/default"
     assert {action: statement["Resource"] for action, statement in granted(stack).items()} == expected
 
 
@@ -511,6 +528,11 @@ def test_a_key_is_used_through_the_service_that_it_is_for_only() -> None:
     }
 
 
+def test_nothing_can_be_told_in_the_name_of_another_source() -> None:
+    condition = granted(deployed())["events:PutEvents"]["Condition"]
+    assert condition == {"StringEquals": {"events:source": SOURCE, "events:detail-type": [CONVERGED, FAILED]}}
+
+
 def test_a_role_is_made_as_the_organisation_demands() -> None:
     role = deployed(PermissionsBoundaryArn=BOUNDARY, RolePath="/platform/").properties(
         "ReplicatorFunctionRole"
@@ -536,53 +558,138 @@ def test_there_is_one_role_only_lambda_may_take_it_and_nothing_is_added_to_it() 
 
 # --- alarms and the dashboard: every metric they show is one that is published
 
+QUEUES, FUNCTIONS = {"ReplicationQueue.QueueName", "DeadLetterQueue.QueueName"}, {"ReplicatorFunction"}
 AWS_METRICS = {
-    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): ("QueueName", {"ReplicationQueue", "DeadLetterQueue"}),
-    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): ("QueueName", {"ReplicationQueue", "DeadLetterQueue"}),
-    ("AWS/Lambda", "Errors"): ("FunctionName", {"ReplicatorFunction"}),
-    ("AWS/Lambda", "Throttles"): ("FunctionName", {"ReplicatorFunction"}),
-    ("AWS/Lambda", "Duration"): ("FunctionName", {"ReplicatorFunction"}),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): ("QueueName", QUEUES),
+    ("AWS/SQS", "ApproximateNumberOfMessagesNotVisible"): ("QueueName", QUEUES),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): ("QueueName", QUEUES),
+    ("AWS/Lambda", "Errors"): ("FunctionName", FUNCTIONS),
+    ("AWS/Lambda", "Invocations"): ("FunctionName", FUNCTIONS),
+    ("AWS/Lambda", "Throttles"): ("FunctionName", FUNCTIONS),
+    ("AWS/Events", "FailedInvocations"): ("RuleName", RULES),
+    ("AWS/Events", "InvocationsFailedToBeSentToDlq"): ("RuleName", RULES),
+}
+"""What AWS publishes, with which dimension. For rules of the default bus it is RuleName alone.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html,
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html,
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+"""
+
+Metric = tuple[str, str, dict[str, str]]
+
+
+@cache
+def published_metrics() -> list[Metric]:
+    """Return what the handler prints for a day with all that can happen."""
+    printed = io.StringIO()
+    with TemporaryDirectory() as folder, redirect_stdout(printed):
+        world = make_world(Path(folder), "refused", seconds_in_progress=100)
+        for name, to in (("a", "eu-west-1"), ("wrong", "eu-wst-1"), ("taken", "us-west-2"), ("none", None)):
+            world.add(name, to=to)
+            world.send(name)
+        world.secrets.add_secret("us-west-2", "taken")
+        world.queues.send('{"sweep": {}}')
+        world.secrets.fail_next("DescribeSecret", Fault("ThrottlingException"))
+        world.deliver_until_empty()
+        world.secrets.secret(PSEUDO["AWS::Region"], "a").tags["replicate-to"] = "none"
+        world.send("a")
+        world.deliver_until_empty()
+    found = []
+    for record in (json.loads(line) for line in printed.getvalue().splitlines() if "_aws" in line):
+        (directive,) = record["_aws"]["CloudWatchMetrics"]
+        (names,) = directive["Dimensions"]
+        dimensions = {name: record[name] for name in names}
+        found += [(directive["Namespace"], metric["Name"], dimensions) for metric in directive["Metrics"]]
+    return found
+
+
+def assert_published(namespace: str, metric: str, dimensions: Mapping[str, str]) -> None:
+    """Fail unless AWS or the function publishes this metric with exactly these dimensions."""
+    if namespace.startswith("AWS/"):
+        name, values = AWS_METRICS[namespace, metric]
+        assert dimensions.keys() == {name}
+        assert dimensions[name] in values
+        return
+    own = [found for space, name, found in published_metrics() if (space, name) == (namespace, metric)]
+    assert dimensions.keys() in [found.keys() for found in own], f"{metric} is not published with these"
+    assert dimensions["service"] == own[0]["service"]
+    if reason := dimensions.get("reason"):
+        code = Path(reconciler.__file__).read_text("utf-8")
+        assert f'"{reason}"' in code, "nothing is skipped for this reason"
+
+
+ALARMS = {
+    "DeadLetterAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "DeadLetterQueue.QueueName"),
+    "BacklogAgeAlarm": ("AWS/SQS", "ApproximateAgeOfOldestMessage", "ReplicationQueue.QueueName"),
+    "SecretWaitingAlarm": ("SecretReplicator", "SecondsWaiting", "secret-replicator"),
+    "ReplicaFailedAlarm": ("SecretReplicator", "FailedReplicas", "secret-replicator"),
+    "FunctionErrorsAlarm": ("AWS/Lambda", "Errors", "ReplicatorFunction"),
+    "FunctionThrottledAlarm": ("AWS/Lambda", "Throttles", "ReplicatorFunction"),
+    "CallsThrottledAlarm": ("SecretReplicator", "ThrottledCalls", "secret-replicator"),
+    "SweepMissingAlarm": ("SecretReplicator", "Swept", "secret-replicator"),
+    **{f"{rule}UndeliveredAlarm": ("AWS/Events", "FailedInvocations", rule) for rule in RULES},
 }
 
 
-def assert_published_by_aws(namespace: str, metric: str, dimensions: Mapping[str, str]) -> None:
-    name, resources = AWS_METRICS[namespace, metric]
-    values = {f"{item}.QueueName" if name == "QueueName" else item for item in resources}
-    assert dimensions.keys() == {name}
-    assert dimensions[name] in values
-
-
-@pytest.mark.parametrize(
-    ("alarm", "metric", "watched"),
-    [
-        ("DeadLetterAlarm", "ApproximateNumberOfMessagesVisible", "DeadLetterQueue.QueueName"),
-        ("BacklogAgeAlarm", "ApproximateAgeOfOldestMessage", "ReplicationQueue.QueueName"),
-        ("FunctionErrorsAlarm", "Errors", "ReplicatorFunction"),
-    ],
-)
-def test_an_alarm_watches_a_metric_that_exists(alarm: str, metric: str, watched: str) -> None:
-    properties = deployed().properties(alarm)
+@pytest.mark.parametrize("name", sorted(ALARMS))
+def test_an_alarm_watches_a_metric_that_is_published_with_just_its_dimensions(name: str) -> None:
+    properties = deployed().properties(name)
     dimensions = {item["Name"]: item["Value"] for item in properties["Dimensions"]}
-    assert properties["MetricName"] == metric
-    assert [*dimensions.values()] == [watched]
-    assert_published_by_aws(properties["Namespace"], metric, dimensions)
+    assert (properties["Namespace"], properties["MetricName"], *dimensions.values()) == ALARMS[name]
+    assert_published(properties["Namespace"], properties["MetricName"], dimensions)
+    assert properties.get("ActionsEnabled", True) is True
+
+
+@pytest.mark.parametrize("name", sorted(ALARMS.keys() - {"SweepMissingAlarm"}))
+def test_an_alarm_is_silent_while_nothing_is_published(name: str) -> None:
+    properties = deployed().properties(name)
     assert properties["ComparisonOperator"] == "GreaterThanThreshold"
     assert properties["TreatMissingData"] == "notBreaching"
-    assert properties.get("ActionsEnabled", True) is True
-    assert "README" in properties["AlarmDescription"]
 
 
-def test_the_first_dead_letter_and_the_first_crash_raise_an_alarm() -> None:
-    stack = deployed()
-    for alarm, statistic in (("DeadLetterAlarm", "Maximum"), ("FunctionErrorsAlarm", "Sum")):
-        properties = stack.properties(alarm)
-        assert (properties["Threshold"], properties["EvaluationPeriods"]) == (0, 1)
-        assert properties["Statistic"] == statistic
+@pytest.mark.parametrize("name", sorted(ALARMS))
+def test_an_alarm_says_what_it_means_and_what_to_do_and_stands_in_the_readme(name: str) -> None:
+    description = deployed().properties(name)["AlarmDescription"]
+    assert re.fullmatch(r'[^.]+\..* Do: .+\. README, "Alarms"', description)
+    section = README.partition("\n### Alarms\n")[2].partition("\n## ")[0]
+    assert f"| `{name}` |" in section or ("Undelivered" in name and "| `…UndeliveredAlarm` |" in section)
 
 
 def test_every_alarm_stands_in_the_table_above() -> None:
-    alarms = deployed().of_type("AWS::CloudWatch::Alarm")
-    assert alarms.keys() == {"DeadLetterAlarm", "BacklogAgeAlarm", "FunctionErrorsAlarm"}
+    assert deployed().of_type("AWS::CloudWatch::Alarm").keys() == ALARMS.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "statistic", "threshold"),
+    [
+        ("DeadLetterAlarm", "Maximum", 0),
+        ("FunctionErrorsAlarm", "Sum", 0),
+        ("ReplicaFailedAlarm", "Sum", 0),
+        ("BacklogAgeAlarm", "Maximum", 3600),
+        ("SecretWaitingAlarm", "Maximum", 3600),
+        *((f"{rule}UndeliveredAlarm", "Sum", 0) for rule in sorted(RULES)),
+    ],
+)
+def test_the_first_of_them_raises_an_alarm(name: str, statistic: str, threshold: int) -> None:
+    properties = deployed().properties(name)
+    assert (properties["Statistic"], properties["Threshold"]) == (statistic, threshold)
+    assert properties["EvaluationPeriods"] == 1
+
+
+def test_a_throttle_that_passes_raises_no_alarm() -> None:
+    for name in ("FunctionThrottledAlarm", "CallsThrottledAlarm"):
+        properties = deployed().properties(name)
+        assert (properties["Period"], properties["EvaluationPeriods"]) == (300, 3)
+
+
+def test_two_days_without_a_sweep_raise_an_alarm_also_when_nothing_at_all_is_published() -> None:
+    properties = deployed().properties("SweepMissingAlarm")
+    assert (properties["Period"], properties["EvaluationPeriods"]) == (24 * 60 * 60, "2")
+    assert (properties["ComparisonOperator"], properties["Threshold"]) == ("LessThanThreshold", 1)
+    assert properties["TreatMissingData"] == "breaching"
+    longest = declared()["Parameters"]["SweepAlarmDays"]["MaxValue"]
+    assert longest <= 7, "CloudWatch looks back for a week at most"
 
 
 @pytest.mark.parametrize(
@@ -616,6 +723,11 @@ def test_who_hears_of_an_alarm(
     for topic in topics.values():
         assert topic["Subscription"] == [{"Protocol": "email", "Endpoint": "ops@example.com"}]
         assert "KmsMasterKeyId" not in topic, "CloudWatch cannot use a topic with alias/aws/sns"
+    for policy in stack.of_type("AWS::SNS::TopicPolicy").values():
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        assert (statement["Effect"], statement["Action"]) == ("Allow", "sns:Publish")
+        assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": PSEUDO["AWS::AccountId"]}}
 
 
 def dashboard_metrics(stack: Stack) -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -626,7 +738,9 @@ def dashboard_metrics(stack: Stack) -> Iterator[tuple[str, str, dict[str, str]]]
     body = json.loads(stack.properties("Dashboard")["DashboardBody"])
     for widget in body["widgets"]:
         before: list[str] = []
-        for row in widget["properties"]["metrics"]:
+        for row in widget["properties"].get("metrics", []):
+            if isinstance(row[0], dict):
+                continue  # a search
             parts = [part for part in row if isinstance(part, str)]
             if "..." in parts:
                 after = parts[parts.index("...") + 1 :]
@@ -636,40 +750,36 @@ def dashboard_metrics(stack: Stack) -> Iterator[tuple[str, str, dict[str, str]]]
             yield parts[0], parts[1], dict(zip(parts[2::2], parts[3::2], strict=True))
 
 
-def published_metrics() -> list[tuple[str, str, dict[str, str]]]:
-    """Return what the function publishes, read from the records it prints."""
-    request = ReconcileRequest("a")
-    message = SimpleNamespace(attempt=2, message_id="1", sent_at=0)
-    drifting = Plan(drift=(Drift("eu-west-1", "unwanted"),))
-    app.metrics.clear_metrics()
-    for kind in Kind:
-        outcome = Outcome(kind, "a", plan=drifting)
-        what = app.verdict(outcome, 10, 10)
-        app._report(outcome, request, message, what)
-    app._report(Outcome(Kind.WAITING, "a"), request, message, app.verdict(Outcome(Kind.WAITING), 1, 10))
-    record = app.metrics.serialize_metric_set()
-    app.metrics.clear_metrics()
-    (directive,) = record["_aws"]["CloudWatchMetrics"]
-    (names,) = directive["Dimensions"]
-    return [
-        (directive["Namespace"], metric["Name"], {name: record[name] for name in names})
-        for metric in directive["Metrics"]
-    ]
-
-
 def test_every_metric_on_the_dashboard_is_published_with_just_these_dimensions() -> None:
-    published = published_metrics()
     for namespace, metric, dimensions in dashboard_metrics(deployed()):
-        if namespace.startswith("AWS/"):
-            assert_published_by_aws(namespace, metric, dimensions)
-        else:
-            assert (namespace, metric, dimensions) in published
+        assert_published(namespace, metric, dimensions)
+
+
+def test_what_the_dashboard_searches_for_is_published_with_these_dimensions() -> None:
+    (expression,) = re.findall(r"SEARCH\('(.+?)'", deployed().properties("Dashboard")["DashboardBody"])
+    found = re.fullmatch(r'\{([^,]+),([^}]+)\} MetricName=\\"(\w+)\\"', expression)
+    assert found
+    namespace, dimensions, metric = found.groups()
+    assert (namespace, metric, {*dimensions.split(",")}) in [
+        (space, name, {*given}) for space, name, given in published_metrics()
+    ]
 
 
 def test_the_dashboard_shows_what_becomes_of_secrets_and_of_messages() -> None:
     shown = {metric for _, metric, _ in dashboard_metrics(deployed())}
-    assert {"Converged", "Waiting", "Skipped", "DeadLettered", "SecondsToConverge"} <= shown
-    assert {metric for _, metric in AWS_METRICS if metric.startswith("Approximate")} <= shown
+    assert {"Converged", "Waiting", "Skipped", "DeadLettered", "SecondsToConverge", "ApiCalls"} <= shown
+    assert {metric for _, metric in AWS_METRICS} <= shown
+
+
+def test_the_dashboard_shows_all_alarms_and_the_last_failures() -> None:
+    widgets = json.loads(deployed().properties("Dashboard")["DashboardBody"])["widgets"]
+    (alarms,) = [widget["properties"]["alarms"] for widget in widgets if widget["type"] == "alarm"]
+    assert sorted(alarms) == sorted(f"{name}.Arn" for name in ALARMS)
+    (log,) = [widget["properties"] for widget in widgets if widget["type"] == "log"]
+    assert log["query"].startswith("SOURCE 'ReplicatorFunctionLogGroup' | ")
+    said = {"secret", "reason", "attempt", "verdict"}
+    assert said <= {*re.findall(r"\w+", log["query"])}
+    assert "verdict = 'dead_letter'" in log["query"]
 
 
 def test_the_function_publishes_under_the_names_the_dashboard_reads() -> None:

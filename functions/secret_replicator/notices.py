@@ -1,0 +1,88 @@
+"""The only door to EventBridge: tell others what became of a secret. Never a value, never a message's body.
+
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from secret_replicator.errors import TransientError
+from secret_replicator.judge import Verdict
+from secret_replicator.models import IN_SYNC, Kind, Outcome
+from secret_replicator.work_queue import Message
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+
+SOURCE = "secret-replicator"
+CONVERGED = "Secret Replication Converged"
+FAILED = "Secret Replication Failed"
+
+CALL_SECONDS = 3
+"""No call takes longer: one try of 1 s to connect and 2 s to read (see app.py)."""
+
+_MAX_REASON_CHARACTERS = 1024
+_MAX_ENTRIES = 10
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What became of a secret, seconds after the event that began it."""
+
+    detail_type: str
+    secret: str
+    regions: tuple[str, ...]
+    seconds: float
+    reason: str = ""
+
+    def detail(self) -> dict[str, object]:
+        """Return what others read."""
+        facts: dict[str, object] = {
+            "secret": self.secret,
+            "regions": [*self.regions],
+            "seconds": self.seconds,
+        }
+        return facts | ({"reason": self.reason[:_MAX_REASON_CHARACTERS]} if self.reason else {})
+
+
+def notice(outcome: Outcome, message: Message, what: Verdict, now: float) -> Notice | None:
+    """Return what is to be told of this outcome: nothing while it is open, nor if nothing had to be done."""
+    seconds = round(max(0, now - message.sent_at), 1)
+    if what is Verdict.DEAD_LETTER:
+        return Notice(FAILED, outcome.secret, outcome.regions, seconds, outcome.reason)
+    if what is Verdict.DELETE and has_become_converged(outcome, message):
+        in_sync = tuple(replica.region for replica in outcome.replicas if replica.status == IN_SYNC)
+        return Notice(CONVERGED, outcome.secret, in_sync, seconds)
+    return None
+
+
+def has_become_converged(outcome: Outcome, message: Message) -> bool:
+    """Tell whether the secret had to be brought there. A sweep finds most secrets where they are."""
+    return outcome.kind is Kind.CONVERGED and (message.attempt > 1 or outcome.plan.changes)
+
+
+@dataclass(frozen=True)
+class Notifier:
+    """The account's default bus."""
+
+    client: "EventBridgeClient"
+
+    def send(self, notices: Sequence[Notice]) -> None:
+        """Send ten notices at most in one call; raise TransientError if not all of them were taken."""
+        entries: list[PutEventsRequestEntryTypeDef] = [
+            {"Source": SOURCE, "DetailType": one.detail_type, "Detail": json.dumps(one.detail())}
+            for one in notices[:_MAX_ENTRIES]
+        ]
+        try:
+            answer = self.client.put_events(Entries=entries)
+        except (BotoCoreError, ClientError) as error:
+            raise TransientError(
+                f"PutEvents failed ({error})", "nothing: the next outcome is told again"
+            ) from error
+        if failed := answer.get("FailedEntryCount", 0):
+            raise TransientError(f"PutEvents failed for {failed}", "nothing: the next outcome is told again")
