@@ -15,6 +15,9 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 WAIT_MILLISECONDS = 50
 """What AWS itself takes for one call, as in the measurement of batches."""
 
+ROOM = 3
+"""A function that runs out of memory is killed with its whole batch; room costs little."""
+
 GIGABYTE_SECOND = 0.0000133334
 INVOCATION = 0.20 / 1_000_000
 QUEUE_CALL = 0.40 / 1_000_000
@@ -59,10 +62,6 @@ def _invocation(megabytes: int, milliseconds: float) -> float:
 
 
 def recommended(of: list[Cost], resident_megabytes: float) -> Cost:
-    """Return the cheapest size with twice the memory needed, where AWS's answers outlast our work."""
-    fitting = [
-        cost
-        for cost in of
-        if cost.megabytes >= 2 * resident_megabytes and cost.processor_milliseconds <= 2 * WAIT_MILLISECONDS
-    ]
+    """Return the cheapest size that has room for three times the memory that was resident."""
+    fitting = [cost for cost in of if cost.megabytes >= ROOM * resident_megabytes]
     return min(fitting, key=lambda cost: cost.million_events_dollars)

@@ -165,8 +165,8 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
     )
     yield "![Cost](benchmarks/cost.svg)"
     yield (
-        f"Recommended: {results['recommended_megabytes']} MB, the cheapest size with twice the memory that "
-        "is needed, at which AWS's answers take longer than our work. "
+        f"Recommended: {results['recommended_megabytes']} MB, the cheapest size with room for three times "
+        "what was resident in the largest sweep. "
         f"template.yaml has {results['template_megabytes']} MB."
     )
 
