@@ -333,6 +333,43 @@ def redrive_command(  # noqa: PLR0913  an option each
 
 
 @app.command(
+    "sweep",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 every selected secret is accounted for, and there is no dead letter; 1 not all "
+    "is accounted for, an error, or wrong usage; 2 there are dead letters; 130 stopped by Ctrl-C. "
+    "**Permissions:** cloudformation:DescribeStacks on the stack; lambda:GetFunctionConfiguration on its "
+    "function; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
+    "function's log group.",
+)
+def sweep_command(  # noqa: PLR0913  an option each
+    *,
+    no_follow: Annotated[
+        bool, typer.Option("--no-follow", metavar="", help="Only start it; its id is in the function's log.")
+    ] = False,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Look at every selected secret now, and say what became of each.
+
+    A sweep runs every day by itself; this starts one more: after installing, after a change of the policy, or
+    after trouble. It is followed through the function's log until every secret that the policy selects has
+    converged, was skipped for a reason, or is in the DeadLetterQueue.
+
+    Ctrl-C ends the following, not the sweep. Two sweeps at the same time do no harm.
+    """
+    _require_endpoint(endpoint_url, local=local)
+    from ops import sweep
+    from ops.stack import Access
+
+    asked = sweep.Asked(follow=not no_follow, as_json=as_json)
+    raise typer.Exit(sweep.run(asked, stack, Access(region, profile, endpoint_url, local), Screen()))
+
+
+@app.command(
     "report",
     epilog="**Exit codes:** 0 written; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. " + READ_ONLY + PEEK,
 )

@@ -15,6 +15,9 @@ from rich.text import Text
 Report = Callable[[int], None]
 """Takes how many are done, from time to time."""
 
+Total = Callable[[], int | None]
+"""Says how many there are, as far as that is known by now."""
+
 _STYLES = {"Failed": "bold red", "missing": "yellow", "InProgress": "yellow", "InSync": "green"}
 
 
@@ -58,19 +61,20 @@ class Screen:
 
     @contextmanager
     def progress(
-        self, what: str, total: int | None = None, note: Callable[[], str] = lambda: ""
+        self, what: str, total: int | Total | None = None, note: Callable[[], str] = lambda: ""
     ) -> Iterator[Report]:
         """Show how far it is: a bar on a terminal, else a line after 1, 2, 4, 8 … seconds.
 
-        `note` is asked each time for what else there is to say.
+        `total` may be asked each time, as `note` is for what else there is to say.
         """
+        now: Total = total if callable(total) else lambda: total
         if not self.err.is_terminal:
-            yield self._lines(what, total, note)
+            yield self._lines(what, now, note)
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, console=self.err, transient=True) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda done: bar.update(task, completed=done, description=what + note())
+            task = bar.add_task(what, total=now())
+            yield lambda done: bar.update(task, completed=done, total=now(), description=what + note())
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """Print a table on a terminal, else a line per row with tabs between the columns."""
@@ -94,14 +98,14 @@ class Screen:
             table.add_row(*(Text(cell, _STYLES.get(cell.partition(" ")[0], "")) for cell in line))
         console.print(table)
 
-    def _lines(self, what: str, total: int | None, note: Callable[[], str]) -> Report:
+    def _lines(self, what: str, total: Total, note: Callable[[], str]) -> Report:
         began, pause_seconds = time.monotonic(), 1
 
         def report(done: int) -> None:
             nonlocal pause_seconds
             if time.monotonic() - began > pause_seconds:
                 pause_seconds *= 2
-                self.say(f"{what}: {done}" + (f" of {total}" if total else "") + note())
+                self.say(f"{what}: {done}" + (f" of {total()}" if total() else "") + note())
 
         return report
 

@@ -33,6 +33,7 @@ from ops.errors import NoStackError, OperatorError
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
@@ -135,6 +136,13 @@ class Clients:
         """Lambda."""
         return self.session.client(
             "lambda", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
+        )
+
+    @cached_property
+    def logs(self) -> "CloudWatchLogsClient":
+        """CloudWatch Logs."""
+        return self.session.client(
+            "logs", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
         )
 
     @cached_property

@@ -244,6 +244,8 @@ def _report(
 ) -> None:
     """Log what happened. Only names, ARNs, Regions and statuses may stand in either."""
     facts: dict[str, Any] = {"sweep_id": request.sweep_id} if request.sweep_id else {}
+    if isinstance(request, SweepRequest):
+        facts["page"] = request.page
     if message:
         facts |= {"attempt": message.attempt, "verdict": str(what), "message_id": message.message_id}
     logger.info(
