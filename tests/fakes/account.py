@@ -1,9 +1,11 @@
 """One account over HTTP, as the operator's commands see it: the fakes, and a deployed stack."""
 
+import hashlib
 import json
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +19,7 @@ from tests.fakes.stacks import describe_stacks
 
 STACK = "replicator"
 FUNCTION = "replicator-ReplicatorFunction-1"
+LOG_GROUP = "replicator-ReplicatorFunctionLogGroup-1"
 OUTPUTS = {
     "ReplicatorFunctionName": FUNCTION,
     "ReplicationQueueUrl": QUEUE_URL,
@@ -28,12 +31,49 @@ Answer = tuple[int, str]
 
 
 @dataclass
+class FakeLog:
+    """A log group: FilterLogEvents gives few events at a time, and sometimes none though there are more.
+
+    https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+    """
+
+    lines: Callable[[], list[str]] = list
+    clock: Callable[[], float] = time.time
+    late: int = 0
+    """So many of the newest lines are not shown yet."""
+    _times: list[int] = field(default_factory=list)
+
+    def filtered(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer FilterLogEvents for one quoted term."""
+        assert params["logGroupName"] == LOG_GROUP
+        term = params["filterPattern"].strip('"')
+        found = [event for event in self._events() if term in event["message"]]
+        found = [event for event in found if event["timestamp"] >= params["startTime"]]
+        start = int(params.get("nextToken", "0"))
+        empty = start % 2  # every second page is empty
+        page = [] if empty else found[start // 2 * 5 : start // 2 * 5 + 5]
+        more = start // 2 * 5 + 5 < len(found) or (not empty and len(found) > start // 2 * 5 + 5)
+        return {"events": page, **({"nextToken": str(start + 1)} if more else {})}
+
+    def _events(self) -> list[dict[str, Any]]:
+        lines = self.lines()
+        now = round(self.clock() * 1000)
+        self._times += [now] * (len(lines) - len(self._times))
+        events = [
+            {"logStreamName": f"stream-{number % 2}", "timestamp": at, "message": line}
+            for number, (at, line) in enumerate(zip(self._times, lines, strict=True))
+        ]
+        return events[: len(events) - self.late]
+
+
+@dataclass
 class FakeAccount:
     """Answers every call of the operator's commands, and remembers their names in IAM."""
 
     secrets: FakeSecretsManager
     queues: FakeQueues
     environment: Mapping[str, str]
+    log: FakeLog = field(default_factory=FakeLog)
     stacks: dict[str, Mapping[str, str]] = field(default_factory=lambda: {STACK: OUTPUTS})
     denied: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
@@ -65,6 +105,10 @@ class FakeAccount:
             # IAM knows no batches.
             action = f"sqs:{operation.removesuffix('Batch')}"
             return self._do(action, lambda: self._sqs(operation, json.loads(body)))
+        if service == "Logs_20140328":
+            return self._do(
+                f"logs:{operation}", lambda: (200, json.dumps(self.log.filtered(json.loads(body))))
+            )
         asked = parse_qs(body)
         action = f"cloudformation:{asked['Action'][0]}"
         assert action == "cloudformation:DescribeStacks", action
@@ -79,7 +123,12 @@ class FakeAccount:
         return answer
 
     def _function(self) -> Answer:
-        return 200, json.dumps({"FunctionName": FUNCTION, "Environment": {"Variables": {**self.environment}}})
+        configuration = {
+            "FunctionName": FUNCTION,
+            "Environment": {"Variables": {**self.environment}},
+            "LoggingConfig": {"LogFormat": "Text", "LogGroup": LOG_GROUP},
+        }
+        return 200, json.dumps(configuration)
 
     def _secrets(self, headers: Mapping[str, str], body: str) -> Answer:
         answer = transport.reply(
@@ -91,6 +140,10 @@ class FakeAccount:
         if operation == "ReceiveMessage":
             assert params["QueueUrl"] == DEAD_LETTER_QUEUE_URL
             return 200, json.dumps({"Messages": [*self._letters()][: params["MaxNumberOfMessages"]]})
+        if operation == "SendMessage":
+            assert params["QueueUrl"] == QUEUE_URL
+            self.queues.send(params["MessageBody"])
+            return 200, json.dumps({"MessageId": "1", "MD5OfMessageBody": md5(params["MessageBody"])})
         if operation == "SendMessageBatch":
             self.queues.send_message_batch(**params)
             return 200, json.dumps({"Successful": [], "Failed": []})
@@ -114,6 +167,11 @@ class FakeAccount:
                     for name, value in letter.attributes.items()
                 },
             }
+
+
+def md5(text: str) -> str:
+    """Return what boto3 checks a sent message by."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _denial(action: str) -> str:
