@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help setup demo local invoke test check chaos mutate build bench package requirements clean
+.PHONY: help setup demo local invoke test check backfill chaos mutate build bench package requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ check: setup .checkov/.ready ## format, lint, types, import contracts, template,
 	  diff requirements.txt $$old/requirements.txt && diff requirements-checkov.txt $$old/requirements-checkov.txt && diff functions/requirements.txt $$old/functions/requirements.txt \
 	  || { echo "requirements.txt is not what pyproject.toml compiles to: run make requirements" >&2; exit 1; }
 	@echo "All checks passed"
+
+backfill: setup build ## sweep 100,000 secrets on the strict fake, and 2,000 on the local AWS (minutes)
+	@SWEEP_SCALE=100000 SWEEP_SECRETS=2000 pytest --numprocesses 0 tests/functional/test_sweep_at_scale.py tests/e2e/test_sweep.py
 
 chaos: setup ## many secrets under every fault at once: make chaos [SECRETS=500] [SEED=1] [WORLD=both]
 	@python -m tests.chaos $(if $(SECRETS),--secrets $(SECRETS)) $(if $(SEED),--seed $(SEED)) $(if $(WORLD),--world $(WORLD))

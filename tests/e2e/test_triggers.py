@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from local.relay import routes
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.xdist_group("e2e")
@@ -76,3 +77,25 @@ def test_called_with_one_event_the_function_answers_with_the_outcome(
     assert "FunctionError" not in answer
     assert (outcome["outcome"], outcome["secret"]) == ("converged", arn)
     assert world.replicas(name) == {"eu-west-1"}
+
+
+def test_that_aws_could_not_replicate_is_looked_at_through_its_rule(
+    world: World, event_files: dict[str, Any]
+) -> None:
+    # The local AWS makes no service events, and takes none from others: its own rule decides about ours.
+    name = world.create(TAG)
+    world.ask_for(name)
+    world.wait(lambda: world.said(name) == ["converged"])
+    event = event_files["replication-failed"]
+    event["detail"]["additionalEventData"]["SecretId"] = world.arn(name).replace("us-east-1", "eu-west-1")
+    (route,) = [
+        route
+        for route in routes(world.stack.clients)
+        if world.stack.clients.events.test_event_pattern(EventPattern=route.pattern, Event=json.dumps(event))[
+            "Result"
+        ]
+    ]
+    assert "ReplicationFailedRule" in route.rule
+    for url in route.queue_urls:
+        world.stack.clients.queues.send_message(QueueUrl=url, MessageBody=json.dumps(event))
+    world.wait(lambda: world.said(name) == ["converged", "converged"])
