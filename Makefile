@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help setup demo local invoke test check backfill chaos mutate build bench package requirements clean
+.PHONY: help setup demo local invoke test check backfill chaos mutate build bench package preview requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,11 +92,15 @@ build: setup ## sam build, into .aws-sam/build
 package: setup build ## a plain CloudFormation template and a code archive, into dist
 	@python -m ops.package
 
+preview: setup ## draw docs/dashboard.png from a run on the local AWS
+	@VIRTUAL_ENV=.venv uv pip install --quiet --target .preview "matplotlib==3.10.*"
+	@PYTHONPATH=.preview:. python tests/draw_dashboard.py
+
 requirements: setup ## compile the three requirements files from pyproject.toml
 	@$(COMPILE_DEV) -o requirements.txt
 	@$(COMPILE_CHECKOV) -o requirements-checkov.txt
 	@$(COMPILE_FUNCTION) -o functions/requirements.txt
 
 clean: ## remove all that these commands have made
-	@rm -rf .venv .checkov .aws-sam dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .checkov .preview .aws-sam dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -r {} +

@@ -56,6 +56,21 @@ class Verdict(StrEnum):
 
 
 MUTATIONS = (
+    # Loud when it must be, silent otherwise.
+    Mutation(
+        "a retry that is accepted hides no Failed Region",
+        f"{CODE}/measures.py",
+        "return still | {wanted.region for wanted in outcome.plan.retry}",
+        "return still",
+        "tests/functional/test_measures.py",
+    ),
+    Mutation(
+        "an event that is not taken repeats nothing",
+        f"{CODE}/app.py",
+        'logger.warning("events_not_sent", number=len(notices), error=str(error))',
+        "raise",
+        "tests/functional/test_notices.py",
+    ),
     # The template says what the README promises a security team.
     Mutation(
         "Mode=plan cannot use a key",
