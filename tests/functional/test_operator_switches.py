@@ -1,9 +1,15 @@
 """What only the operator may allow: removing, overwriting, and writing at all."""
 
-import pytest
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.fakes.secrets_manager import METERED, Repeat
 from tests.fakes.secrets_model import ACCESS_DENIED, THROTTLED, Fault
-from tests.functional.conftest import HOME, Lines, World
+from tests.functional.conftest import HOME, Lines, World, make_world
 
 
 def converged(world: World, name: str, to: str) -> None:
@@ -131,3 +137,55 @@ def test_a_removal_that_is_denied_is_dead_lettered_with_its_region(world: World)
     pruning.deliver_until_empty()
     letter = pruning.only_dead_letter()
     assert (letter["ErrorType"], letter["FailedRegions"]) == ("AccessDenied", "us-west-2")
+
+
+KEYS = st.sampled_from(
+    ["replicate-to", "environment", "criticality", "residency", "team", "overwrite", "prune", "aws:x"]
+)
+WORDS = st.sampled_from(
+    [
+        "eu-west-1",
+        "us-west-2",
+        "dr",
+        "europe",
+        "all",
+        "none",
+        "prod",
+        "high",
+        "eu",
+        "payments",
+        "true",
+        "*",
+        "-",
+        "",
+    ]
+)
+VALUES = st.one_of(st.lists(WORDS, max_size=3).map(" ".join), st.text(max_size=20))
+TAGS = st.one_of(
+    st.dictionaries(KEYS, VALUES),
+    st.just({"team": "payments", "replicate-to": "dr"}),  # a rule would let these overwrite
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lives=st.lists(TAGS, min_size=1, max_size=2))
+@pytest.mark.parametrize("repeat", ["accepted", "refused"])
+def test_no_tags_remove_or_overwrite_anything_while_the_switches_are_off(
+    tmp_path: Path, repeat: Repeat, lives: Sequence[Mapping[str, str]]
+) -> None:
+    world = make_world(tmp_path, repeat)
+    world.secrets.set_key("us-west-2", "alias/payments")
+    world.secrets.add_secret("us-west-2", "orders/db", value="theirs")
+    secret = world.add("orders/db", to="eu-west-1")
+    world.send("orders/db")
+    world.deliver_until_empty()
+    for tags in lives:
+        secret.tags = dict(tags)
+        world.send("orders/db")
+        world.queues.send('{"sweep": {}}')
+        world.deliver_until_empty()
+    calls = world.secrets.calls_of(*METERED)
+    assert {call.operation for call in calls} == {"ReplicateSecretToRegions"}
+    assert not any(call.parameters["ForceOverwriteReplicaSecret"] for call in calls)
+    assert world.secrets.secret("us-west-2", "orders/db").value == "theirs"
+    assert world.status("orders/db")["eu-west-1"] == "InSync"
