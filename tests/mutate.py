@@ -438,8 +438,15 @@ MUTATIONS = (
     Mutation(
         "6 no second has more writes than the share",
         f"{CODE}/gateway.py",
-        "turn = max(turn, self._turns[0] + WINDOW_SECONDS)",
-        "turn = max(turn, self._turns[0])",
+        "turn = max(self.clock(), self._turns[0] + WINDOW_SECONDS)",
+        "turn = max(self.clock(), self._turns[0])",
+        BUDGET,
+    ),
+    Mutation(
+        "6 an instance that replaces another leaves it its last second",
+        f"{CODE}/gateway.py",
+        "deque([self.clock()] * share, maxlen=share)",
+        "deque([0.0] * share, maxlen=share)",
         BUDGET,
     ),
     Mutation(

@@ -11,9 +11,10 @@ class ReplicatorError(Exception):
         self.secret = ""
         self.regions: tuple[str, ...] = ()
 
-    def about(self, secret: str, regions: tuple[str, ...]) -> "ReplicatorError":
-        """Return this error with the secret's ARN, and the Regions that are not as they must be."""
+    def about(self, secret: str, regions: tuple[str, ...], known: str = "") -> "ReplicatorError":
+        """Return this error with the secret's ARN, the Regions not as they must be, and what is known."""
         self.secret, self.regions = secret, regions
+        self.problem = "; ".join(filter(None, (self.problem, known)))
         return self
 
 

@@ -68,7 +68,9 @@ class Budget:
     _turns: deque[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._turns = deque(maxlen=int(self.writes_per_second))
+        # An instance that was killed, and that this one replaces, may just have used its share.
+        share = int(self.writes_per_second)
+        self._turns = deque([self.clock()] * share, maxlen=share)
 
     def require_time(self, start: float, deadline: float) -> None:
         """Raise OutOfTimeError if a call that begins at `start` may end after `deadline`."""
@@ -78,9 +80,7 @@ class Budget:
     def wait_for_turn(self, deadline: float) -> None:
         """Return when a write may begin; raise OutOfTimeError if that is too late."""
         with self._lock:
-            turn = self.clock()
-            if len(self._turns) == self._turns.maxlen:
-                turn = max(turn, self._turns[0] + WINDOW_SECONDS)
+            turn = max(self.clock(), self._turns[0] + WINDOW_SECONDS)
             self.require_time(turn, deadline)
             self._turns.append(turn)
         self.sleep(max(0, turn - self.clock()))

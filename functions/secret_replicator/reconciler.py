@@ -78,7 +78,7 @@ class Reconciler:
         try:
             answer = self._apply(secret, desired, todo, look.deadline)
         except ReplicatorError as error:
-            raise error.about(secret.arn, todo.open_regions) from error
+            raise error.about(secret.arn, todo.open_regions, _known(secret, todo)) from error
         if answer.deleted:
             return Outcome(Kind.SKIPPED, note="scheduled_for_deletion")
         outcome = _judge(secret, desired, answer, look.attempt)
@@ -169,6 +169,18 @@ def _refusal(region: str, error: ReplicatorError) -> Problem:
     return Problem(region, f"{region}: {error.problem}", error.remedy, error_type(error))
 
 
+def _known(secret: Secret, todo: Plan) -> str:
+    """Return what AWS has said of the Regions that are to be tried again."""
+    failed = best_by_region(secret.replicas)
+    return "; ".join(_pending(want.region, _said(failed[want.region])).text for want in todo.retry)
+
+
+def _said(replica: Replica, before: str = "") -> str:
+    """Return status and reason; the reason may be the one that was there before."""
+    reason = replica.message or before
+    return f"{replica.status} ({reason})" if reason else replica.status
+
+
 def _pending(region: str, status: str) -> Problem:
     return Problem(
         region, f"{region} is {status}", "mend what AWS names in that Region, then redrive", "Waiting"
@@ -193,8 +205,8 @@ def _open_ends(secret: Secret, desired: Desired, answer: Answer) -> Iterator[Pro
         if replica is None:
             problem = answer.refusals.get(region) or _pending(region, "not listed by AWS (yet)")
         elif replica.status != IN_SYNC:
-            said = replica.message or (before[region].message if region in before else "")
-            problem = _pending(region, f"{replica.status} ({said})" if said else replica.status)
+            message_before = before[region].message if region in before else ""
+            problem = _pending(region, _said(replica, message_before))
         else:
             continue
         taken = region in desired.asked_by_rules_alone and _NAME_TAKEN.search(problem.text)

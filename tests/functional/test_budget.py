@@ -1,11 +1,22 @@
 """Writes stay inside the budget, and never outlast the function."""
 
+import math
+
 import pytest
 
 from secret_replicator.app import app
 from secret_replicator.errors import OutOfTimeError
 from secret_replicator.gateway import CALL_SECONDS, WINDOW_SECONDS, Budget
+from secret_replicator.models import DesiredReplica
 from tests.fakes.secrets_model import ManualClock
+from tests.functional.conftest import World
+
+
+def budget_of(writes_per_second: float, clock: ManualClock) -> Budget:
+    """Return the budget of an instance that began a while ago."""
+    budget = Budget(writes_per_second, clock, clock.advance)
+    clock.now = 1000
+    return budget
 
 
 def turns(budget: Budget, clock: ManualClock, number: int) -> list[float]:
@@ -16,15 +27,25 @@ def turns(budget: Budget, clock: ManualClock, number: int) -> list[float]:
     return begun
 
 
-def test_a_share_may_be_used_at_once_and_the_next_one_a_second_later() -> None:
-    clock = ManualClock(1000)
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(0)
+
+
+def test_a_share_may_be_used_at_once_and_the_next_one_a_second_later(clock: ManualClock) -> None:
     first, second = 1000 + WINDOW_SECONDS, 1000 + 2 * WINDOW_SECONDS
-    assert turns(Budget(2, clock, clock.advance), clock, 5) == [1000, 1000, first, first, second]
+    assert turns(budget_of(2, clock), clock, 5) == [1000, 1000, first, first, second]
 
 
-def test_whenever_writes_begin_no_second_has_more_than_the_share() -> None:
-    clock = ManualClock(1000)
-    budget = Budget(4, clock, clock.advance)
+def test_an_instance_that_replaces_another_leaves_it_the_share_of_its_last_second(clock: ManualClock) -> None:
+    killed = budget_of(3, clock)
+    begun = turns(killed, clock, 3)
+    begun += turns(Budget(3, clock, clock.advance), clock, 3)
+    assert begun == [1000] * 3 + [1000 + WINDOW_SECONDS] * 3
+
+
+def test_whenever_writes_begin_no_second_has_more_than_the_share(clock: ManualClock) -> None:
+    budget = budget_of(4, clock)
     begun = []
     for pause in [0, 0, 0.3, 0, 0.4, 0.1, 0, 0, 2, 0, 0, 0, 0.9, 0, 0]:
         clock.advance(pause)
@@ -33,28 +54,34 @@ def test_whenever_writes_begin_no_second_has_more_than_the_share() -> None:
         assert len([one for one in begun if start <= one <= start + 1]) <= 4
 
 
-def test_time_without_writes_is_not_saved_up() -> None:
-    clock = ManualClock(1000)
-    budget = Budget(2, clock, clock.advance)
+def test_time_without_writes_is_not_saved_up(clock: ManualClock) -> None:
+    budget = budget_of(2, clock)
     turns(budget, clock, 1)
     clock.advance(100)
     assert turns(budget, clock, 3) == [1100, 1100, 1100 + WINDOW_SECONDS]
 
 
-def test_a_share_that_is_not_whole_is_rounded_down() -> None:
+def test_a_share_that_is_not_whole_is_rounded_down(clock: ManualClock) -> None:
     """Each instance knows only its own writes: two of one and a half would be three in some second."""
-    clock = ManualClock(1000)
-    assert turns(Budget(1.5, clock, clock.advance), clock, 2) == [1000, 1000 + WINDOW_SECONDS]
+    assert turns(budget_of(1.5, clock), clock, 2) == [1000, 1000 + WINDOW_SECONDS]
 
 
-def test_a_turn_that_would_come_too_late_is_refused_at_once_and_not_taken() -> None:
-    clock = ManualClock(1000)
-    budget = Budget(1, clock, clock.advance)
+def test_a_turn_that_would_come_too_late_is_refused_at_once_and_not_taken(clock: ManualClock) -> None:
+    budget = budget_of(1, clock)
     budget.wait_for_turn(deadline=1000 + CALL_SECONDS)
     with pytest.raises(OutOfTimeError):
         budget.wait_for_turn(deadline=1000 + CALL_SECONDS)
     assert clock() == 1000
     assert turns(budget, clock, 1) == [1000 + WINDOW_SECONDS]
+
+
+def test_a_removal_is_a_write_like_any_other(world: World) -> None:
+    gateway = world.having(writes_per_second=2, maximum_concurrency=2).app.reconciler.gateway
+    arn = world.add("orders/db").arn
+    gateway.replicate(arn, [DesiredReplica("eu-west-1")], math.inf, overwrite=False)
+    before = world.clock()
+    gateway.remove(arn, ["eu-west-1"], math.inf)
+    assert world.clock() - before == pytest.approx(WINDOW_SECONDS, abs=0.001)
 
 
 def test_every_instance_takes_its_share_of_the_budget() -> None:

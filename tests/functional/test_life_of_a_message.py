@@ -214,6 +214,17 @@ def test_a_region_that_stays_failed_ends_with_what_aws_says(world: World) -> Non
     assert "redrive" in letter["ErrorMessage"]
 
 
+def test_what_aws_says_of_a_failed_region_is_told_though_the_last_try_met_a_fault(world: World) -> None:
+    world.secrets.set_outcome("orders/db", "eu-west-1", Outcome("Failed", "the key is disabled"))
+    world.add("orders/db", to="eu-west-1")
+    world.secrets.fail_next("ReplicateSecretToRegions", None, *[THROTTLED] * 9)
+    world.send("orders/db")
+    world.deliver_until_empty()
+    said = world.only_dead_letter()["ErrorMessage"]
+    assert "ReplicateSecretToRegions failed (ThrottlingException: Rate exceeded)" in said
+    assert "eu-west-1 is Failed (the key is disabled)" in said
+
+
 def test_a_region_that_never_ends_is_dead_lettered_as_in_progress(world: World) -> None:
     world.secrets.replication.seconds_in_progress = 99 * HOUR
     world.add("orders/db", to="eu-west-1")
@@ -419,7 +430,8 @@ def test_a_message_whose_delay_cannot_be_set_comes_back_after_the_queues_own(wor
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     world.deliver()
-    assert world.only_message().visible_at == world.clock() + 360
+    message = world.only_message()
+    assert message.visible_at == message.first_received_at + 360
 
 
 def test_the_delay_grows_from_ten_seconds_to_fifteen_minutes(world: World) -> None:
