@@ -75,7 +75,7 @@ class World:
         """Return how a secret truly is, None if there is none."""
         if name not in self.cases or not self.cases[name].exists:
             return None
-        return look_at(self.secrets.secret(HOME, name), time())
+        return look_at(self.secrets, self.secrets.secret(HOME, name), time())
 
     def rotate_what_failed_once(self) -> Mapping[str, str]:
         """Give a new value to secrets with a Region that would heal, once each; return their ARNs by name.
