@@ -6,20 +6,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from rich.console import Console
 
 from local import observe
 from local.aws import secrets_in
-from local.cases import CASES, MARK, MENDED, MENDED_REGIONS, MISTAKEN, TAKEN, TAKEN_IN, Case, value
+from local.cases import (
+    CASES,
+    MARK,
+    MENDED,
+    MENDED_REGIONS,
+    MISTAKEN,
+    OPTED_OUT,
+    TAKEN,
+    TAKEN_IN,
+    UNTOLD,
+    Case,
+    value,
+)
 from local.console import step
 from local.environment import HOME_REGION
 from local.observe import IN_SYNC, REASONS, DeadLetter, FunctionLog, secret_name
 from local.relay import Delivery, Relay
 from local.stack import ALLOWED_REGIONS, Stack, local_stack
 from local.tables import Result, letter_table, secrets_table
+from ops.follow import Account, Follower
 from ops.redrive import Queues, choose, read_letters
 from ops.redrive import redrive as move
+from secret_replicator.messages import SweepRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import TagTypeDef
@@ -68,6 +83,8 @@ class Play:
             self._check_result(result)
         self._check_letters(letters)
         self._mend_and_redrive(letters)
+        self._opt_out()
+        self._sweep()
         self._check_other_secret(other["ARN"])
         self._check_values(letters)
         self.checks.that(
@@ -120,8 +137,12 @@ class Play:
         return self._said(case, "outcome") or "not looked at"
 
     def _said(self, case: Case, fact: str) -> str:
-        """Return a fact of what the function said last about the secret."""
-        lines = [line for line in self.log.lines if secret_name(line.fact("secret")) == case.name]
+        """Return a fact of what the function came to last about the secret."""
+        lines = [
+            line
+            for line in self.log.lines
+            if line.event == "secret_reconciled" and secret_name(line.fact("secret")) == case.name
+        ]
         return lines[-1].fact(fact) if lines else ""
 
     def _letters(self) -> list[DeadLetter]:
@@ -200,6 +221,53 @@ class Play:
         says = ", ".join(f"{region} {status}" for region, status in now.items())
         self.console.print(f"{MISTAKEN.name} now: {says}. Dead letters left: {', '.join(left) or 'none'}.\n")
 
+    def _opt_out(self) -> None:
+        (case,) = [case for case in CASES if case.name == OPTED_OUT]
+        with step(self.console, f"Opt {OPTED_OUT} out (replicate-to = none)"):
+            self._tag(case, {"replicate-to": "none"})
+            observe.until(partial(self._has_drifted, case), PATIENCE_SECONDS)
+        drift = self._drift(case)
+        unwanted = dict.fromkeys(case.in_sync, "unwanted")
+        self.checks.that(f"{OPTED_OUT} is reported as {unwanted}, not {drift}", drift == unwanted)
+        self.checks.that(
+            f"the replicas of {OPTED_OUT} stay while PruneReplicas is off", self._is_in_sync(case)
+        )
+        says = ", ".join(f"{region} {kind}" for region, kind in drift.items())
+        self.console.print(f"{OPTED_OUT} now: {says}. They stay, because PruneReplicas is off.\n")
+
+    def _has_drifted(self, case: Case) -> bool:
+        self.relay.check()
+        self.log.read()
+        return len(self._drift(case)) == len(case.in_sync)
+
+    def _drift(self, case: Case) -> dict[str, str]:
+        """Return the Regions that the function has reported as drift, with their kinds."""
+        lines = [line for line in self.log.lines if line.event == "drift_found"]
+        about = [line for line in lines if secret_name(line.fact("secret")) == case.name]
+        return {line.fact("region"): line.fact("kind") for line in about}
+
+    def _sweep(self) -> None:
+        clients = self.stack.clients
+        follower = Follower(clients.logs, self.stack.log_group, str(uuid4()), Account(), 0)
+        with step(self.console, "Sweep: look at every selected secret, wait until each is accounted for"):
+            clients.queues.send_message(
+                QueueUrl=self.stack.queue_url, MessageBody=SweepRequest(follower.sweep_id).body()
+            )
+            observe.until(partial(self._is_swept, follower), PATIENCE_SECONDS)
+        account, letters = follower.account, follower.account.of("dead_letter")
+        self.checks.that("the sweep accounts for every selected secret", account.complete)
+        self.checks.that(
+            f"only {TAKEN.name} is a dead letter of it", [*map(secret_name, letters)] == [TAKEN.name]
+        )
+        self.checks.that(f"it finds {UNTOLD.name}, which no event told of", self._is_in_sync(UNTOLD))
+        now = "".join(f"{region} {status}" for region, status in self._statuses(UNTOLD).items())
+        self.console.print(f"{account}\n{UNTOLD.name}, {UNTOLD.story}, now: {now}.\n")
+
+    def _is_swept(self, follower: Follower) -> bool:
+        follower.look()
+        self.log.read()
+        return follower.account.complete
+
     def _has_converged(self, times: int) -> bool:
         self.relay.check()
         self.log.read()
@@ -232,6 +300,9 @@ def run(console: Console) -> int:
     """Play the demo; return the exit code: 0 if everything shown is as promised."""
     began = time.monotonic()
     with local_stack(partial(step, console)) as stack:
+        stack.clients.secrets.create_secret(
+            Name=UNTOLD.name, SecretString=value(), Tags=_aws_tags(UNTOLD.tags)
+        )
         relay = Relay(stack.clients, _ignore)
         log = FunctionLog(stack.clients.logs, stack.log_group)
         play = Play(stack, console, log, relay)

@@ -93,12 +93,12 @@ def _show_delivery(console: Console, delivery: Delivery) -> None:
 def _in_words(line: LogLine) -> str:
     if not line.facts:
         return line.event
+    name = observe.secret_name(line.fact("secret")) or "all secrets"
     if line.event == "secret_reconciled":
-        name = observe.secret_name(line.fact("secret")) or "all secrets"
         reason = line.fact("reason")
         begin = f"{name}: {line.fact('outcome')}" + (f" ({reason})" if reason else "")
     else:
-        begin = f"{line.level} {line.event}"
+        begin = f"{name}: {line.level} {line.event}"
     rest = [name for name in line.facts if name not in _POWERTOOLS_FACTS | _SAID_FIRST]
     return ", ".join([begin, *(f"{name} {_plainly(line.facts[name])}" for name in rest)])
 

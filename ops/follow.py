@@ -147,7 +147,7 @@ class Account:
         """Say what stands beside the bar."""
         pages = f"{len(self.listed):,} of {self.last_page:,}" if self.last_page else f"{len(self.listed):,}"
         return (
-            f": {pages} pages, {sum(self.listed.values()):,} seen, {self.selected:,} selected, "
+            f": page {pages}, {sum(self.listed.values()):,} seen, {self.selected:,} selected, "
             f"{len(self.of('converged')):,} converged, {self.unaccounted:,} waiting, "
             f"{count(len(self.of('dead_letter')), 'dead letter')}"
         )

@@ -29,6 +29,7 @@ HANDLER = "tests/functional/test_handler.py"
 MODEL = "tests/functional/test_model.py"
 DRIFT = "tests/functional/test_drift.py"
 NO_LOOP = "tests/functional/test_no_loop.py"
+SWEEP_COMMAND = "tests/functional/test_sweep_command.py"
 POLICY = "tests/unit/test_policy.py"
 MESSAGES = "tests/unit/test_messages.py"
 PLANNER = "tests/unit/test_planner.py"
@@ -591,6 +592,27 @@ MUTATIONS = (
         "if letter.message_id not in one.known_letters",
         "if letter.message_id",
         "tests/functional/test_apply.py",
+    ),
+    Mutation(
+        "a sweep is done only when no secret waits",
+        "ops/follow.py",
+        "return read_all and len(self.secrets) >= self.selected and self.settled == len(self.secrets)",
+        "return read_all and len(self.secrets) >= self.selected",
+        SWEEP_COMMAND,
+    ),
+    Mutation(
+        "a sweep with a dead letter is not all well",
+        "ops/sweep.py",
+        'return CHANGES if account.of("dead_letter") else OK',
+        "return OK",
+        SWEEP_COMMAND,
+    ),
+    Mutation(
+        "a sweep without an end of its own is not waited for for ever",
+        "ops/follow.py",
+        "                if queue.is_empty():\n",
+        "                if not queue:\n",
+        SWEEP_COMMAND,
     ),
     Mutation(
         "ops: hostile names are text in the report",

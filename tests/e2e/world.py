@@ -63,8 +63,9 @@ class World:
         return bool(found and found.get("PrimaryRegion") == HOME_REGION)
 
     def lines(self, name: str) -> list[LogLine]:
-        """Return what the function said about the secret, as of the last look."""
-        return [line for line in self.log.lines if observe.secret_name(line.fact("secret")) == name]
+        """Return what the function came to about the secret, as of the last look."""
+        looks = [line for line in self.log.lines if line.event == "secret_reconciled"]
+        return [line for line in looks if observe.secret_name(line.fact("secret")) == name]
 
     def said(self, name: str) -> list[str]:
         """Return the outcomes the function came to, with their reasons."""

@@ -17,7 +17,7 @@ from tests.functional.desk import Desk, at_desk
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 READING = ("plan", "status", "explain", "report")
-COMMANDS = (*READING, "apply")
+COMMANDS = (*READING, "apply", "sweep")
 _PERMISSION_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ((?:`[a-z]+:\w+`(?:, )?)+) \|$", re.MULTILINE)
 
 

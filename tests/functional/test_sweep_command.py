@@ -142,9 +142,9 @@ def test_where_there_is_no_terminal_lines_say_how_far_it_is(
         world.add(f"good/{number}", "eu-west-1")
     run.sweep()
     lines = [line for line in run.err.splitlines() if line.startswith("Following")]
-    assert lines[0] == ("Following: 0: 0 pages, 0 seen, 0 selected, 0 converged, 0 waiting, 0 dead letters")
+    assert lines[0] == ("Following: 0: page 0, 0 seen, 0 selected, 0 converged, 0 waiting, 0 dead letters")
     assert re.fullmatch(
-        r"Following: [0-9]+ of 30: 1 of 1 pages, 30 seen, 30 selected, [0-9]+ converged, [0-9]+ waiting, "
+        r"Following: [0-9]+ of 30: page 1 of 1, 30 seen, 30 selected, [0-9]+ converged, [0-9]+ waiting, "
         r"0 dead letters",
         lines[-1],
     )
@@ -155,7 +155,7 @@ def test_on_a_terminal_a_bar_says_it(run: Run, world: World) -> None:
     run.screen.err = Console(file=terminal, force_terminal=True, width=200)
     world.add("good", "eu-west-1")
     assert run.sweep() == 0
-    assert "1 of 1 pages, 1 seen, 1 selected" in terminal.getvalue()
+    assert "page 1 of 1, 1 seen, 1 selected" in terminal.getvalue()
     assert "\x1b" not in "\n".join(run.out)
 
 
