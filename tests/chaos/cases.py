@@ -16,8 +16,7 @@ IN_PROGRESS_SECONDS = 0.5
 LATE_SHARE, LATE_SECONDS = 0.10, 3.0
 """How many secrets AWS does not show at once, and how long at most."""
 DELIVERIES = (1, 2, 3)
-FAILURE = "replication failed, from the replica's Region"
-CHANGES = sorted(SHAPES.keys() - {FAILURE})
+CHANGES = sorted(SHAPES.keys() - {"replication failed, from the replica's Region"})
 """What tells of a change that somebody has made."""
 
 
@@ -123,11 +122,10 @@ def draw_messages(seed: int, cases: Sequence[Case], arns: Mapping[str, str]) -> 
     random = Random(f"{seed} messages")  # noqa: S311  repeatable on purpose
     messages: list[Message] = []
     for case in cases:
-        failed = {Fate.FAILED_ONCE, Fate.FAILED_FOR_GOOD} & {*case.fates.values()}
-        for shape in [random.choice(CHANGES)] + [FAILURE] * len(failed):
-            for _ in range(random.choice(DELIVERIES)):
-                body = SHAPES[shape](len(messages), case.name, arns.get(case.name, case.made_up_arn))
-                messages.append(Message(body, case.name))
+        shape = SHAPES[random.choice(CHANGES)]
+        for _ in range(random.choice(DELIVERIES)):
+            body = shape(len(messages), case.name, arns.get(case.name, case.made_up_arn))
+            messages.append(Message(body, case.name))
     nonsense = range(max(1, round(len(messages) * MALFORMED_SHARE)))
     messages += [Message(f"{random.choice(MALFORMED)}{' ' * number}") for number in nonsense]
     random.shuffle(messages)

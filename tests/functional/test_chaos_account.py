@@ -256,7 +256,7 @@ def test_the_shares_are_those_that_are_promised() -> None:
     messages = draw_messages(1, cases, {})
     malformed = [message for message in messages if not message.name]
     assert len(malformed) / len(messages) == pytest.approx(0.02, abs=0.001)
-    told = [sum(message.name == case.name for message in messages) for case in cases if not case.fates]
+    told = [sum(message.name == case.name for message in messages) for case in cases[:300]]
     assert {*told} == {1, 2, 3}
     assert len({message.body for message in messages}) == len(messages)
 
