@@ -74,7 +74,7 @@ def own_calls(world: World) -> list[Any]:
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],  # to find the smallest start takes minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
 )
 @given(
     tags=TAGS,
