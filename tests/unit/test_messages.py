@@ -51,6 +51,8 @@ ASKS_FOR_NOTHING = [
     pytest.param("replicate-secret-to-regions.json", "eventName", id="our own call"),
     pytest.param("remove-regions-from-replication.json", "eventName", id="a replica that a person removed"),
     pytest.param("sqs-batch.json", "source", id="a whole batch instead of one body"),
+    pytest.param("own-converged.json", "source", id="what we tell others of a converged secret"),
+    pytest.param("own-failed.json", "source", id="what we tell others of a dead letter"),
 ]
 
 
