@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +16,7 @@ from aws_lambda_powertools import Logger
 from botocore.config import Config
 
 from secret_replicator.errors import MalformedMessageError, PermanentError, ReplicatorError, TransientError
+from secret_replicator.followed import Followed
 from secret_replicator.gateway import Budget, Gateway
 from secret_replicator.judge import Verdict, outcome_of_error, settled, verdict
 from secret_replicator.measures import Tally, Traffic
@@ -52,23 +53,30 @@ class App:
     traffic: Traffic
     notifier: Notifier | None = None
     now: Callable[[], float] = time.time
+    followed: Followed = field(default_factory=Followed)
 
     def handle_batch(self, records: Sequence[Mapping[str, Any]], deadline: float) -> dict[str, Any]:
         """Look at all records at the same time; return those that must stay in the queue."""
         messages = [Message.from_record(record) for record in records]
+        begun = self.now()
         with ThreadPoolExecutor(max_workers=len(messages)) as pool:
             jobs = [(message, *self._begin(pool, message, deadline)) for message in messages]
-        delays_seconds, tally, notices = {}, Tally(), []
+        delays_seconds, tally, notices, followed = {}, Tally(), [], []
         for message, request, future in jobs:
             outcome, what = self._settle(message, _outcome(message, request, future))
             if what in (Verdict.RETURN, Verdict.PUT_OFF):
                 delays_seconds[message] = 0 if what is Verdict.RETURN else _delay_seconds(message)
+                if not _only_looks(request, message):
+                    followed.append(outcome.secret)
+            elif what is Verdict.DEAD_LETTER:
+                self.followed.note(outcome.secret, begun)
             now = self.now()
             _report(outcome, request, message, what)
             tally.count(outcome, message, what, now)
             notices.append(notice(outcome, message, what, now))
-        if delays_seconds:
-            self._put_off(delays_seconds)
+        if delays_seconds and self._put_off(delays_seconds):
+            for secret in followed:
+                self.followed.note(secret, begun)
         tally.publish(self.traffic)
         self._tell([one for one in notices if one], deadline)
         return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in delays_seconds]}
@@ -91,6 +99,8 @@ class App:
         """Return the outcome of what is asked for; raise ReplicatorError."""
         if isinstance(request, SweepRequest):
             return self.sweeper.sweep(request, look.deadline)
+        if look.answered:
+            return Outcome(Kind.SKIPPED, request.secret_id, "followed_by_another_message")
         return self.reconciler.reconcile(request.secret_id, look)
 
     def _read(self, body: str, own_id: str) -> Request:
@@ -108,9 +118,24 @@ class App:
             malformed.set_exception(error)
             return ReconcileRequest("unknown"), malformed
         now = self.now()
-        echo = isinstance(request, ReconcileRequest) and request.echo and not message.redriven
-        look = Look(message.attempt, now - message.first_received_at, deadline, now, only_look=echo)
+        look = Look(
+            message.attempt,
+            now - message.first_received_at,
+            deadline,
+            now,
+            only_look=_only_looks(request, message),
+            last=message.attempt >= self.settings.max_attempts,
+            answered=self._is_answered(request, message),
+        )
         return request, pool.submit(self.do, request, look)
+
+    def _is_answered(self, request: Request, message: Message) -> bool:
+        """Tell whether a message that only looks has nothing to see that another does not."""
+        return (
+            isinstance(request, ReconcileRequest)
+            and _only_looks(request, message)
+            and self.followed.answers(request.secret_id, min(request.happened_at, message.sent_at))
+        )
 
     def _settle(self, message: Message, outcome: Outcome) -> tuple[Outcome, Verdict]:
         """Write the dead letter if there must be one; return the outcome and what becomes of the message."""
@@ -135,12 +160,15 @@ class App:
             return outcome, Verdict.PUT_OFF
         return outcome, what
 
-    def _put_off(self, delays_seconds: Mapping[Message, int]) -> None:
+    def _put_off(self, delays_seconds: Mapping[Message, int]) -> bool:
+        """Tell whether the messages are surely still in the queue."""
         try:
             self.queue.put_off(delays_seconds)
         except TransientError as error:
             # The messages stay all the same, and come back after the queue's own visibility timeout.
             logger.warning("delay_not_set", error=str(error))
+            return False
+        return True
 
     def _tell(self, notices: Sequence[Notice], deadline: float) -> None:
         """Tell others, when all that matters is done: what cannot be told is lost, and nothing else."""
@@ -210,6 +238,11 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     if records and all(record.get("eventSource") == "aws:sqs" for record in records):
         return app.handle_batch(records, deadline)
     return app.handle_one(event, deadline, context.aws_request_id)
+
+
+def _only_looks(request: Request, message: Message) -> bool:
+    """Tell whether it may call nothing that has events of its own, unless a person has redriven it."""
+    return isinstance(request, ReconcileRequest) and request.echo and not message.redriven
 
 
 def _outcome(message: Message, request: Request, future: Future[Outcome]) -> Outcome:

@@ -5,10 +5,12 @@ https://docs.aws.amazon.com/secretsmanager/latest/userguide/monitoring-eventbrid
 """
 
 import json
+import math
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from secret_replicator.errors import MalformedMessageError
 
@@ -31,6 +33,8 @@ class ReconcileRequest:
     sweep_id: str = ""
     echo: bool = False
     """Whether one of our own calls may have caused the event: to act on it could go on for ever."""
+    happened_at: float = math.inf
+    """When what an echo tells of happened, in seconds since the epoch; unknown is inf."""
 
     def body(self) -> str:
         """Return the message that asks for this, without its event."""
@@ -85,7 +89,9 @@ def parse(body: str, home_region: str) -> Request:
         # The schedule's own event, which EventBridge may dead-letter in place of the target's input.
         return SweepRequest(event_id, event_id=event_id)
     secret_id = _at_home(_secret_of_event(message), home_region)
-    return ReconcileRequest(secret_id, event_id, echo=message["detail-type"] == _SERVICE_EVENT)
+    if message["detail-type"] != _SERVICE_EVENT:
+        return ReconcileRequest(secret_id, event_id)
+    return ReconcileRequest(secret_id, event_id, echo=True, happened_at=_time(message.get("time")))
 
 
 def _sweep(fields: Mapping[str, object]) -> SweepRequest:
@@ -164,6 +170,15 @@ def _at_home(secret_id: str, home_region: str) -> str:
         return secret_id
     start, end = found.span(1)
     return secret_id[:start] + home_region + secret_id[end:]
+
+
+def _time(value: object) -> float:
+    """Return the time of an event, inf if it has none that can be read."""
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        time = None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() if time else math.inf
 
 
 def _object(fields: Mapping[str, object], key: str, *, optional: bool = False) -> Mapping[str, object]:

@@ -170,6 +170,10 @@ class Look:
     now: float
     only_look: bool = False
     """Whether nothing may be called that changes anything."""
+    last: bool = False
+    """Whether nobody will see what comes of asking again for a Failed Region."""
+    answered: bool = False
+    """Whether another message sees, or has told, what this one came for."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from secret_replicator.errors import AccessDeniedError, RefusedError, Replicator
 from secret_replicator.gateway import Gateway
 from secret_replicator.judge import REFUSED_LOOKS, error_type
 from secret_replicator.models import (
+    FAILED,
     IN_SYNC,
     Desired,
     DesiredReplica,
@@ -65,6 +66,8 @@ class Reconciler:
             return Outcome(Kind.SKIPPED, secret.arn, what.skip, todo)
         if look.only_look:
             todo = Plan(wait=todo.wait, drift=todo.drift)
+        elif look.last:
+            todo = _asking_nothing_again(todo, secret)
         stack = _stack_that_removed(todo, secret, settings.region)
         if settings.mode == "plan":
             outcome = Outcome(Kind.SKIPPED, note="plan_mode", problems=what.problems)
@@ -169,10 +172,20 @@ def _refusal(region: str, error: ReplicatorError) -> Problem:
     return Problem(region, f"{region}: {error.problem}", error.remedy, error_type(error))
 
 
-def _known(secret: Secret, todo: Plan) -> str:
-    """Return what AWS has said of the Regions that are to be tried again."""
+def _asking_nothing_again(todo: Plan, secret: Secret) -> Plan:
+    """Return the plan for a look that is the last: nobody would see what comes of another try."""
     failed = best_by_region(secret.replicas)
-    return "; ".join(_pending(want.region, _said(failed[want.region])).text for want in todo.retry)
+    left = tuple(failed[want.region] for want in todo.retry)
+    return replace(todo, retry=(), wait=tuple(sorted(todo.wait + left)))
+
+
+def _known(secret: Secret, todo: Plan) -> str:
+    """Return what AWS has said of the Regions that have Failed."""
+    listed = best_by_region(secret.replicas)
+    failed = (listed[region] for region in todo.open_regions if region in listed)
+    return "; ".join(
+        _pending(replica.region, _said(replica)).text for replica in failed if replica.status == FAILED
+    )
 
 
 def _said(replica: Replica, before: str = "") -> str:

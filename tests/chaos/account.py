@@ -12,6 +12,9 @@ No secret may be written to that is to be left alone.
 
 A letter is also right if it was written after all attempts, and the last of them met a fault that was drawn:
 then AWS's answer could not be known.
+
+What tells of a Region that failed may be left to another message: to one that ended rightly at a later moment
+than the failure, or to a letter about the secret.
 """
 
 from collections import Counter
@@ -32,6 +35,7 @@ REASON = {
 }
 """What the letter must say of a Region that cannot be had."""
 WORDS_OF_FAULTS = (*BY_A_FAULT, "got no answer")
+FOLLOWED = "followed_by_another_message"
 LOOK_SECONDS = 30
 """No look at a message takes longer."""
 
@@ -51,7 +55,8 @@ class Said:
 
     outcome: str
     verdict: str
-    at: float
+    reason: str = ""
+    at: float = 0
 
 
 @dataclass(frozen=True)
@@ -253,7 +258,9 @@ def _account_for_messages(result: Account, observed: Observed) -> None:
             result.messages["dead-lettered"] += 1
             continue
         last = _last(observed.said.get(message_id, ()))
-        if _was_right(message, last, observed):
+        if _was_left_to_another(message, last, observed):
+            result.messages["deleted: left to another message"] += 1
+        elif _was_right(message, last, observed):
             result.messages[f"deleted: {last.outcome}" if last else "deleted"] += 1
         elif last and last.verdict == "delete":
             result.messages["deleted"] += 1
@@ -275,11 +282,26 @@ def _was_right(message: Message, last: Said | None, observed: Observed) -> bool:
         return False
     case, look = observed.cases[message.name], observed.final[message.name]
     if end_of(case, look) == "skipped":
-        return last.outcome == "skipped"
+        return last.outcome == "skipped" and last.reason != FOLLOWED
     return last.outcome == "converged" and any(
         0 <= last.at - moment.at <= LOOK_SECONDS and moment.look.converged(prune=False)
         for moment in observed.moments.get(message.name, ())
     )
+
+
+def _was_left_to_another(message: Message, last: Said | None, observed: Observed) -> bool:
+    """Tell whether what it told of was seen by a message that may call, or is told by a letter."""
+    if message.failed_at is None or last is None or (last.verdict, last.reason) != ("delete", FOLLOWED):
+        return False
+    others = {
+        message_id: other
+        for message_id, other in observed.messages.items()
+        if other.name == message.name and other.failed_at is None
+    }
+    ends = [(other, _last(observed.said.get(message_id, ()))) for message_id, other in others.items()]
+    return any(
+        end and end.at > message.failed_at and _was_right(other, end, observed) for other, end in ends
+    ) or any(observed.told_by(letter.body) == message.name for letter in observed.letters)
 
 
 def _wrongly_gone(message: Message, last: Said | None, observed: Observed) -> str:

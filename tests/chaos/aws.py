@@ -6,7 +6,7 @@ from random import Random
 from time import time
 from typing import NamedTuple
 
-from tests.chaos.cases import Case, Fate
+from tests.chaos.cases import Case, Failure, Fate
 from tests.fakes.secrets_manager import FakeSecretsManager, Repeat
 from tests.fakes.secrets_model import (
     ACCESS_DENIED,
@@ -51,6 +51,8 @@ class World:
         self.cases = {case.name: case for case in cases}
         self.moments: dict[str, list[Moment]] = defaultdict(list)
         self.rotated: set[tuple[str, str]] = set()
+        self._untold: list[Failure] = []
+        self._failures: set[Failure] = set()
         self._seed = seed
         self._numbers: Counter[tuple[str, str]] = Counter()
 
@@ -70,12 +72,29 @@ class World:
             name = secret_name(params.get("SecretId", ""))
             if found := self.look(name):
                 self.moments[name].append(Moment(time(), found))
+                self._note_failures(name)
 
     def look(self, name: str) -> Look | None:
         """Return how a secret truly is, None if there is none."""
         if name not in self.cases or not self.cases[name].exists:
             return None
         return look_at(self.secrets, self.secrets.secret(HOME, name), time())
+
+    def take_failures(self) -> Sequence[Failure]:
+        """Return the failures of Regions that were not taken yet."""
+        for name, case in self.cases.items():
+            if case.exists:
+                self._note_failures(name)
+        taken, self._untold = self._untold, []
+        return taken
+
+    def _note_failures(self, name: str) -> None:
+        secret = self.secrets.secret(HOME, name)
+        for replica in [*secret.replicas.values()]:
+            failure = Failure(name, secret.arn, replica.region, replica.settles_at)
+            if replica.status == "Failed" and failure not in self._failures:
+                self._failures.add(failure)
+                self._untold.append(failure)
 
     def rotate_what_failed_once(self) -> Mapping[str, str]:
         """Give a new value to secrets with a Region that would heal, once each; return their ARNs by name.

@@ -1,12 +1,14 @@
 """Draws from a seed which secrets there are, what goes wrong with each, and which messages tell of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from random import Random
+from typing import NamedTuple
 
 from tests.fakes.secrets_manager import Repeat
-from tests.model.events import MALFORMED, SHAPES
+from tests.model.events import MALFORMED, SHAPES, replication_failed
 from tests.model.oracle import ALLOWED, HOME, TAG
 
 ODD_SHARE = 1 / 3
@@ -107,6 +109,8 @@ class Message:
 
     body: str
     name: str = ""
+    failed_at: float | None = None
+    """When the Region failed, if that is what it tells of: then it may be left to another message."""
 
     @property
     def world(self) -> str:
@@ -130,3 +134,25 @@ def draw_messages(seed: int, cases: Sequence[Case], arns: Mapping[str, str]) -> 
     messages += [Message(f"{random.choice(MALFORMED)}{' ' * number}") for number in nonsense]
     random.shuffle(messages)
     return messages
+
+
+class Failure(NamedTuple):
+    """A Region of a secret that has failed, in seconds since the epoch."""
+
+    name: str
+    arn: str
+    region: str
+    at: float
+
+
+def draw_failure_messages(random: Random, failures: Iterable[Failure], number: int) -> Iterator[Message]:
+    """Yield what AWS tells of failures: each one to three times, with the primary's ARN or the replica's.
+
+    The bodies are numbered from `number` on.
+    """
+    for failure in failures:
+        time = datetime.fromtimestamp(failure.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for _ in range(random.choice(DELIVERIES)):
+            arn = failure.arn.replace(f":{HOME}:", f":{random.choice((HOME, failure.region))}:")
+            yield Message(replication_failed(number, arn, time=time), failure.name, failure.at)
+            number += 1

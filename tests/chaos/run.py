@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,7 +19,7 @@ from local.observe import FunctionLog, LogLine
 from local.stack import Stack, Variant, local_stack
 from tests.chaos.account import Letter, Observed, Said
 from tests.chaos.aws import Aws, World
-from tests.chaos.cases import Message, draw_cases, draw_messages
+from tests.chaos.cases import Message, draw_cases, draw_failure_messages, draw_messages
 from tests.chaos.fast_queue import FastQueue
 from tests.chaos.killer import Killer
 from tests.fakes import transport
@@ -93,6 +94,7 @@ class Run:
     sent: dict[str, Message] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._random = Random(f"{self.chosen.seed} failures")  # noqa: S311  repeatable on purpose
         self.log = FunctionLog(self.stack.clients.logs, self.stack.log_group)
 
     def play(self) -> Finished:
@@ -126,6 +128,7 @@ class Run:
 
     def _is_over(self) -> bool:
         self._rotate()
+        self._tell_of_failures()
         return observe.backlog(self.stack.clients.queues, self.stack.queue_url) == 0
 
     def _rotate(self) -> None:
@@ -134,6 +137,12 @@ class Run:
         arns = {name: arn for world in refused for name, arn in world.rotate_what_failed_once().items()}
         tell = SHAPES["a label was updated"]
         self._send([Message(tell(len(self.sent) + n, *one), one[0]) for n, one in enumerate(arns.items())])
+
+    def _tell_of_failures(self) -> None:
+        failures = [failure for world in self.aws.worlds.values() for failure in world.take_failures()]
+        messages = [*draw_failure_messages(self._random, failures, len(self.sent))]
+        self._random.shuffle(messages)
+        self._send(messages)
 
     def _observed(self) -> Observed:
         worlds = self.aws.worlds.values()
@@ -192,7 +201,8 @@ def _said(lines: Sequence[LogLine]) -> Mapping[str, Sequence[Said]]:
     for line in lines:
         if line.event == "secret_reconciled" and "message_id" in line.facts:
             at = datetime.strptime(line.fact("timestamp"), "%Y-%m-%d %H:%M:%S,%f%z").timestamp()
-            said[line.fact("message_id")].append(Said(line.fact("outcome"), line.fact("verdict"), at))
+            facts = (line.fact(name) for name in ("outcome", "verdict", "reason"))
+            said[line.fact("message_id")].append(Said(*facts, at=at))
     return said
 
 

@@ -2,13 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
 
-from tests.chaos.account import Account, Letter, Observed, Said, account, most_in_a_second
-from tests.chaos.aws import Moment, secret_name
-from tests.chaos.cases import ODD, Case, Fate, Message, draw_cases, draw_messages
+from secret_replicator.messages import ReconcileRequest, parse
+from tests.chaos.account import FOLLOWED, Account, Letter, Observed, Said, account, most_in_a_second
+from tests.chaos.aws import Moment, World, secret_name
+from tests.chaos.cases import (
+    ODD,
+    Case,
+    Failure,
+    Fate,
+    Message,
+    draw_cases,
+    draw_failure_messages,
+    draw_messages,
+)
 from tests.chaos.fast_queue import FastQueue
 from tests.fakes.secrets_model import Call
 from tests.model.oracle import HOME, TAG, Look, wish
@@ -18,8 +29,8 @@ ARN = f"arn:aws:secretsmanager:{HOME}:123456789012:secret:{NAME}-AbCdEf"
 BODY = "an event"
 END = 1000.0
 """When the last look at the message ended."""
-CONVERGED = Said("converged", "delete", END)
-DEAD_LETTERED = Said("failed", "dead_letter", END)
+CONVERGED = Said("converged", "delete", at=END)
+DEAD_LETTERED = Said("failed", "dead_letter", at=END)
 MAX_ATTEMPTS = 10
 
 
@@ -72,8 +83,8 @@ THROTTLED = letter("AttemptsUsedUp", "DescribeSecret failed (ThrottlingException
     "what",
     [
         pytest.param(observed(FINE, CONVERGED, eu_west_1="InSync"), id="converged"),
-        pytest.param(observed(UNTAGGED, Said("skipped", "delete", END)), id="skipped"),
-        pytest.param(observed(replace(FINE, exists=False), Said("skipped", "delete", END)), id="gone"),
+        pytest.param(observed(UNTAGGED, Said("skipped", "delete", at=END)), id="skipped"),
+        pytest.param(observed(replace(FINE, exists=False), Said("skipped", "delete", at=END)), id="gone"),
         pytest.param(observed(HOPELESS, DEAD_LETTERED, NO_HOPE, eu_west_1="Failed"), id="dead-lettered"),
         pytest.param(
             observed(HOPELESS, DEAD_LETTERED, NO_HOPE, NO_HOPE, eu_west_1="Failed"),
@@ -93,7 +104,7 @@ LOST, FALSELY_CONVERGED, FALSELY_DEAD_LETTERED = "lost", "falsely converged", "f
     [
         pytest.param(observed(FINE, None, eu_west_1="InSync"), {LOST: 1}, id="gone, and nobody said why"),
         pytest.param(
-            observed(FINE, Said("waiting", "put_off", END), eu_west_1="InSync"),
+            observed(FINE, Said("waiting", "put_off", at=END), eu_west_1="InSync"),
             {LOST: 1},
             id="gone, though it was only put off",
         ),
@@ -110,7 +121,7 @@ LOST, FALSELY_CONVERGED, FALSELY_DEAD_LETTERED = "lost", "falsely converged", "f
             observed(HOPELESS, CONVERGED, eu_west_1="Failed"), {FALSELY_CONVERGED: 1}, id="so was Failed"
         ),
         pytest.param(
-            observed(FINE, Said("skipped", "delete", END)),
+            observed(FINE, Said("skipped", "delete", at=END)),
             {LOST: 1, FALSELY_CONVERGED: 1},
             id="falsely skipped",
         ),
@@ -158,6 +169,49 @@ def test_what_is_wrong_is_seen(what: Observed, counts: Mapping[str, int]) -> Non
     assert wrong(what) == counts
 
 
+LEFT = Said("skipped", "delete", FOLLOWED, at=END)
+
+
+def left_to_another(failed_at: float | None, *, said: Said = LEFT, **changes: Any) -> Observed:
+    """Return what is seen if one message ended well, and another about the same secret was left to it."""
+    what = observed(FINE, CONVERGED, eu_west_1="InSync")
+    other = Message("another event", NAME, failed_at)
+    return replace(
+        what,
+        messages={**what.messages, "left": other},
+        said={**what.said, "left": [said]},
+        **changes,
+    )
+
+
+def test_a_failure_may_be_left_to_a_message_that_ended_well_after_it() -> None:
+    fair = account(left_to_another(END - 1), MAX_ATTEMPTS)
+    assert not any(fair.wrong.values())
+    assert fair.messages["deleted: left to another message"] == 1
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(left_to_another(None), id="it told of no failure"),
+        pytest.param(left_to_another(END + 1), id="the other had ended before"),
+        pytest.param(left_to_another(END - 1, moments={}), id="the other ended wrongly"),
+    ],
+)
+def test_what_was_wrongly_left_to_another_is_seen(what: Observed) -> None:
+    assert FALSELY_CONVERGED in wrong(what)
+
+
+def test_a_failure_may_be_left_to_a_letter() -> None:
+    what = observed(HOPELESS, DEAD_LETTERED, NO_HOPE, eu_west_1="Failed")
+    left = replace(what, messages={"left": Message("another event", NAME, END - 1)}, said={"left": [LEFT]})
+    assert (
+        wrong(replace(left, messages={**what.messages, **left.messages}, said={**what.said, **left.said}))
+        == {}
+    )
+    assert FALSELY_CONVERGED in wrong(replace(left, letters=[]))
+
+
 def test_a_bad_region_that_stopped_a_good_one_is_seen() -> None:
     both = Case(
         "tagged",
@@ -170,7 +224,7 @@ def test_a_bad_region_that_stopped_a_good_one_is_seen() -> None:
 
 def test_a_write_to_what_is_to_be_left_alone_is_seen() -> None:
     call = Call("ReplicateSecretToRegions", HOME, NAME, {}, END)
-    what = replace(observed(UNTAGGED, Said("skipped", "delete", END)), calls=[call])
+    what = replace(observed(UNTAGGED, Said("skipped", "delete", at=END)), calls=[call])
     assert wrong(what) == {"touched, though to be left alone": 1}
 
 
@@ -259,6 +313,32 @@ def test_the_shares_are_those_that_are_promised() -> None:
     told = [sum(message.name == case.name for message in messages) for case in cases[:300]]
     assert {*told} == {1, 2, 3}
     assert len({message.body for message in messages}) == len(messages)
+
+
+def test_each_failure_is_told_once_to_three_times_and_when_it_was() -> None:
+    failures = [Failure(NAME, ARN, "eu-west-1", 1795166067.9 + number) for number in range(200)]
+    random = Random(1)  # noqa: S311  repeatable on purpose
+    messages = [*draw_failure_messages(random, failures, 7)]
+    told = [sum(message.failed_at == failure.at for message in messages) for failure in failures]
+    assert {*told} == {1, 2, 3}
+    assert len({message.body for message in messages}) == len(messages)
+    asked = [parse(message.body, HOME) for message in messages]
+    assert {one.secret_id for one in asked} == {ARN}
+    assert all(isinstance(one, ReconcileRequest) and one.echo for one in asked)
+    assert {message.body.count("us-east-1") for message in messages} == {0, 1}, "from both Regions"
+    assert asked[0].happened_at == 1795166067
+
+
+def test_every_failure_of_a_region_is_noted_once() -> None:
+    secrets = World(1, "accepted", [replace(HOPELESS, seconds={"eu-west-1": 0})])
+    secrets.begin()
+    secrets.secrets.faults = None
+    for _ in range(2):
+        asked = {"SecretId": NAME, "AddReplicaRegions": [{"Region": "eu-west-1"}]}
+        secrets.handle("ReplicateSecretToRegions", HOME, asked | {"ForceOverwriteReplicaSecret": False})
+        (failure,) = secrets.take_failures()
+        assert failure[:3] == (NAME, failure.arn, "eu-west-1")
+        assert not secrets.take_failures()
 
 
 def test_a_secrets_name_is_found_in_its_arn() -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 import random
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
@@ -24,7 +24,7 @@ from tests.fakes.secrets_model import (
     Fault,
     Outcome,
 )
-from tests.functional.conftest import HOME, World
+from tests.functional.conftest import HOME, Lines, World
 
 HOUR = 3600
 EVENTS = Path(__file__).parents[2] / "events"
@@ -216,13 +216,16 @@ def test_a_region_that_stays_failed_ends_with_what_aws_says(world: World) -> Non
 
 def test_what_aws_says_of_a_failed_region_is_told_though_the_last_try_met_a_fault(world: World) -> None:
     world.secrets.set_outcome("orders/db", "eu-west-1", Outcome("Failed", "the key is disabled"))
-    world.add("orders/db", to="eu-west-1")
-    world.secrets.fail_next("ReplicateSecretToRegions", None, *[THROTTLED] * 9)
+    secret = world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
+    world.deliver()
+    world.secrets.fail_next("ReplicateSecretToRegions", *[THROTTLED] * 9)
+    secret.tags["replicate-to"] = "eu-west-1 us-west-2"
     world.deliver_until_empty()
-    said = world.only_dead_letter()["ErrorMessage"]
-    assert "ReplicateSecretToRegions failed (ThrottlingException: Rate exceeded)" in said
-    assert "eu-west-1 is Failed (the key is disabled)" in said
+    letter = world.only_dead_letter()
+    assert "ReplicateSecretToRegions failed (ThrottlingException: Rate exceeded)" in letter["ErrorMessage"]
+    assert "eu-west-1 is Failed (the key is disabled)" in letter["ErrorMessage"]
+    assert letter["FailedRegions"] == "eu-west-1,us-west-2"
 
 
 def test_a_region_that_never_ends_is_dead_lettered_as_in_progress(world: World) -> None:
@@ -528,23 +531,109 @@ def test_no_value_is_ever_asked_for(world: World) -> None:
     assert not world.calls("BatchGetSecretValue")
 
 
-def replication_failed(world: World, name: str) -> str:
+def replication_failed(world: World, name: str, seconds_ago: float = 0) -> str:
     event = json.loads((EVENTS / "replication-failed.json").read_text())
     event["detail"]["additionalEventData"] = {"SecretId": world.secrets.secret(HOME, name).arn}
+    event["time"] = datetime.fromtimestamp(world.clock() - seconds_ago, UTC).isoformat()
     return json.dumps(event)
 
 
-def test_that_a_replication_failed_is_only_looked_at_for_our_own_call_may_have_failed(world: World) -> None:
+def another_instance(world: World) -> World:
+    """Return this world with a function instance that has seen nothing yet."""
+    return world.having()
+
+
+def given_up(world: World) -> int:
+    """Let a secret fail for good; return how many calls it took."""
     world.secrets.set_outcome("orders/db", "eu-west-1", Outcome("Failed", "no luck"))
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     world.deliver_until_empty()
-    calls, letters = len(world.calls("ReplicateSecretToRegions")), len(world.queues.dead_letters)
-    world.queues.send(replication_failed(world, "orders/db"))
-    world.deliver_until_empty()
+    assert len(world.queues.dead_letters) == 1
+    return len(world.calls("ReplicateSecretToRegions"))
+
+
+def test_that_a_replication_failed_is_only_looked_at_for_our_own_call_may_have_failed(world: World) -> None:
+    calls = given_up(world)
+    other = another_instance(world)
+    other.queues.send(replication_failed(world, "orders/db"))
+    other.deliver_until_empty()
     assert len(world.calls("ReplicateSecretToRegions")) == calls
-    assert len(world.queues.dead_letters) == letters + 1, "nobody is told of a failure that stays"
+    assert len(world.queues.dead_letters) == 2, "nobody is told of a failure that stays"
     assert "no luck" in world.queues.dead_letters[-1].attributes["ErrorMessage"]
+
+
+def test_each_failure_of_a_secret_that_fails_for_good_does_not_make_a_letter_of_its_own(
+    world: World,
+) -> None:
+    world.secrets.set_outcome("orders/db", "*", Outcome("Failed", "no luck", seconds=5))
+    world.add("orders/db", to="eu-west-1 us-west-2")
+    world.send("orders/db")
+    told = 0
+    while world.queues.messages:
+        world.clock.advance(max(0, min(m.visible_at for m in world.queues.messages) - world.clock()))
+        world.deliver()
+        for _call in world.calls("ReplicateSecretToRegions")[told:]:
+            told += 1
+            for _region in ("eu-west-1", "us-west-2"):
+                world.queues.send(replication_failed(world, "orders/db", seconds_ago=-5), delay_seconds=60)
+    assert told
+    assert len(world.queues.dead_letters) == 1
+
+
+def test_what_failed_before_the_letter_was_written_is_told_by_that_letter_however_late_the_event(
+    world: World, log_lines: Lines
+) -> None:
+    given_up(world)
+    world.queues.send(replication_failed(world, "orders/db", seconds_ago=1))
+    world.deliver()
+    assert not world.queues.messages
+    assert len(world.queues.dead_letters) == 1
+    said = log_lines()[-1]
+    assert (said["outcome"], said["reason"]) == ("skipped", "followed_by_another_message")
+
+
+def test_what_failed_after_the_letter_was_written_is_looked_at(world: World) -> None:
+    given_up(world)
+    world.clock.advance(1)
+    world.queues.send(replication_failed(world, "orders/db"))
+    world.deliver()
+    assert world.queues.messages, "a failure that no message has seen is gone"
+
+
+def test_an_event_of_a_failure_does_not_take_another_one_for_its_follower(world: World) -> None:
+    world.secrets.set_outcome("orders/db", "eu-west-1", Outcome("Failed", "no luck"))
+    world.add("orders/db", to="eu-west-1")
+    for _ in range(2):
+        world.queues.send(replication_failed(world, "orders/db"))
+    world.deliver()
+    world.clock.advance(15)
+    world.deliver()
+    assert len(world.queues.messages) == 2, "each has left it to the other, and nobody looks"
+
+
+@pytest.mark.parametrize(("fails", "left"), [(False, 1), (True, 2)])
+def test_only_a_message_that_is_surely_in_the_queue_is_a_follower(
+    world: World, left: int, *, fails: bool
+) -> None:
+    world.secrets.replication.seconds_in_progress = 99 * HOUR
+    world.add("orders/db", to="eu-west-1")
+    world.send("orders/db")
+    if fails:
+        world.queues.failing.add("ChangeMessageVisibilityBatch")
+    world.deliver()
+    world.queues.failing.clear()
+    world.queues.send(replication_failed(world, "orders/db", seconds_ago=60))
+    world.deliver()
+    assert len(world.queues.messages) == left
+
+
+def test_the_last_look_does_not_ask_again_for_what_nobody_would_see(world: World) -> None:
+    world.secrets.replication.seconds_in_progress = 1
+    given_up(world)
+    (letter,) = world.queues.dead_letters
+    assert "eu-west-1 is Failed (no luck)" in letter.attributes["ErrorMessage"]
+    assert world.status("orders/db") == {"eu-west-1": "Failed"}
 
 
 def test_that_a_replication_failed_is_forgotten_once_it_is_mended(world: World) -> None:
@@ -552,8 +641,9 @@ def test_that_a_replication_failed_is_forgotten_once_it_is_mended(world: World) 
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     world.deliver()
-    world.queues.send(replication_failed(world, "orders/db"))
-    world.deliver()
+    other = another_instance(world)
+    other.queues.send(replication_failed(world, "orders/db"))
+    other.deliver()
     assert len(world.queues.messages) == 2
     world.secrets.handle("PutSecretValue", HOME, {"SecretId": "orders/db", "SecretString": "new"})
     world.deliver_until_empty()

@@ -7,7 +7,9 @@ Lost, or falsely converged: a message left the queue, no dead letter with its bo
 moment of its batch was its secret converged (each wanted Region InSync, nothing wrong with its tags, and with
 prune on no other Region there but those that were read lately), nor done but for Regions that only rules ask
 for and where the name is taken (after all attempts), nor rightly skipped (gone, a replica, scheduled for
-deletion, a service's and not asked for by its own tag, not selected, or only looked at in plan mode). For a
+deletion, a service's and not asked for by its own tag, not selected, or only looked at in plan mode). An
+event that a call of the function's own may have caused may also go if another message, that may call, is in
+the queue, or has left it rightly after a look that began later than the event was sent. For a
 sweep: a selected secret that AWS listed was not enqueued. And in the end, when faults have stopped and a
 sweep has been worked off: a selected secret that is neither converged nor in a dead letter of that sweep.
 
@@ -29,7 +31,7 @@ import json
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -227,6 +229,8 @@ class Model(RuleBasedStateMachine):
         self.queues = ModelQueues(self.clock, self.conductor.pause, self._enqueued, self._not_sent)
         self.targets: dict[str, str] = {}
         self.echoes: set[str] = set()
+        self.ended: dict[str, float] = {}
+        """When the last look began that ended a message which may call: by the secret's name and ARN."""
         self.late: list[str] = []
         self.lost_for_good: set[tuple[str, str]] = set()
         self.writes: dict[int, list[float]] = defaultdict(list)
@@ -475,7 +479,7 @@ class Model(RuleBasedStateMachine):
         disturbance: tuple[int, Action] | None = None,
     ) -> None:
         self.broken = True  # until it is seen that it is not
-        letters = len(self.queues.dead_letters)
+        letters, began = len(self.queues.dead_letters), self.clock()
         self.batch = Batch()
         deadline = self.clock() + seconds
         batches = [batch for batch in batches if batch]
@@ -498,6 +502,7 @@ class Model(RuleBasedStateMachine):
             gone |= self._gone(batch, instance)
         self.queues.delete(gone.values())
         self._check_letters(letters)
+        self._note_ends(gone.values(), began)
         self._check_gone(list(gone.values()), letters)
         self.nothing_forbidden_was_called()
         self.writes_are_inside_the_budget()
@@ -618,6 +623,28 @@ class Model(RuleBasedStateMachine):
         )
         return bool(drifted) or self._justified(found, echo=echo)
 
+    def _note_ends(self, gone: Iterable[QueuedMessage], began: float) -> None:
+        for message in gone:
+            if self._may_call(message):
+                target = self._target(message.body)
+                found = (one for one in self.batch.looks(target) if one)
+                self.ended |= {target: began, **{one.arn: began for one in found}}
+
+    def _may_call(self, message: QueuedMessage) -> bool:
+        if message.body in (SWEEP, *MALFORMED):
+            return False
+        return ECHO not in message.body or bool(message.attributes)
+
+    def _followed(self, echo: QueuedMessage) -> bool:
+        """Tell whether another message sees, or saw, what this one came for."""
+        arn = self._target(echo.body)
+        looks = [found for found in self.batch.looks(arn) if found]
+        ids = {arn, *(found.name for found in looks)}
+        others = (message for message in self.queues.messages if self._may_call(message))
+        return (
+            any(self._target(other.body) in ids for other in others) or self.ended.get(arn, 0) >= echo.sent_at
+        )
+
     def _check_gone(self, gone: list[QueuedMessage], letters: int) -> None:
         """Every message that left the queue left for a reason."""
         written = Counter(letter.body for letter in self.queues.dead_letters[letters:])
@@ -632,6 +659,7 @@ class Model(RuleBasedStateMachine):
                 assert message.body not in MALFORMED, f"lost: {message.body}"
                 looks = self.batch.looks(self._target(message.body))
                 right = any(self._may_go(found, message) for found in self._as_the_function_saw(looks))
+                right = right or (not self._may_call(message) and self._followed(message))
                 assert right, f"lost, or falsely converged: {message.body} {looks}"
 
     def _as_the_function_saw(self, looks: Sequence[Look | None]) -> list[Look | None]:

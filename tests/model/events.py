@@ -32,13 +32,18 @@ def _api_call_without_answer(number: int, name: str, _arn: str) -> str:
     return _api_call(number, requestParameters={"secretId": name}, responseElements=None)
 
 
-def _replication_failed(number: int, _name: str, arn: str) -> str:
+def replication_failed(number: int, arn: str, **fields: object) -> str:
+    """Return the event of a replication that failed, for the ARN of a primary or of a replica."""
     detail = {
         "eventSource": "secretsmanager.amazonaws.com",
         "eventName": "ReplicationFailed",
-        "additionalEventData": {"SecretId": arn.replace(":us-east-1:", ":eu-west-1:")},
+        "additionalEventData": {"SecretId": arn},
     }
-    return _envelope(number, "AWS Service Event via CloudTrail", detail)
+    return _envelope(number, "AWS Service Event via CloudTrail", detail, **fields)
+
+
+def _replication_failed(number: int, _name: str, arn: str) -> str:
+    return replication_failed(number, arn.replace(":us-east-1:", ":eu-west-1:"))
 
 
 def _label_updated(number: int, name: str, arn: str) -> str:

@@ -1,6 +1,7 @@
 """What a queue message asks for. A message that is misread is a secret that is never replicated."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -67,8 +68,33 @@ def event(name: str = "create-secret.json", /, **detail: object) -> dict[str, An
 
 @pytest.mark.parametrize(("name", "secret_id"), ASKED_FOR)
 def test_an_event_asks_to_look_at_its_secret(name: str, secret_id: str) -> None:
-    echo = name.startswith("replication-")
-    assert parsed(EVENTS[name]) == ReconcileRequest(secret_id, EVENTS[name].get("id", ""), echo=echo)
+    asked = parsed(EVENTS[name])
+    assert (asked.secret_id, asked.event_id) == (secret_id, EVENTS[name].get("id", ""))
+
+
+@pytest.mark.parametrize("name", [row.values[0] for row in ASKED_FOR])
+def test_only_what_our_own_call_may_have_caused_is_an_echo(name: str) -> None:
+    asked = parsed(EVENTS[name])
+    assert isinstance(asked, ReconcileRequest)
+    assert asked.echo is name.startswith("replication-")
+    assert math.isinf(asked.happened_at) is not asked.echo
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        pytest.param("2026-11-20T09:14:27Z", 1795166067, id="as EventBridge writes it"),
+        pytest.param("2026-11-20T10:14:27+01:00", 1795166067, id="with an offset"),
+        pytest.param("2026-11-20T09:14:27", 1795166067, id="without one"),
+        pytest.param("yesterday", math.inf, id="not a time"),
+        pytest.param(1795166067, math.inf, id="not a text"),
+        pytest.param(None, math.inf, id="not there"),
+    ],
+)
+def test_the_time_of_an_echo_is_read_if_it_can_be(written: object, seconds: float) -> None:
+    asked = parsed({**EVENTS["replication-failed.json"], "time": written})
+    assert isinstance(asked, ReconcileRequest)
+    assert asked.happened_at == seconds
 
 
 @pytest.mark.parametrize(("name", "found"), ASKS_FOR_NOTHING)
