@@ -9,7 +9,8 @@ prune on no other Region there but those that were read lately), nor done but fo
 for and where the name is taken (after all attempts), nor rightly skipped (gone, a replica, scheduled for
 deletion, a service's and not asked for by its own tag, not selected, or only looked at in plan mode). An
 event that a call of the function's own may have caused may also go if another message, that may call, is in
-the queue, or has left it rightly after a look that began later than the event was sent. For a
+the queue, or has left it rightly after a look that began later than the event was sent, or if a letter about
+the secret was written by such a look. For a
 sweep: a selected secret that AWS listed was not enqueued. And in the end, when faults have stopped and a
 sweep has been worked off: a selected secret that is neither converged nor in a dead letter of that sweep.
 
@@ -230,7 +231,7 @@ class Model(RuleBasedStateMachine):
         self.targets: dict[str, str] = {}
         self.echoes: set[str] = set()
         self.ended: dict[str, float] = {}
-        """When the last look began that ended a message which may call: by the secret's name and ARN."""
+        """When a look began that ended a message which may call, or wrote a letter: by name and ARN."""
         self.late: list[str] = []
         self.lost_for_good: set[tuple[str, str]] = set()
         self.writes: dict[int, list[float]] = defaultdict(list)
@@ -502,7 +503,7 @@ class Model(RuleBasedStateMachine):
             gone |= self._gone(batch, instance)
         self.queues.delete(gone.values())
         self._check_letters(letters)
-        self._note_ends(gone.values(), began)
+        self._note_ends(gone.values(), letters, began)
         self._check_gone(list(gone.values()), letters)
         self.nothing_forbidden_was_called()
         self.writes_are_inside_the_budget()
@@ -623,12 +624,12 @@ class Model(RuleBasedStateMachine):
         )
         return bool(drifted) or self._justified(found, echo=echo)
 
-    def _note_ends(self, gone: Iterable[QueuedMessage], began: float) -> None:
-        for message in gone:
-            if self._may_call(message):
-                target = self._target(message.body)
-                found = (one for one in self.batch.looks(target) if one)
-                self.ended |= {target: began, **{one.arn: began for one in found}}
+    def _note_ends(self, gone: Iterable[QueuedMessage], letters: int, began: float) -> None:
+        written = {letter.body for letter in self.queues.dead_letters[letters:]} - {SWEEP, *MALFORMED}
+        for body in written | {message.body for message in gone if self._may_call(message)}:
+            target = self._target(body)
+            found = (one for one in self.batch.looks(target) if one)
+            self.ended |= {target: began, **{one.arn: began for one in found}}
 
     def _may_call(self, message: QueuedMessage) -> bool:
         if message.body in (SWEEP, *MALFORMED):

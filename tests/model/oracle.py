@@ -49,7 +49,8 @@ def wish(tags: Mapping[str, str]) -> Wish:
     unknown = (words - MEANINGS.keys() - {"all", "none"}) if not mistaken else {""}
     critical = tags.get("environment") == "prod" and tags.get("criticality") in ("high", "critical")
     unnamed = set(ALLOWED) if "all" in words and not mistaken else set()
-    ruled = {"us-west-2"} - named - unnamed if critical else set()
+    ruled = {"us-west-2"} if critical else set()
+    by_rules_alone = ruled - named - unnamed
     named |= ruled
     reachable = set(ALLOWED) & EUROPE if tags.get("residency") == "eu" else set(ALLOWED)
     payments = tags.get("team") == "payments"
@@ -57,7 +58,7 @@ def wish(tags: Mapping[str, str]) -> Wish:
         selected=TAG in tags or critical,
         asked_by_tag=words != {"none"},
         regions=frozenset((named | unnamed) & reachable - {HOME}),
-        by_rules_alone=frozenset(ruled),
+        by_rules_alone=frozenset(by_rules_alone),
         wrong=frozenset(unknown | (named - reachable - {HOME})),
         overwrite=payments,
         keys={"us-west-2": PAYMENTS_KEY} if payments else {},
