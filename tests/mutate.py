@@ -715,6 +715,9 @@ def judge(tree: Path, mutation: Mutation) -> Verdict:
 def main(words: Sequence[str]) -> int:
     console = Console()
     chosen = [one for one in MUTATIONS if all(word.lower() in one.promise.lower() for word in words)]
+    if not chosen:
+        console.print("No promise has these words", style="red")
+        return 2
     table = Table("Promise", "Mutated", "Tests", "Verdict", title="Each promise, broken once")
     verdicts = []
     with TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
@@ -735,7 +738,7 @@ def main(words: Sequence[str]) -> int:
     console.print(table)
     caught = verdicts.count(Verdict.CAUGHT)
     console.print(f"{caught} of {len(chosen)} mutations were caught")
-    return 0 if caught == len(chosen) > 0 else 1
+    return 0 if caught == len(chosen) else 1
 
 
 if __name__ == "__main__":
