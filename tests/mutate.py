@@ -474,15 +474,22 @@ MUTATIONS = (
     Mutation(
         "6 no second has more writes than the share",
         f"{CODE}/gateway.py",
-        "turn = max(self.clock(), self._turns[0] + WINDOW_SECONDS)",
-        "turn = max(self.clock(), self._turns[0])",
+        "(wait_seconds := before.ended_at + WINDOW_SECONDS - self.clock()) > 0",
+        "(wait_seconds := before.ended_at - self.clock()) > 99",
+        BUDGET,
+    ),
+    Mutation(
+        "6 nor if a call is on its way for long",
+        f"{CODE}/gateway.py",
+        "            turn.ended_at = self.clock()\n",
+        "            turn.ended_at = turn.begins_at\n",
         BUDGET,
     ),
     Mutation(
         "6 an instance that replaces another leaves it its last second",
         f"{CODE}/gateway.py",
-        "deque([self.clock()] * share, maxlen=share)",
-        "deque([0.0] * share, maxlen=share)",
+        "deque([Turn(now, now)] * share, maxlen=share)",
+        "deque([Turn(0, 0)] * share, maxlen=share)",
         BUDGET,
     ),
     Mutation(
@@ -502,15 +509,15 @@ MUTATIONS = (
     Mutation(
         "6 a replication waits for its turn",
         f"{CODE}/gateway.py",
-        '        self.budget.wait_for_turn(deadline)\n        with _errors_translated("Replicate',
-        '        with _errors_translated("Replicate',
+        'with self.budget.turn(deadline), _errors_translated("Replicate',
+        'with _errors_translated("Replicate',
         f"{BUDGET} {LIFE} {MODEL}",
     ),
     Mutation(
         "6 a removal waits for its turn",
         f"{CODE}/gateway.py",
-        '        self.budget.wait_for_turn(deadline)\n        with _errors_translated("Remove',
-        '        with _errors_translated("Remove',
+        'with self.budget.turn(deadline), _errors_translated("Remove',
+        'with _errors_translated("Remove',
         f"{BUDGET} {SWITCHES} {MODEL}",
     ),
     Mutation(

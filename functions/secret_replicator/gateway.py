@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/
 """
 
+import math
 import re
 import threading
 import time
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
 CALL_SECONDS = 15
 """No call takes longer, to SQS with its retry: two tries of 2 s to connect and 5 s to read (see app.py)."""
 
-WINDOW_SECONDS = 1.05
-"""More than a second: between its turn and AWS's clock, a call may be held up a little."""
+WINDOW_SECONDS = 1.001
+"""A second, and a little more: no two clocks run alike."""
+
+POLL_SECONDS = 0.05
+"""How often a write looks whether the one before it has got its answer."""
 
 MAX_FILTER_VALUES = 10
 """AWS takes no more in one filter; the caller looks at the tags again anyway."""
@@ -54,36 +58,55 @@ _REFUSED = {
 
 
 @dataclass
-class Budget:
-    """Holds the writes of this instance, over all its threads, to its share in whatever second.
+class Turn:
+    """When a write may begin, and when it had its answer: somewhere in between it reaches AWS."""
 
-    Times are of `clock`, in seconds. A share that is not whole is rounded down: the instances know nothing of
-    each other, so that all stay inside the budget only if each does.
+    begins_at: float
+    ended_at: float = math.inf
+
+
+@dataclass
+class Budget:
+    """Holds the writes of this instance, over all its threads, to its share in whatever second of AWS's.
+
+    A write begins a second after the one has ended that stands a share before it, however long either is on
+    its way. Times are of `clock`, in seconds. A share that is not whole is rounded down: the instances know
+    nothing of each other, so that all stay inside the budget only if each does.
     """
 
     writes_per_second: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _turns: deque[float] = field(init=False)
+    _turns: deque[Turn] = field(init=False)
 
     def __post_init__(self) -> None:
         # An instance that was killed, and that this one replaces, may just have used its share.
-        share = int(self.writes_per_second)
-        self._turns = deque([self.clock()] * share, maxlen=share)
+        share, now = int(self.writes_per_second), self.clock()
+        self._turns = deque([Turn(now, now)] * share, maxlen=share)
 
     def require_time(self, start: float, deadline: float) -> None:
         """Raise OutOfTimeError if a call that begins at `start` may end after `deadline`."""
         if start + CALL_SECONDS > deadline:
             raise OutOfTimeError("the function's time is up", "redrive it")
 
-    def wait_for_turn(self, deadline: float) -> None:
-        """Return when a write may begin; raise OutOfTimeError if that is too late."""
+    @contextmanager
+    def turn(self, deadline: float) -> Iterator[None]:
+        """Enter the block when its write may begin; raise OutOfTimeError if that is too late."""
         with self._lock:
-            turn = max(self.clock(), self._turns[0] + WINDOW_SECONDS)
-            self.require_time(turn, deadline)
+            before = self._turns[0]
+            begins_at = min(before.ended_at, max(before.begins_at, self.clock())) + WINDOW_SECONDS
+            turn = Turn(max(self.clock(), begins_at))
+            self.require_time(turn.begins_at, deadline)
             self._turns.append(turn)
-        self.sleep(max(0, turn - self.clock()))
+        try:
+            self.sleep(max(0, turn.begins_at - self.clock()))
+            while (wait_seconds := before.ended_at + WINDOW_SECONDS - self.clock()) > 0:
+                self.require_time(self.clock(), deadline)
+                self.sleep(min(wait_seconds, POLL_SECONDS))
+            yield
+        finally:
+            turn.ended_at = self.clock()
 
 
 @dataclass(frozen=True)
@@ -125,8 +148,7 @@ class Gateway:
             else {"Region": replica.region}
             for replica in replicas
         ]
-        self.budget.wait_for_turn(deadline)
-        with _errors_translated("ReplicateSecretToRegions", arn):
+        with self.budget.turn(deadline), _errors_translated("ReplicateSecretToRegions", arn):
             answer = self.client.replicate_secret_to_regions(
                 SecretId=arn, AddReplicaRegions=wanted, ForceOverwriteReplicaSecret=overwrite
             )
@@ -134,8 +156,7 @@ class Gateway:
 
     def remove(self, arn: str, regions: Iterable[str], deadline: float) -> None:
         """Delete the replicas in these Regions, at once and for good."""
-        self.budget.wait_for_turn(deadline)
-        with _errors_translated("RemoveRegionsFromReplication", arn):
+        with self.budget.turn(deadline), _errors_translated("RemoveRegionsFromReplication", arn):
             self.client.remove_regions_from_replication(SecretId=arn, RemoveReplicaRegions=[*regions])
 
 

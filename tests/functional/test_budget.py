@@ -6,7 +6,7 @@ import pytest
 
 from secret_replicator.app import app
 from secret_replicator.errors import OutOfTimeError
-from secret_replicator.gateway import CALL_SECONDS, WINDOW_SECONDS, Budget
+from secret_replicator.gateway import CALL_SECONDS, POLL_SECONDS, WINDOW_SECONDS, Budget
 from secret_replicator.models import DesiredReplica
 from tests.fakes.secrets_model import ManualClock
 from tests.functional.conftest import World
@@ -22,8 +22,8 @@ def budget_of(writes_per_second: float, clock: ManualClock) -> Budget:
 def turns(budget: Budget, clock: ManualClock, number: int) -> list[float]:
     begun = []
     for _ in range(number):
-        budget.wait_for_turn(deadline=2000)
-        begun.append(round(clock(), 6))
+        with budget.turn(deadline=2000):
+            begun.append(round(clock(), 6))
     return begun
 
 
@@ -54,6 +54,40 @@ def test_whenever_writes_begin_no_second_has_more_than_the_share(clock: ManualCl
         assert len([one for one in begun if start <= one <= start + 1]) <= 4
 
 
+def test_a_call_that_reaches_aws_late_holds_back_the_one_a_share_behind_it(clock: ManualClock) -> None:
+    budget = budget_of(2, clock)
+    with budget.turn(deadline=2000):
+        clock.advance(0.7)
+    assert turns(budget, clock, 2) == [1000.7, 1000.7 + WINDOW_SECONDS]
+
+
+def test_a_write_waits_for_one_that_has_no_answer_yet(clock: ManualClock) -> None:
+    """A thread that was held up: what it sends may reach AWS at any moment until its answer is there."""
+    budget = budget_of(1, clock)
+    slept: list[float] = []
+    first = budget.turn(deadline=2000)
+    first.__enter__()
+
+    def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+        slept.append(seconds)
+        if len(slept) == 5:
+            first.__exit__(None, None, None)
+
+    budget.sleep = sleep
+    ended = 1000 + WINDOW_SECONDS + 4 * POLL_SECONDS
+    assert turns(budget, clock, 1) == [pytest.approx(ended + WINDOW_SECONDS)]
+    assert max(slept[1:]) <= POLL_SECONDS
+
+
+def test_a_write_that_waits_for_another_for_too_long_is_out_of_time(clock: ManualClock) -> None:
+    budget = budget_of(1, clock)
+    late = budget.turn(deadline=1020 + CALL_SECONDS)
+    with budget.turn(deadline=2000), pytest.raises(OutOfTimeError), late:
+        pytest.fail("its turn came all the same")
+    assert clock() == pytest.approx(1020, abs=2 * POLL_SECONDS)
+
+
 def test_time_without_writes_is_not_saved_up(clock: ManualClock) -> None:
     budget = budget_of(2, clock)
     turns(budget, clock, 1)
@@ -68,9 +102,10 @@ def test_a_share_that_is_not_whole_is_rounded_down(clock: ManualClock) -> None:
 
 def test_a_turn_that_would_come_too_late_is_refused_at_once_and_not_taken(clock: ManualClock) -> None:
     budget = budget_of(1, clock)
-    budget.wait_for_turn(deadline=1000 + CALL_SECONDS)
-    with pytest.raises(OutOfTimeError):
-        budget.wait_for_turn(deadline=1000 + CALL_SECONDS)
+    with budget.turn(deadline=1000 + CALL_SECONDS):
+        pass
+    with pytest.raises(OutOfTimeError), budget.turn(deadline=1000 + CALL_SECONDS):
+        pytest.fail("its turn came all the same")
     assert clock() == 1000
     assert turns(budget, clock, 1) == [1000 + WINDOW_SECONDS]
 
