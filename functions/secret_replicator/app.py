@@ -66,7 +66,7 @@ class App:
             outcome, what = self._settle(message, _outcome(message, request, future))
             if what in (Verdict.RETURN, Verdict.PUT_OFF):
                 delays_seconds[message] = 0 if what is Verdict.RETURN else _delay_seconds(message)
-                if not _only_looks(request, message):
+                if not future.exception() and not _only_looks(request, message):
                     followed.append(outcome.secret)
             elif what is Verdict.DEAD_LETTER:
                 self.followed.note(outcome.secret, begun)

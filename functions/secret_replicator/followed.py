@@ -3,26 +3,29 @@
 from dataclasses import dataclass, field
 
 MAX_SECRETS = 10_000
-"""Of more, those noted first are forgotten: that costs a second dead letter about one failure at most."""
+"""Of more, those noted first are forgotten: that costs further dead letters about one failure at most."""
+
+MARGIN_SECONDS = 5
+"""An event tells the second, clocks differ, and AWS may show a look what was true a moment before."""
 
 
 @dataclass
 class Followed:
-    """Since when a secret's state is surely seen by a message that acts on it, or told by a dead letter.
+    """When a secret was last looked at by a message that stayed in the queue, or became a dead letter.
 
-    An event only says that there is something to look at: any later look answers it. What other instances
-    know is not known here. Times are seconds since the epoch.
+    An event only says that there is something to look at: any later look answers it, if its message may act
+    on what it sees. What other instances know is not known here. Times are seconds since the epoch.
     """
 
-    _since: dict[str, float] = field(default_factory=dict)
+    _looked_at: dict[str, float] = field(default_factory=dict)
 
-    def note(self, secret: str, now: float) -> None:
-        """Note that a message about the secret stays in the queue, or is a dead letter, as of now."""
-        self._since.pop(secret, None)
-        self._since[secret] = now
-        if len(self._since) > MAX_SECRETS:
-            del self._since[next(iter(self._since))]
+    def note(self, secret: str, looked_at: float) -> None:
+        """Note such a look, by when it began."""
+        self._looked_at.pop(secret, None)
+        self._looked_at[secret] = looked_at
+        if len(self._looked_at) > MAX_SECRETS:
+            del self._looked_at[next(iter(self._looked_at))]
 
     def answers(self, secret: str, happened_at: float) -> bool:
-        """Tell whether what happened at this time is seen, or told, without another message."""
-        return happened_at < self._since.get(secret, happened_at)
+        """Tell whether what happened at this time was surely seen by such a look."""
+        return happened_at + MARGIN_SECONDS < self._looked_at.get(secret, 0)

@@ -13,8 +13,8 @@ No secret may be written to that is to be left alone.
 A letter is also right if it was written after all attempts, and the last of them met a fault that was drawn:
 then AWS's answer could not be known.
 
-What tells of a Region that failed may be left to another message: to one that ended rightly at a later moment
-than the failure, or to a letter about the secret.
+What tells of a Region that failed may be left to another message, that ended rightly at a moment which is
+later than the failure, or to a letter about the secret that is later.
 """
 
 from collections import Counter
@@ -276,15 +276,18 @@ def _last(said: Sequence[Said]) -> Said | None:
     return (ends or [*said] or [None])[-1]
 
 
-def _was_right(message: Message, last: Said | None, observed: Observed) -> bool:
-    """Tell whether its secret was as wanted, or rightly skipped, when the message left the queue."""
+def _was_right(message: Message, last: Said | None, observed: Observed, after: float = 0) -> bool:
+    """Tell whether its secret was as wanted, or rightly skipped, when the message left the queue.
+
+    As wanted it must have been at a moment `after` some other.
+    """
     if not message.name or last is None or last.verdict != "delete":
         return False
     case, look = observed.cases[message.name], observed.final[message.name]
     if end_of(case, look) == "skipped":
         return last.outcome == "skipped" and last.reason != FOLLOWED
     return last.outcome == "converged" and any(
-        0 <= last.at - moment.at <= LOOK_SECONDS and moment.look.converged(prune=False)
+        after < moment.at and 0 <= last.at - moment.at <= LOOK_SECONDS and moment.look.converged(prune=False)
         for moment in observed.moments.get(message.name, ())
     )
 
@@ -299,9 +302,10 @@ def _was_left_to_another(message: Message, last: Said | None, observed: Observed
         if other.name == message.name and other.failed_at is None
     }
     ends = [(other, _last(observed.said.get(message_id, ()))) for message_id, other in others.items()]
-    return any(
-        end and end.at > message.failed_at and _was_right(other, end, observed) for other, end in ends
-    ) or any(observed.told_by(letter.body) == message.name for letter in observed.letters)
+    letters = (letter for letter in observed.letters if observed.told_by(letter.body) == message.name)
+    return any(letter.at > message.failed_at for letter in letters) or any(
+        _was_right(other, end, observed, message.failed_at) for other, end in ends
+    )
 
 
 def _wrongly_gone(message: Message, last: Said | None, observed: Observed) -> str:

@@ -185,7 +185,7 @@ def left_to_another(failed_at: float | None, *, said: Said = LEFT, **changes: An
 
 
 def test_a_failure_may_be_left_to_a_message_that_ended_well_after_it() -> None:
-    fair = account(left_to_another(END - 1), MAX_ATTEMPTS)
+    fair = account(left_to_another(END - 2), MAX_ATTEMPTS)
     assert not any(fair.wrong.values())
     assert fair.messages["deleted: left to another message"] == 1
 
@@ -194,8 +194,8 @@ def test_a_failure_may_be_left_to_a_message_that_ended_well_after_it() -> None:
     "what",
     [
         pytest.param(left_to_another(None), id="it told of no failure"),
-        pytest.param(left_to_another(END + 1), id="the other had ended before"),
-        pytest.param(left_to_another(END - 1, moments={}), id="the other ended wrongly"),
+        pytest.param(left_to_another(END - 0.5), id="the other had looked before"),
+        pytest.param(left_to_another(END - 2, moments={}), id="the other ended wrongly"),
     ],
 )
 def test_what_was_wrongly_left_to_another_is_seen(what: Observed) -> None:
@@ -210,6 +210,8 @@ def test_a_failure_may_be_left_to_a_letter() -> None:
         == {}
     )
     assert FALSELY_CONVERGED in wrong(replace(left, letters=[]))
+    late = Message("another event", NAME, END + 1)
+    assert FALSELY_CONVERGED in wrong(replace(left, messages={**what.messages, "left": late}))
 
 
 def test_a_bad_region_that_stopped_a_good_one_is_seen() -> None:

@@ -24,7 +24,7 @@ from tests.fakes.secrets_model import (
     Fault,
     Outcome,
 )
-from tests.functional.conftest import HOME, Lines, World
+from tests.functional.conftest import FUNCTION_SECONDS, HOME, Lines, World
 
 HOUR = 3600
 EVENTS = Path(__file__).parents[2] / "events"
@@ -534,7 +534,7 @@ def test_no_value_is_ever_asked_for(world: World) -> None:
 def replication_failed(world: World, name: str, seconds_ago: float = 0) -> str:
     event = json.loads((EVENTS / "replication-failed.json").read_text())
     event["detail"]["additionalEventData"] = {"SecretId": world.secrets.secret(HOME, name).arn}
-    event["time"] = datetime.fromtimestamp(world.clock() - seconds_ago, UTC).isoformat()
+    event["time"] = datetime.fromtimestamp(world.clock() - seconds_ago, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return json.dumps(event)
 
 
@@ -585,7 +585,7 @@ def test_what_failed_before_the_letter_was_written_is_told_by_that_letter_howeve
     world: World, log_lines: Lines
 ) -> None:
     given_up(world)
-    world.queues.send(replication_failed(world, "orders/db", seconds_ago=1))
+    world.queues.send(replication_failed(world, "orders/db", seconds_ago=60))
     world.deliver()
     assert not world.queues.messages
     assert len(world.queues.dead_letters) == 1
@@ -593,12 +593,76 @@ def test_what_failed_before_the_letter_was_written_is_told_by_that_letter_howeve
     assert (said["outcome"], said["reason"]) == ("skipped", "followed_by_another_message")
 
 
-def test_what_failed_after_the_letter_was_written_is_looked_at(world: World) -> None:
+@pytest.mark.parametrize("seconds_later", [0, 0.5, 1, 60])
+def test_what_failed_after_the_letters_look_is_looked_at(world: World, seconds_later: float) -> None:
     given_up(world)
-    world.clock.advance(1)
-    world.queues.send(replication_failed(world, "orders/db"))
+    world.clock.advance(seconds_later)
+    event = replication_failed(world, "orders/db")
+    world.clock.advance(60)
+    world.queues.send(event)
     world.deliver()
     assert world.queues.messages, "a failure that no message has seen is gone"
+
+
+@pytest.mark.parametrize("letter", [True, False])
+def test_what_failed_while_a_batch_was_under_way_is_looked_at(world: World, *, letter: bool) -> None:
+    world.add("orders/db", to="eu-wst-1" if letter else "eu-west-1")
+    world.secrets.replication.seconds_in_progress = 99 * HOUR
+    world.secrets.fail_next("DescribeSecret", Fault(delay_seconds=20))
+    world.send("orders/db")
+    event = replication_failed(world, "orders/db", seconds_ago=-15)
+    world.deliver()
+    assert len(world.queues.dead_letters) == letter
+    looks = len(world.calls("DescribeSecret"))
+    world.queues.send(event)
+    world.deliver()
+    assert len(world.calls("DescribeSecret")) > looks, "a failure that no message has seen is gone"
+
+
+def test_an_event_without_a_time_counts_from_when_it_was_sent(world: World) -> None:
+    given_up(world)
+    event = json.loads(replication_failed(world, "orders/db"))
+    del event["time"]
+    world.queues.send(json.dumps(event))
+    world.deliver()
+    assert world.queues.messages, "a failure that no message has seen is gone"
+    world.send("orders/db")
+    world.clock.advance(60)
+    world.deliver()
+    world.clock.advance(60)
+    world.deliver()
+    assert [json.loads(message.body) for message in world.queues.messages] == [{"secret_id": "orders/db"}]
+
+
+def test_an_event_that_was_left_to_another_answers_no_later_one(world: World) -> None:
+    given_up(world)
+    world.queues.send(replication_failed(world, "orders/db", seconds_ago=60))
+    later = replication_failed(world, "orders/db")
+    world.clock.advance(60)
+    world.deliver()
+    world.queues.send(later)
+    world.deliver()
+    assert world.queues.messages, "a failure that no message has seen is gone"
+
+
+@pytest.mark.parametrize("fault", [THROTTLED, None])
+def test_a_message_that_could_not_look_is_no_follower(world: World, fault: Fault | None) -> None:
+    """SQS may deliver it twice: another instance looked before the failure, and deletes it."""
+    world.add("orders/db", to="eu-west-1")
+    world.send("orders/db")
+    world.deliver_until_empty()
+    world.send(world.secrets.secret(HOME, "orders/db").arn)
+    event = replication_failed(world, "orders/db")
+    world.clock.advance(60)
+    if fault:
+        world.secrets.fail_next("DescribeSecret", fault)
+    world.deliver(FUNCTION_SECONDS if fault else 0)
+    assert world.only_message()
+    world.queues.messages.clear()
+    looks = len(world.calls("DescribeSecret"))
+    world.queues.send(event)
+    world.deliver()
+    assert len(world.calls("DescribeSecret")) > looks, "nobody has looked since the failure"
 
 
 def test_an_event_of_a_failure_does_not_take_another_one_for_its_follower(world: World) -> None:
@@ -634,6 +698,9 @@ def test_the_last_look_does_not_ask_again_for_what_nobody_would_see(world: World
     (letter,) = world.queues.dead_letters
     assert "eu-west-1 is Failed (no luck)" in letter.attributes["ErrorMessage"]
     assert world.status("orders/db") == {"eu-west-1": "Failed"}
+    looks = len(world.calls("DescribeSecret"))
+    if world.secrets.repeat == "accepted":
+        assert len(world.calls("ReplicateSecretToRegions")) == looks - 1, "each look but the last asks again"
 
 
 def test_that_a_replication_failed_is_forgotten_once_it_is_mended(world: World) -> None:
