@@ -12,7 +12,9 @@ COMPILE_FUNCTION := $(COMPILE) pyproject.toml --python-version 3.13
 
 # sam and the uv that it calls are those of requirements.txt.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-export PYTHONDONTWRITEBYTECODE := 1
+# What Python compiles is kept, but not beside the sources.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
+unexport PYTHONDONTWRITEBYTECODE
 export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1

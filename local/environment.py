@@ -18,9 +18,11 @@ _NO_PROXY = "127.0.0.1,localhost"
 def harmless(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the environment without a trace of a real account; what tools keep goes to `folder`.
 
-    Proxies, package indexes and certificates stay as they are: `sam build` fetches packages with them.
+    Proxies, package indexes and certificates stay as they are: `sam build` fetches packages with them. What
+    Python compiles is kept in the virtual environment, and not beside the sources.
     """
-    kept = {name: value for name, value in environment.items() if not name.startswith(_AWS_TOOLS)}
+    dropped = (*_AWS_TOOLS, "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in environment.items() if not name.startswith(dropped)}
     return kept | {
         "PATH": os.pathsep.join([str(TOOLS), environment.get("PATH", os.defpath)]),
         "NO_PROXY": ",".join(filter(None, [environment.get("NO_PROXY"), _NO_PROXY])),
@@ -30,7 +32,7 @@ def harmless(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "SAM_CLI_TELEMETRY": "0",
         "__SAM_CLI_APP_DIR": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPYCACHEPREFIX": str(Path(sys.prefix) / "pycache"),
     }
 
 
