@@ -515,9 +515,9 @@ MUTATIONS = (
     ),
     Mutation(
         "6 no write is repeated behind the budget's back",
-        f"{CODE}/app.py",
-        "config=_config(attempts=1)",
-        "config=_config(attempts=2)",
+        f"{CODE}/clients.py",
+        "_config(attempts=1, connect_seconds=2, read_seconds=5)",
+        "_config(attempts=2, connect_seconds=2, read_seconds=5)",
         BUDGET,
     ),
     Mutation(

@@ -8,13 +8,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import botocore.session
 from aws_lambda_powertools import Logger
-from botocore.config import Config
 
+from secret_replicator.clients import Clients
 from secret_replicator.errors import MalformedMessageError, PermanentError, ReplicatorError, TransientError
 from secret_replicator.followed import Followed
 from secret_replicator.gateway import Budget, Gateway
@@ -189,7 +187,7 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
     sqs: "SQSClient",
     budget: Budget,
     now: Callable[[], float] = time.time,
-    events: "EventBridgeClient | None" = None,
+    events: "Callable[[], EventBridgeClient] | None" = None,
 ) -> App:
     """Return the app for these settings; raise PolicyError."""
     policy = parse_policy(settings.policy_file.read_text("utf-8"), settings.policy_file.name)
@@ -204,26 +202,13 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
 
 def _make_app_from_environment() -> App:
     settings = read_settings(os.environ)
-    # boto3 would only add what is not used here, and a tenth to the import.
-    new_client = partial(botocore.session.Session().create_client, region_name=settings.region)
+    clients = Clients(settings.region)
     return make_app(
         settings,
-        # A retry would be a write that the budget knows nothing of: the message itself is tried again.
-        cast("SecretsManagerClient", new_client("secretsmanager", config=_config(attempts=1))),
-        cast("SQSClient", new_client("sqs", config=_config(attempts=2))),
+        clients.secrets(),
+        clients.sqs(),
         Budget(settings.writes_per_second / settings.maximum_concurrency),
-        events=cast("EventBridgeClient", new_client("events", config=_config(1, 1, 2)))
-        if settings.publish_events
-        else None,
-    )
-
-
-def _config(attempts: int, connect_seconds: int = 2, read_seconds: int = 5) -> Config:
-    retries = {"mode": "standard", "total_max_attempts": attempts}
-    return Config(
-        connect_timeout=connect_seconds,
-        read_timeout=read_seconds,
-        retries=retries,  # type: ignore[arg-type]
+        events=clients.events if settings.publish_events else None,
     )
 
 

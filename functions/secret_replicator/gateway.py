@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
 
 CALL_SECONDS = 15
-"""No call takes longer, to SQS with its retry: two tries of 2 s to connect and 5 s to read (see app.py)."""
+"""No call takes longer, to SQS with its retry: two tries of 2 s to connect, 5 s to read (see clients.py)."""
 
 WINDOW_SECONDS = 1.001
 """A second, and a little more: no two clocks run alike."""

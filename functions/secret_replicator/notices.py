@@ -4,8 +4,9 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,7 +25,7 @@ CONVERGED = "Secret Replication Converged"
 FAILED = "Secret Replication Failed"
 
 CALL_SECONDS = 3
-"""No call takes longer: one try of 1 s to connect and 2 s to read (see app.py)."""
+"""No call takes longer: one try of 1 s to connect and 2 s to read (see clients.py)."""
 
 _MAX_REASON_CHARACTERS = 1024
 _MAX_ENTRIES = 10
@@ -68,9 +69,14 @@ def has_become_converged(outcome: Outcome, message: Message) -> bool:
 
 @dataclass(frozen=True)
 class Notifier:
-    """The account's default bus."""
+    """The account's default bus. Its client is made for the first notice: no cold start waits for it."""
 
-    client: "EventBridgeClient"
+    make_client: Callable[[], "EventBridgeClient"]
+
+    @cached_property
+    def client(self) -> "EventBridgeClient":
+        """The client that sends."""
+        return self.make_client()
 
     def send(self, notices: Sequence[Notice]) -> None:
         """Send ten notices at most in one call; raise TransientError if not all of them were taken."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,16 @@ from secret_replicator.errors import MalformedMessageError
 print(json.dumps([app.__file__, str(app.app.settings.policy_file)]))
 """
 
+COLD_START = """
+import json, sys
+sys.path[1:1] = sys.argv[1:]
+from secret_replicator import app
+print(json.dumps({
+    "boto3": "boto3" in sys.modules,
+    "notice_client": "client" in vars(app.app.notifier),
+}))
+"""
+
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Path:
@@ -35,7 +46,7 @@ def runtime(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_artifact_imports_with_nothing_else_on_the_path_but_boto3(runtime: Path) -> None:
+def run(program: str, runtime: Path) -> Any:
     assert ARTIFACT.is_dir(), "there is no artifact: run make build"
     environment = {
         "AWS_REGION": "us-east-1",
@@ -45,7 +56,7 @@ def test_the_artifact_imports_with_nothing_else_on_the_path_but_boto3(runtime: P
     }
     # -S: without site-packages. -E: without PYTHONPATH.
     done = subprocess.run(
-        [sys.executable, "-S", "-E", "-c", SMOKE, str(ARTIFACT), str(runtime)],
+        [sys.executable, "-S", "-E", "-c", program, str(ARTIFACT), str(runtime)],
         env=environment,
         cwd=runtime,
         capture_output=True,
@@ -53,10 +64,20 @@ def test_the_artifact_imports_with_nothing_else_on_the_path_but_boto3(runtime: P
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [
+    return json.loads(done.stdout)
+
+
+def test_the_artifact_imports_with_nothing_else_on_the_path_but_boto3(runtime: Path) -> None:
+    assert run(SMOKE, runtime) == [
         str(ARTIFACT / "secret_replicator/app.py"),
         str(ARTIFACT / "policy.toml"),
     ]
+
+
+def test_a_cold_start_does_only_what_it_needs(runtime: Path) -> None:
+    done = run(COLD_START, runtime)
+    assert not done["boto3"], "botocore is enough"
+    assert done["notice_client"] is False, "there is nothing to tell yet"
 
 
 def test_the_artifact_is_what_stands_in_functions() -> None:

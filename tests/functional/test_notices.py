@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
+from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 
 from secret_replicator import app as lambda_app
 from secret_replicator.notices import CALL_SECONDS, Notifier
@@ -45,7 +45,7 @@ def bus() -> FakeBus:
 
 @pytest.fixture
 def telling(world: World, bus: FakeBus) -> World:
-    return replace(world, app=replace(world.app, notifier=Notifier(bus)))
+    return replace(world, app=replace(world.app, notifier=Notifier(lambda: bus)))
 
 
 def test_a_secret_that_converged_is_told_with_its_regions_and_seconds(telling: World, bus: FakeBus) -> None:
@@ -121,6 +121,37 @@ def test_what_cannot_be_told_loses_no_message_and_repeats_none(
     assert lost[0]["level"] == "WARNING"
 
 
+def test_a_client_that_cannot_be_made_loses_no_message(telling: World, log_lines: Lines) -> None:
+    def make_client() -> FakeBus:
+        raise NoRegionError
+
+    telling = replace(telling, app=replace(telling.app, notifier=Notifier(make_client)))
+    telling.queues.send("not JSON")
+    telling.deliver()
+    assert len(telling.queues.dead_letters) == 1
+    assert [line["level"] for line in log_lines() if line["message"] == "events_not_sent"] == ["WARNING"]
+
+
+def test_a_client_is_made_once_and_only_if_there_is_something_to_tell(telling: World) -> None:
+    made = []
+
+    def make_client() -> FakeBus:
+        made.append(FakeBus())
+        return made[-1]
+
+    telling = replace(telling, app=replace(telling.app, notifier=Notifier(make_client)))
+    telling.add("orders/untagged")
+    telling.send("orders/untagged")
+    telling.deliver_until_empty()
+    assert not made
+    telling.queues.send("not JSON")
+    telling.deliver()
+    telling.queues.send("not JSON")
+    telling.deliver()
+    (bus,) = made
+    assert bus.calls == 2
+
+
 def test_it_is_told_after_the_dead_letter_is_written(telling: World) -> None:
     seen = []
 
@@ -129,7 +160,7 @@ def test_it_is_told_after_the_dead_letter_is_written(telling: World) -> None:
             seen.append(len(telling.queues.dead_letters))
             return super().put_events(Entries)
 
-    telling = replace(telling, app=replace(telling.app, notifier=Notifier(Looking())))
+    telling = replace(telling, app=replace(telling.app, notifier=Notifier(Looking)))
     telling.add("orders/db", to="eu-wst-1")
     telling.send("orders/db")
     telling.deliver_until_empty()

@@ -1,0 +1,53 @@
+"""The clients of AWS, made with no more work than a cold start needs."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from botocore.config import Config
+from botocore.session import Session
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Makes the clients of one Region.
+
+    boto3 would only add what is not used here, and a tenth to the import.
+    """
+
+    region: str
+    _session: Session = field(default_factory=Session)
+
+    def secrets(self) -> "SecretsManagerClient":
+        """Return a client of Secrets Manager.
+
+        A retry would be a write that the budget knows nothing of: the message itself is tried again.
+        """
+        config = _config(attempts=1, connect_seconds=2, read_seconds=5)
+        return cast("SecretsManagerClient", self._client("secretsmanager", config))
+
+    def sqs(self) -> "SQSClient":
+        """Return a client of SQS."""
+        config = _config(attempts=2, connect_seconds=2, read_seconds=5)
+        return cast("SQSClient", self._client("sqs", config))
+
+    def events(self) -> "EventBridgeClient":
+        """Return a client of EventBridge."""
+        config = _config(attempts=1, connect_seconds=1, read_seconds=2)
+        return cast("EventBridgeClient", self._client("events", config))
+
+    def _client(self, service: str, config: Config) -> object:
+        return self._session.create_client(service, region_name=self.region, config=config)
+
+
+def _config(attempts: int, connect_seconds: int, read_seconds: int) -> Config:
+    retries = {"mode": "standard", "total_max_attempts": attempts}
+    return Config(
+        connect_timeout=connect_seconds,
+        read_timeout=read_seconds,
+        retries=retries,  # type: ignore[arg-type]
+    )
