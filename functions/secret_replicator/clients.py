@@ -4,12 +4,30 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from botocore.config import Config
+from botocore.loaders import Loader
 from botocore.session import Session
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
+
+
+class OurServices(Loader):
+    """Finds what botocore knows of our services, without a look into the folders of all the others.
+
+    https://botocore.amazonaws.com/v1/documentation/api/latest/reference/loaders.html
+    """
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
+        """Return the services for which there is a model."""
+        return ["events", "secretsmanager", "sqs"]
+
+
+def _new_session() -> Session:
+    session = Session()
+    session.register_component("data_loader", OurServices())
+    return session
 
 
 @dataclass(frozen=True)
@@ -20,7 +38,7 @@ class Clients:
     """
 
     region: str
-    _session: Session = field(default_factory=Session)
+    _session: Session = field(default_factory=_new_session)
 
     def secrets(self) -> "SecretsManagerClient":
         """Return a client of Secrets Manager.

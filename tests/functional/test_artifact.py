@@ -23,10 +23,14 @@ print(json.dumps([app.__file__, str(app.app.settings.policy_file)]))
 """
 
 COLD_START = """
-import json, sys
+import json, os, sys
 sys.path[1:1] = sys.argv[1:]
+looked_into = set()
+sys.addaudithook(lambda event, facts: event == "os.listdir" and looked_into.add(str(facts[0])))
 from secret_replicator import app
+data = os.path.join("botocore", "data")
 print(json.dumps({
+    "looked_into": sorted(path.rpartition(data)[2] for path in looked_into if data in path),
     "boto3": "boto3" in sys.modules,
     "notice_client": "client" in vars(app.app.notifier),
 }))
@@ -76,6 +80,8 @@ def test_the_artifact_imports_with_nothing_else_on_the_path_but_boto3(runtime: P
 
 def test_a_cold_start_does_only_what_it_needs(runtime: Path) -> None:
     done = run(COLD_START, runtime)
+    services = {Path(path).parts[1] for path in done["looked_into"]}
+    assert services == {"secretsmanager", "sqs"}, "botocore has the folders of 400 more"
     assert not done["boto3"], "botocore is enough"
     assert done["notice_client"] is False, "there is nothing to tell yet"
 

@@ -1,9 +1,24 @@
 """The clients are botocore's own, and made with less work."""
 
-from secret_replicator.clients import Clients
+import pytest
+from botocore.exceptions import UnknownServiceError
+from botocore.loaders import Loader
+
+from secret_replicator.clients import Clients, OurServices
 from secret_replicator.notices import CALL_SECONDS
 
 HOME = "us-east-1"
+
+
+@pytest.mark.parametrize("service", ["events", "secretsmanager", "sqs"])
+@pytest.mark.parametrize("part", ["service-2", "endpoint-rule-set-1"])
+def test_a_service_is_what_botocore_knows_of_it(service: str, part: str) -> None:
+    assert OurServices().load_service_model(service, part) == Loader().load_service_model(service, part)
+
+
+def test_a_service_that_is_not_ours_is_not_known() -> None:
+    with pytest.raises(UnknownServiceError):
+        OurServices().load_service_model("s3", "service-2")
 
 
 def test_all_clients_are_of_the_same_region() -> None:
