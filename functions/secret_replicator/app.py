@@ -1,5 +1,9 @@
 """Lambda entry point: a batch in, a partial batch response out."""
 
+import gc
+
+gc.disable()  # until all is made: a cold start has no garbage, and looks for it in vain
+
 import json
 import math
 import os
@@ -213,6 +217,8 @@ def _make_app_from_environment() -> App:
 
 
 app = _make_app_from_environment()
+gc.freeze()
+gc.enable()
 
 
 @logger.inject_lambda_context

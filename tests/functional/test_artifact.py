@@ -23,14 +23,17 @@ print(json.dumps([app.__file__, str(app.app.settings.policy_file)]))
 """
 
 COLD_START = """
-import json, os, sys
+import gc, json, os, sys
 sys.path[1:1] = sys.argv[1:]
 looked_into = set()
 sys.addaudithook(lambda event, facts: event == "os.listdir" and looked_into.add(str(facts[0])))
+before = gc.get_stats()[1]["collections"]
 from secret_replicator import app
 data = os.path.join("botocore", "data")
 print(json.dumps({
     "looked_into": sorted(path.rpartition(data)[2] for path in looked_into if data in path),
+    "collections": gc.get_stats()[1]["collections"] - before,
+    "collecting": gc.isenabled(),
     "boto3": "boto3" in sys.modules,
     "notice_client": "client" in vars(app.app.notifier),
 }))
@@ -84,6 +87,8 @@ def test_a_cold_start_does_only_what_it_needs(runtime: Path) -> None:
     assert services == {"secretsmanager", "sqs"}, "botocore has the folders of 400 more"
     assert not done["boto3"], "botocore is enough"
     assert done["notice_client"] is False, "there is nothing to tell yet"
+    assert done["collections"] == 0, "there is no garbage yet"
+    assert done["collecting"], "from now on there is"
 
 
 def test_the_artifact_is_what_stands_in_functions() -> None:
