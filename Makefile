@@ -5,10 +5,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.txt)
-COMPILE := uv pip compile --quiet --generate-hashes --custom-compile-command "make requirements"
+COMPILE := uv pip compile --no-config --quiet --generate-hashes --custom-compile-command "make requirements"
 COMPILE_DEV := $(COMPILE) pyproject.toml --group dev --universal --python-version 3.11
 COMPILE_CHECKOV := $(COMPILE) --group checkov --universal --python-version 3.11
-COMPILE_FUNCTION := $(COMPILE) pyproject.toml --python-version 3.13
+COMPILE_FUNCTION := $(COMPILE) pyproject.toml --python-version 3.13 --no-emit-package jmespath
 
 # sam and the uv that it calls are those of requirements.txt.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -95,7 +95,7 @@ package: setup build ## a plain CloudFormation template and a code archive, into
 	@python -m ops.package
 
 preview: setup ## draw docs/dashboard.png from a run on the local AWS
-	@VIRTUAL_ENV=.venv uv pip install --quiet --target .preview "matplotlib==3.10.*"
+	@VIRTUAL_ENV=.venv uv pip install --no-config --quiet --target .preview "matplotlib==3.10.*"
 	@PYTHONPATH=.preview:. python tests/draw_dashboard.py
 
 requirements: setup ## compile the three requirements files from pyproject.toml

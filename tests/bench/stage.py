@@ -25,8 +25,8 @@ REGIONS = "eu-west-1 us-west-2"
 HERE = Path(__file__).parent
 IDLE_SECONDS = 0.01
 
-_OF_THE_USUAL = ("aws_xray_sdk", "wrapt")
-"""What the usual handler packs beside Powertools."""
+_OF_THE_USUAL = ("aws_xray_sdk", "jmespath", "wrapt")
+"""What the usual handler packs beside what ours does, as `pip install` does it."""
 
 
 @dataclass

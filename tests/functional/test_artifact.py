@@ -98,5 +98,9 @@ def test_the_artifact_is_what_stands_in_functions() -> None:
         assert (ARTIFACT / path).read_bytes() == (ROOT / "functions" / path).read_bytes(), "run make build"
 
 
+def test_the_artifact_packs_nothing_that_the_runtime_brings_compiled() -> None:
+    assert not {path.name for path in ARTIFACT.iterdir()} & {*RUNTIME_PACKAGES}
+
+
 def test_the_artifact_runs_on_any_processor() -> None:
     assert not [*ARTIFACT.rglob("*.so")], "a compiled file fits one Architecture alone"
