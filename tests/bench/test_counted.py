@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.bench import cost, report, warm
+from tests.bench.results import goals
 from tests.bench.size import size
 from tests.bench.stage import Stage, our_function, stage
 
@@ -60,7 +61,24 @@ def test_the_report_is_what_the_numbers_say(reported: dict[str, Any]) -> None:
 
 def test_the_readme_has_the_reports_numbers(reported: dict[str, Any]) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
-    assert f"{report.BEGIN}\n{report.goal_table(reported)}\n{report.END}" in readme
+    assert f"{report.BEGIN}\n{report.summary(reported)}\n{report.END}" in readme
+
+
+def test_the_report_says_why_a_goal_is_missed_and_nothing_of_one_that_is_met(
+    reported: dict[str, Any],
+) -> None:
+    def missed(bare_ms: float) -> list[str]:
+        cold = {name: {"wall_ms": {"median": bare_ms}} for name in ("ours", "bare", "usual", "empty")}
+        cold["ours"] = {"wall_ms": {"median": 1000}}
+        return [line for line in report.missed(reported | {"cold": cold}) if "bare" in line]
+
+    (line,) = missed(bare_ms=500)
+    assert line.startswith("**Cold start, ours / bare boto3 handler: 2.00x, not at most 1.15x.** `/var/task`")
+    assert missed(bare_ms=900) == []
+
+
+def test_every_reason_is_of_a_goal_that_there_is(reported: dict[str, Any]) -> None:
+    assert report.WHY_MISSED.keys() <= {goal.name for goal in goals(reported)}
 
 
 def test_the_template_has_the_memory_that_is_recommended(reported: dict[str, Any]) -> None:
