@@ -66,9 +66,10 @@ def local_stack(step: Step, port: int = 0, variant: Variant = THE_DEMO) -> Itera
 
 
 def _build(sam: str, aws: LocalAws) -> None:
-    # Not in .aws-sam: two of us side by side, or the person's own build, would be disturbed.
+    # Not into .aws-sam: two of us side by side, or the person's own build, would be disturbed.
     options = ["--template-file", str(ROOT / "template.yaml"), "--build-dir", str(_built(aws))]
-    _run("sam build", [sam, "build", *options, "--config-file", str(_config(aws))], aws)
+    # From the root, as a person does: there uv finds its settings in pyproject.toml.
+    _run("sam build", [sam, "build", *options, "--config-file", str(_config(aws))], aws, ROOT)
 
 
 def _deploy(sam: str, aws: LocalAws, parameters: Mapping[str, str]) -> None:
@@ -78,7 +79,7 @@ def _deploy(sam: str, aws: LocalAws, parameters: Mapping[str, str]) -> None:
         *("--stack-name", STACK, "--no-confirm-changeset"),
         *("--parameter-overrides", *(f"{name}={value}" for name, value in given.items())),
     ]
-    _run("sam deploy", [sam, "deploy", *options], aws)
+    _run("sam deploy", [sam, "deploy", *options], aws, aws.folder)
 
 
 def _config(aws: LocalAws) -> Path:
@@ -94,11 +95,11 @@ def _built(aws: LocalAws) -> Path:
     return aws.folder / "build"
 
 
-def _run(name: str, command: Sequence[str], aws: LocalAws) -> None:
+def _run(name: str, command: Sequence[str], aws: LocalAws, folder: Path) -> None:
     log = aws.folder / f"{name.replace(' ', '-')}.log"
     # Both look for work to do every 5 s by default. Here it is done sooner.
     environment = aws.environment | {"TMPDIR": str(aws.folder), "SAM_CLI_POLL_DELAY": "0.5"}
-    with processes.running(command, environment, aws.folder, log) as process:
+    with processes.running(command, environment, folder, log) as process:
         if process.wait():
             raise LocalError(f"`{name}` failed. Its last lines:\n{processes.last_lines(log)}")
 

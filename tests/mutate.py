@@ -711,6 +711,7 @@ def copy_tree(to: Path) -> None:
     for name in files():
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, to / name)
+    (to / ".aws-sam").symlink_to(ROOT / ".aws-sam")
 
 
 def run_tests(tree: Path, tests: Iterable[str]) -> "subprocess.CompletedProcess[str]":

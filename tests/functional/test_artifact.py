@@ -61,9 +61,9 @@ def run(program: str, runtime: Path) -> Any:
         "QUEUE_URL": "https://queue",
         "DEAD_LETTER_QUEUE_URL": "https://dead-letters",
     }
-    # -S: without site-packages. -E: without PYTHONPATH.
+    # -S: without site-packages. -E: without PYTHONPATH. -B: the artifact stays as it is.
     done = subprocess.run(
-        [sys.executable, "-S", "-E", "-c", program, str(ARTIFACT), str(runtime)],
+        [sys.executable, "-S", "-E", "-B", "-c", program, str(ARTIFACT), str(runtime)],
         env=environment,
         cwd=runtime,
         capture_output=True,
