@@ -136,8 +136,8 @@ MUTATIONS = (
     Mutation(
         "1 a message whose dead letter could not be written stays",
         f"{CODE}/app.py",
-        "            return Verdict.PUT_OFF\n",
-        "            return what\n",
+        "            return outcome, Verdict.PUT_OFF\n",
+        "            return outcome, what\n",
         LIFE,
     ),
     Mutation(
@@ -495,8 +495,8 @@ MUTATIONS = (
     Mutation(
         "6 no second has more writes than the share",
         f"{CODE}/gateway.py",
-        "(wait_seconds := before.ended_at + WINDOW_SECONDS - self.clock()) > 0",
-        "(wait_seconds := before.ended_at - self.clock()) > 99",
+        "(wait_seconds := before.over_at() + WINDOW_SECONDS - self.clock()) > 0",
+        "(wait_seconds := before.over_at() - self.clock()) > 99",
         BUDGET,
     ),
     Mutation(

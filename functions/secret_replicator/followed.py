@@ -11,10 +11,11 @@ MARGIN_SECONDS = 5
 
 @dataclass
 class Followed:
-    """When a secret was last looked at by a message that stayed in the queue, or became a dead letter.
+    """When a secret was last looked at by a message that stays in the queue, or had a letter written.
 
     An event only says that there is something to look at: any later look answers it, if its message may act
-    on what it sees. What other instances know is not known here. Times are seconds since the epoch.
+    on what it sees, and so does a later letter. What other instances know is not known here. Times are
+    seconds since the epoch, of when the look, or that before the letter, began.
     """
 
     _looked_at: dict[str, float] = field(default_factory=dict)

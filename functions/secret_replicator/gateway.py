@@ -59,10 +59,18 @@ _REFUSED = {
 
 @dataclass
 class Turn:
-    """When a write may begin, and when it had its answer: somewhere in between it reaches AWS."""
+    """When a write may begin, and when it had its answer: somewhere in between it reaches AWS.
+
+    Where it was given up, what counts is the turn that it waited for.
+    """
 
     begins_at: float
     ended_at: float = math.inf
+    given_up_for: "Turn | None" = None
+
+    def over_at(self) -> float:
+        """Return when the write that counts had its answer: inf if it has none yet."""
+        return self.given_up_for.over_at() if self.given_up_for else self.ended_at
 
 
 @dataclass
@@ -95,18 +103,26 @@ class Budget:
         """Enter the block when its write may begin; raise OutOfTimeError if that is too late."""
         with self._lock:
             before = self._turns[0]
-            begins_at = min(before.ended_at, max(before.begins_at, self.clock())) + WINDOW_SECONDS
+            begins_at = min(before.over_at(), max(before.begins_at, self.clock())) + WINDOW_SECONDS
             turn = Turn(max(self.clock(), begins_at))
             self.require_time(turn.begins_at, deadline)
             self._turns.append(turn)
+        came = False
         try:
-            self.sleep(max(0, turn.begins_at - self.clock()))
-            while (wait_seconds := before.ended_at + WINDOW_SECONDS - self.clock()) > 0:
-                self.require_time(self.clock(), deadline)
-                self.sleep(min(wait_seconds, POLL_SECONDS))
+            self._wait_for(turn, before, deadline)
+            came = True
             yield
         finally:
-            turn.ended_at = self.clock()
+            if came:
+                turn.ended_at = self.clock()
+            else:
+                turn.given_up_for = before
+
+    def _wait_for(self, turn: Turn, before: Turn, deadline: float) -> None:
+        self.sleep(max(0, turn.begins_at - self.clock()))
+        while (wait_seconds := before.over_at() + WINDOW_SECONDS - self.clock()) > 0:
+            self.require_time(self.clock(), deadline)
+            self.sleep(min(wait_seconds, POLL_SECONDS))
 
 
 @dataclass(frozen=True)

@@ -80,12 +80,18 @@ def test_a_write_waits_for_one_that_has_no_answer_yet(clock: ManualClock) -> Non
     assert max(slept[1:]) <= POLL_SECONDS
 
 
-def test_a_write_that_waits_for_another_for_too_long_is_out_of_time(clock: ManualClock) -> None:
+def test_a_write_that_waits_for_another_for_too_long_is_out_of_time_and_frees_nothing(
+    clock: ManualClock,
+) -> None:
     budget = budget_of(1, clock)
-    late = budget.turn(deadline=1020 + CALL_SECONDS)
-    with budget.turn(deadline=2000), pytest.raises(OutOfTimeError), late:
-        pytest.fail("its turn came all the same")
-    assert clock() == pytest.approx(1020, abs=2 * POLL_SECONDS)
+    with budget.turn(deadline=2000):
+        for _ in range(3):
+            late = budget.turn(deadline=clock() + 3 + CALL_SECONDS)
+            with pytest.raises(OutOfTimeError), late:
+                pytest.fail("its turn came all the same")
+        ended = clock()
+    assert ended == pytest.approx(1009, abs=1)
+    assert turns(budget, clock, 1) == [pytest.approx(ended + WINDOW_SECONDS)]
 
 
 def test_time_without_writes_is_not_saved_up(clock: ManualClock) -> None:
