@@ -64,7 +64,7 @@ def _chosen(arguments: Sequence[str] | None) -> Chosen:
         "--world", choices=WORLDS, default="both", help="replicating a Failed Region again is"
     )
     parser.add_argument("--factor", type=int, default=90, help="how much faster the queue's time runs")
-    parser.add_argument("--attempts", type=int, default=14, help="MaxAttempts")
+    parser.add_argument("--attempts", type=int, default=18, help="MaxAttempts")
     asked = parser.parse_args(arguments)
     return Chosen(
         secrets=asked.secrets,

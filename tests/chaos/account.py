@@ -131,7 +131,11 @@ def _account_for_secrets(result: Account, observed: Observed, max_attempts: int)
         look = observed.final[name]
         result.secrets[end_of(case, look)] += 1
         missing = sorted(_to_be_had(case, look) - _in_sync(look))
-        told = [message.body for message in observed.messages.values() if message.name == name]
+        told = [
+            message.body
+            for message in observed.messages.values()
+            if message.name == name and message.failed_at is None
+        ]
         if missing and not struck.issuperset(told):
             result.lost.append(f"{name} ({case.story}) is not InSync in {', '.join(missing)}: {look}")
         if not (look and look.ours):

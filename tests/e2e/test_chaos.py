@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.e2e.commands import running
 
-SMALL = ["--secrets", "15", "--seed", "1", "--world", "both", "--attempts", "10", "--factor", "200"]
+SMALL = ["--secrets", "15", "--seed", "1", "--world", "both", "--attempts", "14", "--factor", "200"]
 
 
 def test_thirty_secrets_under_every_fault_are_accounted_for(tmp_path: Path) -> None:
