@@ -2,7 +2,8 @@
 
 It is the program that `sam local` puts into its containers:
 https://github.com/aws/aws-lambda-runtime-interface-emulator. Here it starts the Python of this virtual
-environment, which sees the function's folder and what the Lambda runtime brings, and nothing else.
+environment, which sees the function's folder and what the Lambda runtime brings, and nothing else. The
+template's memory size is only told to the function: nothing here holds it to that.
 """
 
 import compileall
