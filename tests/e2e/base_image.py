@@ -64,14 +64,17 @@ def _build(root: Path) -> None:
     _run([*_pip(root / "var/runtime"), *(f"{name}=={version(name)}" for name in RUNTIME)])
     (root / "var/runtime/bootstrap").write_text(BOOTSTRAP)
     (root / "var/runtime/bootstrap").chmod(0o755)
-    _run(["chroot", str(root), "/usr/bin/python3", "-m", "compileall", "-q", "/var/runtime"])
+    python = ["chroot", str(root), "/usr/bin/env", "-i", "PYTHONPATH=/var/runtime", "/usr/bin/python3"]
+    _run([*python, "-m", "compileall", "-q", "/var/runtime"])
+    _run([*python, "-c", "import awslambdaric.bootstrap, boto3"])
     archive = root.with_suffix(".tar")
     _run(["tar", "--directory", str(root), "--create", "--file", str(archive), "."])
     _run(["docker", "import", *(f"--change={change}" for change in LAYOUT), str(archive), IMAGE])
 
 
 def _pip(target: Path) -> Iterable[str]:
-    options = ("--quiet", "--only-binary", ":all:", "--python-version", "3.13")
+    # pyproject.toml, which is for `sam build`, would leave out what the packages need.
+    options = ("--quiet", "--no-config", "--only-binary", ":all:", "--python-version", "3.13")
     return (
         tool("uv"),
         "pip",
