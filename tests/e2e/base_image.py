@@ -5,6 +5,7 @@ bootstrap that the Runtime Interface Emulator looks for. `sam` adds the emulator
 https://docs.aws.amazon.com/lambda/latest/dg/python-image.html
 """
 
+import json
 import os
 import platform
 import shutil
@@ -18,6 +19,9 @@ from local.environment import tool
 
 ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
+WITH_EMULATOR = f"public.ecr.aws/lambda/python:3.13-rapid-{ARCHITECTURE}"
+"""What sam makes of the image. It keeps that even where the image has changed."""
+
 STAND_IN = "secret-replicator.stand-in"
 """The label by which a stand-in is known."""
 
@@ -42,10 +46,21 @@ def is_stand_in() -> bool:
 
 
 def ensure() -> None:
-    """Have the image: the one that is there, else AWS's, else a stand-in, which is then kept."""
-    if not _try("docker", "image", "inspect", IMAGE) and not _try("docker", "pull", "--quiet", IMAGE):
+    """Have the image: AWS's where it is there or can be pulled, else a stand-in, which is kept until then."""
+    layers = _layers(IMAGE)
+    if (not layers or is_stand_in()) and not _try("docker", "pull", "--quiet", IMAGE) and not layers:
         with TemporaryDirectory() as folder:
             _build(Path(folder) / "root")
+    layers = _layers(IMAGE)
+    if _layers(WITH_EMULATOR)[: len(layers)] not in ([], layers):
+        _run(["docker", "rmi", "--force", WITH_EMULATOR])
+
+
+def _layers(image: str) -> list[str]:
+    """Return the digests of the image's layers; none where there is no such image."""
+    asked = ["docker", "image", "inspect", "--format", "{{json .RootFS.Layers}}", image]
+    answer = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    return list(json.loads(answer)) if answer.strip() else []
 
 
 def _build(root: Path) -> None:
