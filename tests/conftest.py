@@ -1,6 +1,9 @@
 """What every test needs: an environment in which the function can be imported, and no real AWS."""
 
 import os
+from itertools import chain
+
+import pytest
 
 os.environ.update(
     {
@@ -16,3 +19,13 @@ os.environ.update(
         "POWERTOOLS_METRICS_NAMESPACE": "SecretReplicator",
     }
 )
+
+SAID = "said"
+"""What a test records under this name is said below the results, once."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = chain.from_iterable(terminalreporter.stats.values())
+    properties = chain.from_iterable(getattr(report, "user_properties", ()) for report in reports)
+    for line in dict.fromkeys(line for name, line in properties if name == SAID):
+        terminalreporter.line(line)

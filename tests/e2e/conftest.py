@@ -11,7 +11,6 @@ import pytest
 from local.observe import FunctionLog
 from local.relay import Relay
 from local.stack import Stack, local_stack
-from tests.e2e import base_image
 from tests.e2e.world import World
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -45,11 +44,3 @@ def relayed(world: World) -> Iterator[World]:
 @pytest.fixture
 def event_files() -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text("utf-8")) for path in EVENTS.glob("*.json")}
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in what `sam local` ran, if it did."""
-    if not base_image.engine_answers():
-        terminalreporter.line("sam local was not tested: there is no Docker engine here")
-    elif base_image.is_stand_in():
-        terminalreporter.line(f"sam local ran in a stand-in for {base_image.IMAGE}: it cannot be pulled here")

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ class SamLocal:
 
 
 @pytest.fixture(scope="module")
-def sam_local(deployed: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SamLocal]:
+def beside_the_stack(deployed: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SamLocal]:
     if not base_image.engine_answers():
         pytest.skip("sam local is not tested: there is no Docker engine here")
     base_image.ensure()
@@ -84,6 +84,14 @@ def sam_local(deployed: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iter
             moved.write_text(ENVIRONMENT.read_text().replace(str(door.PORT), str(port)))
             options += ["--env-vars", str(moved)]
         yield SamLocal(deployed, options, folder)
+
+
+@pytest.fixture
+def sam_local(beside_the_stack: SamLocal, record_property: Callable[[str, object], None]) -> SamLocal:
+    if base_image.is_stand_in():
+        line = f"sam local ran in a stand-in for {base_image.IMAGE}: it cannot be pulled here"
+        record_property("said", line)
+    return beside_the_stack
 
 
 def free_port() -> int:
