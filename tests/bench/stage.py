@@ -1,4 +1,4 @@
-"""Where the contestants run: Lambda's runtime emulator, between fakes of Secrets Manager and SQS."""
+"""Where the contestants run: Lambda's runtime emulator, between fakes of all that ours calls."""
 
 import shutil
 import threading
@@ -95,6 +95,8 @@ class Stage:
     queues: HttpQueues
     environment: Mapping[str, str]
     folder: Path
+    notices: list[Mapping[str, Any]] = field(default_factory=list)
+    """What EventBridge was told."""
 
     def converged(self, name: str) -> None:
         """Add a secret that is where it must be."""
@@ -150,14 +152,25 @@ class Stage:
 def stage(folder: Path) -> Iterator[Stage]:
     """Give a stage with empty fakes."""
     secrets, queues = FakeSecretsManager(), HttpQueues()
-    with secrets.serve() as to_secrets, transport.serve(queues.handle) as to_queues:
+    notices: list[Mapping[str, Any]] = []
+
+    def take(_operation: str, _region: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        notices.extend(params["Entries"])
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "taken"} for _ in params["Entries"]]}
+
+    with (
+        secrets.serve() as to_secrets,
+        transport.serve(queues.handle) as to_queues,
+        transport.serve(take) as to_events,
+    ):
         environment = {
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": to_secrets,
             "AWS_ENDPOINT_URL_SQS": to_queues,
+            "AWS_ENDPOINT_URL_EVENTBRIDGE": to_events,
         }
-        yield Stage(secrets, queues, environment, folder)
+        yield Stage(secrets, queues, environment, folder, notices)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from tests.fakes.secrets_model import AwsError, ConnectionCutError, Params
 
 # Does one operation: (operation, Region, parameters) → the answer.
 Handle = Callable[[str, str, Params], Params]
-CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/(?:secretsmanager|sqs)/aws4_request")
+CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/(?:events|secretsmanager|sqs)/aws4_request")
 
 
 class Reply(NamedTuple):
