@@ -6,7 +6,6 @@ environment, which sees the function's folder and what the Lambda runtime brings
 template's memory size is only told to the function: nothing here holds it to that.
 """
 
-import compileall
 import json
 import os
 import platform
@@ -112,12 +111,12 @@ def lambda_packages(folder: Path) -> Path:
     if packages.is_dir():
         return packages
     packages.mkdir()
-    for name in (*_BOTO3, *_RUNTIME):
-        origin = _origin(name)
+    origins = [_origin(name) for name in (*_BOTO3, *_RUNTIME)]
+    for origin in origins:
         (packages / origin.name).symlink_to(origin)
-        if origin.suffix != ".so":
-            compile_one = compileall.compile_dir if origin.is_dir() else compileall.compile_file
-            compile_one(str(origin), quiet=2)
+    # -E: beside the sources, where the runtime looks, whatever PYTHONPYCACHEPREFIX says.
+    command = [sys.executable, "-E", "-m", "compileall", "-qq", *map(str, origins)]
+    subprocess.run(command, check=True)  # noqa: S603  the command is this package's own
     return packages
 
 
