@@ -24,13 +24,15 @@ LOG_GIGABYTES = Decimal("0.000002")
 TRACED = Decimal("0.05")
 
 QUEUE_CALL = Decimal("0.40") / MILLION
-INVOCATION = Decimal("0.20") / MILLION + SECONDS * GIGABYTES * Decimal("0.0000133334")
 LOG = LOG_GIGABYTES * Decimal("0.50")
 TRACE = TRACED * Decimal(5) / MILLION
 NOTICE = Decimal(1) / MILLION
 ALARM, DASHBOARD, METRIC = Decimal("0.10"), Decimal(3), Decimal("0.30")
 
-_LOOK = INVOCATION + LOG + TRACE
+
+def invocation(seconds: Decimal = SECONDS, gigabytes: Decimal = GIGABYTES) -> Decimal:
+    """Return the dollars of one invocation of so many seconds."""
+    return Decimal("0.20") / MILLION + seconds * gigabytes * Decimal("0.0000133334")
 
 
 def rows(alarms: int, metrics: int) -> Iterator[str]:
@@ -60,17 +62,21 @@ def rows(alarms: int, metrics: int) -> Iterator[str]:
     )
 
 
-def sweeps() -> Decimal:
-    """Return the dollars of a month of daily sweeps."""
+def sweeps(one: Decimal | None = None) -> Decimal:
+    """Return the dollars of a month of daily sweeps, with so many for one invocation."""
     calls = cost.of_calls(cost.sweep_calls(SECRETS, SECRETS))
     pages = SECRETS // cost.PAGE
     messages = cost.SWEEPS_PER_MONTH * (SECRETS + pages)
-    return calls + messages * (3 * QUEUE_CALL + _LOOK)
+    return calls + messages * (3 * QUEUE_CALL + _look(one))
 
 
-def events() -> Decimal:
-    """Return the dollars of a million events."""
-    return MILLION * (cost.of_calls(3) + 5 * QUEUE_CALL + LOOKS * _LOOK + NOTICE)
+def events(one: Decimal | None = None) -> Decimal:
+    """Return the dollars of a million events, with so many for one invocation."""
+    return MILLION * (cost.of_calls(3) + 5 * QUEUE_CALL + LOOKS * _look(one) + NOTICE)
+
+
+def _look(one: Decimal | None) -> Decimal:
+    return (invocation() if one is None else one) + LOG + TRACE
 
 
 def _row(what: str, dollars: Decimal, computed: str) -> str:

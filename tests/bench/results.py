@@ -112,6 +112,7 @@ def ratios(results: dict[str, Any]) -> dict[str, float]:
         "cold_to_usual": wall["ours"] / wall["usual"],
         "ten_to_one": batches["ours, 10"] / batches["ours, 1"],
         "obvious_to_ours": batches["obvious, 10"] / batches["ours, 10"],
+        "memory_growth": large["resident_megabytes"] / small["resident_megabytes"],
         "page_growth": (large["list_seconds"] / large["secrets"])
         / (small["list_seconds"] / small["secrets"]),
     }
@@ -141,6 +142,7 @@ def goals(results: dict[str, Any]) -> list[Goal]:
         _below("API calls for a converged secret", converged, 1, ""),
         Goal("API calls of a sweep", "1 + 1/100 each" if exact else str(swept), "1 + 1/100", exact),
         _below("Sweep, time per page, largest / smallest account", to["page_growth"], 1.2, "x"),
+        _below("Sweep, memory, largest / smallest account", to["memory_growth"], 1.1, "x"),
         _below("Sweep, most memory resident", most, 110, " MB"),
         _below("Artifact, zipped", zipped, 1.5, " MB"),
         _below("Artifact, unpacked", unpacked, 6, " MB"),

@@ -27,8 +27,8 @@ class Backfill:
 
     @property
     def budget_share(self) -> float:
-        """Writes that AWS took, of those that it would have taken in the time."""
-        return self.writes / (self.seconds * WRITES_PER_SECOND)
+        """Writes that AWS took, of those that the budget has in this time and the first second."""
+        return self.writes / (self.seconds * WRITES_PER_SECOND + WRITES_PER_SECOND)
 
 
 @dataclass(frozen=True)
