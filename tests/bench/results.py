@@ -40,6 +40,8 @@ class Goal:
     measured: str
     goal: str
     met: bool
+    counted: bool = False
+    """Whether every run says the same of it, however busy the machine."""
 
 
 def measure(scale: Scale, say: Say) -> dict[str, Any]:
@@ -137,20 +139,26 @@ def goals(results: dict[str, Any]) -> list[Goal]:
         _below("Batch of 10 / batch of 1, 50 ms per API call", to["ten_to_one"], 2.5, "x"),
         _above("Batch of 10, sequential handler / ours", to["obvious_to_ours"], 4, "x"),
         _above("Backfill, share of the write budget used", 100 * fill["budget_share"], 90, " %"),
-        _below("Backfill, throttled calls", fill["throttles"], 0, ""),
-        _below("API calls for a new secret", created, 3, ""),
-        _below("API calls for a converged secret", converged, 1, ""),
-        Goal("API calls of a sweep", "1 + 1/100 each" if exact else str(swept), "1 + 1/100", exact),
+        _below("Backfill, throttled calls", fill["throttles"], 0, "", counted=True),
+        _below("API calls for a new secret", created, 3, "", counted=True),
+        _below("API calls for a converged secret", converged, 1, "", counted=True),
+        Goal(
+            "API calls of a sweep",
+            "1 + 1/100 each" if exact else str(swept),
+            "1 + 1/100",
+            exact,
+            counted=True,
+        ),
         _below("Sweep, time per page, largest / smallest account", to["page_growth"], 1.2, "x"),
         _below("Sweep, memory, largest / smallest account", to["memory_growth"], 1.1, "x"),
         _below("Sweep, most memory resident", most, 110, " MB"),
-        _below("Artifact, zipped", zipped, 1.5, " MB"),
-        _below("Artifact, unpacked", unpacked, 6, " MB"),
+        _below("Artifact, zipped", zipped, 1.5, " MB", counted=True),
+        _below("Artifact, unpacked", unpacked, 6, " MB", counted=True),
     ]
 
 
-def _below(name: str, measured: float, limit: float, unit: str) -> Goal:
-    return Goal(name, f"{_written(measured)}{unit}", f"at most {limit:g}{unit}", measured <= limit)
+def _below(name: str, measured: float, limit: float, unit: str, *, counted: bool = False) -> Goal:
+    return Goal(name, f"{_written(measured)}{unit}", f"at most {limit:g}{unit}", measured <= limit, counted)
 
 
 def _above(name: str, measured: float, limit: float, unit: str) -> Goal:

@@ -94,6 +94,15 @@ def test_the_report_says_why_a_goal_is_missed_and_nothing_of_one_that_is_met(
     assert missed(bare_ms=900) == []
 
 
+def test_only_a_goal_that_is_not_counted_sends_to_another_run(reported: dict[str, Any]) -> None:
+    fill = reported["backfill"]["ours"] | {"budget_share": 0.5, "throttles": 7}
+    lines = report.missed(reported | {"backfill": {"ours": fill}})
+    (share,) = (line for line in lines if "share of the write budget" in line)
+    (throttled,) = (line for line in lines if "throttled calls" in line)
+    assert share.endswith(report.BY_TIME)
+    assert throttled.endswith(report.BY_COUNT)
+
+
 def test_every_reason_is_of_a_goal_that_there_is(reported: dict[str, Any]) -> None:
     assert report.WHY_MISSED.keys() <= {goal.name for goal in goals(reported)}
 
