@@ -14,13 +14,16 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 WAIT_MILLISECONDS = 50
 """What AWS itself takes for one call, as in the measurement of batches."""
 
+FIRST_CALLS, SECOND_CALLS = 3, 2
+"""The first look describes, replicates, and puts its message off; the second describes, and tells."""
+
 ROOM = 3
 """A function that runs out of memory is killed with its whole batch; room costs little."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """At one memory size: milliseconds of one event, dollars per million events and per month of sweeps."""
+    """At one memory size: milliseconds of a first look, dollars per million events and a month of sweeps."""
 
     megabytes: int
     processor_milliseconds: float
@@ -40,9 +43,9 @@ def costs(processor_milliseconds: float) -> list[Cost]:
 
 def _cost(megabytes: int, processor_milliseconds: float) -> Cost:
     busy = processor_milliseconds / min(1, megabytes / FULL_PROCESSOR_MEGABYTES)
-    event, look = 2 * WAIT_MILLISECONDS + busy, WAIT_MILLISECONDS + busy / 2
-    million = running_cost.events(_invocation(megabytes, (event + look) / 2))
-    nightly = running_cost.sweeps(_invocation(megabytes, look))
+    event, second = FIRST_CALLS * WAIT_MILLISECONDS + busy, SECOND_CALLS * WAIT_MILLISECONDS + busy / 2
+    million = running_cost.events(_invocation(megabytes, (event + second) / 2))
+    nightly = running_cost.sweeps(_invocation(megabytes, WAIT_MILLISECONDS + busy / 2))
     return Cost(megabytes, busy, event, float(million), float(nightly))
 
 

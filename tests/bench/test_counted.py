@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ops import running_cost
 from tests.bench import cost, report, warm
 from tests.bench.results import FULL, goals
 from tests.bench.size import size
@@ -116,3 +117,9 @@ def test_more_memory_costs_more_and_takes_no_longer() -> None:
     assert [each.megabytes for each in at_sizes] == list(cost.MEMORY_MEGABYTES)
     assert sorted(at_sizes, key=lambda each: -each.event_milliseconds) == at_sizes
     assert sorted(at_sizes, key=lambda each: each.million_events_dollars) == at_sizes
+
+
+def test_the_readme_promises_no_less_than_was_measured(reported: dict[str, Any]) -> None:
+    (ours,) = (each for each in reported["cost"] if each["megabytes"] == reported["template_megabytes"])
+    assert ours["million_events_dollars"] <= running_cost.events()
+    assert ours["nightly_dollars"] <= running_cost.sweeps()
