@@ -500,10 +500,17 @@ MUTATIONS = (
         BUDGET,
     ),
     Mutation(
+        "6 nor if a write waits for its turn in vain",
+        f"{CODE}/gateway.py",
+        "                turn.given_up_for = before\n",
+        "                turn.ended_at = self.clock()\n",
+        BUDGET,
+    ),
+    Mutation(
         "6 nor if a call is on its way for long",
         f"{CODE}/gateway.py",
-        "            turn.ended_at = self.clock()\n",
-        "            turn.ended_at = turn.begins_at\n",
+        "                turn.ended_at = self.clock()\n",
+        "                turn.ended_at = turn.begins_at\n",
         BUDGET,
     ),
     Mutation(
