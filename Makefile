@@ -62,12 +62,12 @@ check: setup .checkov/.ready ## format, lint, types, import contracts, template,
 	@mypy --no-error-summary
 	@log=$$(lint-imports 2>&1) || { echo "$$log" >&2; exit 1; }
 	@cfn-lint --include-checks I -- template.yaml
-	@plain=$$(mktemp -d); trap 'rm -r "$$plain"' EXIT; python -m ops.package $$plain/plain.yaml; \
+	@plain=$$(mktemp -d); trap 'rm -r "$$plain"' EXIT; python -m tools.package $$plain/plain.yaml; \
 	  cfn-lint --include-checks I -- $$plain/plain.yaml; \
 	  log=$$(.checkov/bin/checkov --file template.yaml --file $$plain/plain.yaml --framework cloudformation \
 	  --skip-download --quiet --compact 2>&1) || { echo "$$log" >&2; exit 1; }
 	@log=$$(sam validate --lint 2>&1) || { echo "$$log" >&2; exit 1; }
-	@python -m ops.checks
+	@python -m tools.checks
 	@old=$$(mktemp -d); trap 'rm -r "$$old"' EXIT; mkdir $$old/functions; \
 	  cp requirements*.txt $$old; cp functions/requirements.txt $$old/functions; \
 	  $(COMPILE_DEV) -o $$old/requirements.txt; $(COMPILE_CHECKOV) -o $$old/requirements-checkov.txt; \
@@ -77,26 +77,26 @@ check: setup .checkov/.ready ## format, lint, types, import contracts, template,
 	@echo "All checks passed"
 
 backfill: setup build ## sweep 100,000 secrets on the strict fake, and 2,000 on the local AWS (minutes)
-	@SWEEP_SCALE=100000 SWEEP_SECRETS=2000 pytest --numprocesses 0 tests/functional/test_sweep_at_scale.py tests/e2e/test_sweep.py
+	@SWEEP_SCALE=100000 SWEEP_SECRETS=2000 pytest --numprocesses 0 tests/function/test_sweep_at_scale.py tests/e2e/test_sweep.py
 
 chaos: setup ## many secrets under every fault at once: make chaos [SECRETS=500] [SEED=1] [WORLD=both]
-	@python -m tests.chaos $(if $(SECRETS),--secrets $(SECRETS)) $(if $(SEED),--seed $(SEED)) $(if $(WORLD),--world $(WORLD))
+	@python -m tools.chaos $(if $(SECRETS),--secrets $(SECRETS)) $(if $(SEED),--seed $(SEED)) $(if $(WORLD),--world $(WORLD))
 
 mutate: setup build ## break every promise once, and expect a red test (minutes)
-	@python tests/mutate.py
+	@python -m tools.mutate
 
 bench: setup build ## measure everything side by side, and write docs/benchmarks.md (minutes)
-	@python -m tests.bench $(if $(SHORT),--short)
+	@python -m tools.bench $(if $(SHORT),--short)
 
 build: setup ## sam build, into .aws-sam/build
 	@log=$$(sam build 2>&1) || { echo "$$log" >&2; exit 1; }
 
 package: setup build ## a plain CloudFormation template and a code archive, into dist
-	@python -m ops.package
+	@python -m tools.package
 
 preview: setup ## draw docs/dashboard.png from a run on the local AWS
 	@VIRTUAL_ENV=.venv uv pip install --no-config --quiet --target .preview "matplotlib==3.10.*"
-	@PYTHONPATH=.preview:. python tests/draw_dashboard.py
+	@PYTHONPATH=.preview:. python -m tools.draw_dashboard
 
 requirements: setup ## compile the three requirements files from pyproject.toml
 	@$(COMPILE_DEV) -o requirements.txt

@@ -7,9 +7,12 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from local import demo, interrupts, invoke, up
+from local import up
 from local.console import make_console
+from local.demo import play
 from local.errors import LocalError
+from local.function import invoke
+from replicas import interrupts
 
 MAX_PORT = 65_535
 
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(console: Console, asked: argparse.Namespace) -> int:
     match asked.command:
         case "demo":
-            return demo.run(console)
+            return play.run(console)
         case "invoke":
             return invoke.run(console, asked.event)
         case _:

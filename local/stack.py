@@ -8,10 +8,11 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import mend, processes
-from local.aws import Clients, LocalAws, clients, local_aws
-from local.environment import ROOT, tool
+from local.aws import fixes
+from local.aws.ministack import Clients, LocalAws, clients, local_aws
 from local.errors import LocalError
+from local.process import processes
+from local.process.environment import ROOT, tool
 
 ALLOWED_REGIONS = ("us-west-2", "eu-west-1", "eu-central-1")
 STACK = "secret-replicator"
@@ -116,8 +117,8 @@ def describe(aws: LocalAws, home: Clients, name: str = STACK) -> Stack:
     """Return the stack that was deployed there, mended; raise LocalError if it is not as it should be."""
     try:
         stack = _stack(aws, home, name)
-        mend.maximum_concurrency(home.functions, stack.function_name)
-        mend.batch_permissions(home.iam, stack.role)
+        fixes.maximum_concurrency(home.functions, stack.function_name)
+        fixes.batch_permissions(home.iam, stack.role)
     except (BotoCoreError, ClientError, KeyError) as error:
         raise LocalError(
             f"The deployed stack cannot be read ({error!r}): is template.yaml as it should be?"

@@ -8,14 +8,15 @@ from functools import partial
 
 from rich.console import Console
 
-from local import door, examples, observe
-from local.address import Address, published
+from local.aws import observe, plain_http
+from local.aws.observe import FunctionLog, LogLine
+from local.cloudtrail.relay import Delivery, Relay
 from local.console import step
-from local.environment import TOOLS
+from local.demo import examples
 from local.errors import LocalError
-from local.observe import FunctionLog, LogLine
-from local.relay import Delivery, Relay
+from local.process.environment import HOME_REGION, LOCAL_POLICY, TOOLS
 from local.stack import Stack, local_stack
+from replicas.aws.local_endpoint import Address, published
 
 _POWERTOOLS_FACTS = {
     *("level", "location", "message", "timestamp", "service", "correlation_id", "xray_trace_id"),
@@ -31,13 +32,15 @@ def run(console: Console, port: int) -> int:
         # Before the relay: for the function of the stack it is as if their events were lost.
         examples.create(stack.clients.secrets)
         try:
-            running.enter_context(door.opened(stack.aws))
+            running.enter_context(plain_http.opened(stack.aws))
         except LocalError as error:
             console.print(str(error), markup=False, soft_wrap=True)
         relay = Relay(stack.clients, partial(_show_delivery, console))
         log = FunctionLog(stack.clients.logs, stack.log_group)
         running.enter_context(relay.running())
-        running.enter_context(published(Address(stack.aws.endpoint, str(stack.aws.ca_bundle))))
+        running.enter_context(
+            published(Address(stack.aws.endpoint, str(stack.aws.ca_bundle), HOME_REGION, str(LOCAL_POLICY)))
+        )
         console.print(_instructions(stack), markup=False, soft_wrap=True)
         while True:
             relay.check()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from local import observe
+from local.aws import observe
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 90

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.observe import FunctionLog
-from local.relay import Relay
+from local.aws.observe import FunctionLog
+from local.cloudtrail.relay import Relay
 from local.stack import Stack, local_stack
 from tests.e2e.world import World
 

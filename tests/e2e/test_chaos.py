@@ -9,7 +9,7 @@ SMALL = ["--secrets", "15", "--seed", "1", "--world", "both", "--attempts", "14"
 
 
 def test_thirty_secrets_under_every_fault_are_accounted_for(tmp_path: Path) -> None:
-    with running([sys.executable, "-m", "tests.chaos", *SMALL], tmp_path) as chaos:
+    with running([sys.executable, "-m", "tools.chaos", *SMALL], tmp_path) as chaos:
         assert chaos.end() == 0, chaos.out + chaos.err
     assert not chaos.err
     assert "Seed 1: 0 wrong, 0 writes too many in a second." in chaos.out

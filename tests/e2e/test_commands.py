@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from local.address import Address, published, read_address
-from ops.cli import app
+from local.process.environment import HOME_REGION, LOCAL_POLICY
+from replicas.aws.local_endpoint import Address, published, read_address
+from replicas.cli import app
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.xdist_group("e2e")
@@ -20,7 +21,10 @@ def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """The local AWS of these tests, where `--local` looks for it."""
     file = tmp_path / ".aws-sam" / "local.json"
     monkeypatch.setattr(read_address, "__defaults__", (file,))
-    with published(Address(world.stack.aws.endpoint, str(world.stack.aws.ca_bundle)), file):
+    with published(
+        Address(world.stack.aws.endpoint, str(world.stack.aws.ca_bundle), HOME_REGION, str(LOCAL_POLICY)),
+        file,
+    ):
         yield world
     assert not file.exists()
 

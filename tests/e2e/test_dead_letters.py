@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from local import observe
-from local.demo import redrive
+from local.aws import observe
+from local.demo.play import redrive
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.xdist_group("e2e")

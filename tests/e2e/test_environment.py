@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from local.environment import harmless
+from local.process.environment import harmless
 
 
 def test_whatever_names_an_account_is_gone_and_whatever_fetches_packages_stays(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import boto3
 import pytest
 
-from local import observe
-from local.aws import KEY, secrets_in
-from local.environment import HOME_REGION
+from local.aws import observe
+from local.aws.ministack import KEY, secrets_in
+from local.process.environment import HOME_REGION
 from local.stack import ALLOWED_REGIONS, STACK, Stack
-from ops.smoke import PREFIX
+from replicas.commands.smoke import PREFIX
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.xdist_group("e2e")

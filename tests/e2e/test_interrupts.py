@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from local import interrupts
-from local.interrupts import Interrupted
+from replicas import interrupts
+from replicas.interrupts import Interrupted
 
 
 def ask_to_stop() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.environment import ROOT
+from local.process.environment import ROOT
 from tests.e2e.world import VALUE, World
 
 pytestmark = pytest.mark.xdist_group("e2e")

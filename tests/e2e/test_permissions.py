@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from local.environment import HOME_REGION, ROOT
+from local.process.environment import HOME_REGION, ROOT
 from local.stack import ALLOWED_REGIONS, Stack
 from tests.e2e.world import World
 

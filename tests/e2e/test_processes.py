@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from local import observe
-from local.cases import CASES, MARK
+from local.aws import observe
+from local.demo.cases import CASES, MARK
 from tests.e2e.commands import ROOT, Run, running
 
 
@@ -164,7 +164,7 @@ def test_a_function_that_does_not_work_is_told_with_its_reason(tmp_path: Path, c
 
 
 def test_a_missing_tool_is_one_clear_sentence(tmp_path: Path, copy: Path) -> None:
-    environment = copy / "local" / "environment.py"
+    environment = copy / "local" / "process" / "environment.py"
     text = environment.read_text("utf-8")
     environment.write_text(text.replace('Path(sys.prefix) / "bin"', 'Path(sys.prefix) / "no-bin"'))
     with running(local("demo"), tmp_path, copy) as demo:

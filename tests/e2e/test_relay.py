@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.relay import Route, routes
+from local.cloudtrail.relay import Route, routes
 from local.stack import Stack
 from tests.e2e.world import World
 from tests.template.test_rules import TABLE

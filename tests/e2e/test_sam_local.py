@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from local import door, examples
-from local.environment import ROOT, tool
+from local.aws import plain_http
+from local.demo import examples
 from local.errors import LocalError
-from local.processes import last_lines, running
+from local.function.template import replicator_function
+from local.process.environment import ROOT, tool
+from local.process.processes import last_lines, running
 from local.stack import Stack
-from local.template import replicator_function
 from tests.e2e import base_image
 from tests.e2e.world import World
 
@@ -76,12 +77,12 @@ def beside_the_stack(deployed: Stack, tmp_path_factory: pytest.TempPathFactory) 
     options = [] if base_image.ARCHITECTURE == "x86_64" else ["--config-env", "arm64"]
     with ExitStack() as opened:
         try:
-            opened.enter_context(door.opened(deployed.aws))
+            opened.enter_context(plain_http.opened(deployed.aws))
         except LocalError:  # somebody's `make local` has the port: all else is as it is checked in
             port = free_port()
-            opened.enter_context(door.opened(deployed.aws, port))
+            opened.enter_context(plain_http.opened(deployed.aws, port))
             moved = folder / "env.json"
-            moved.write_text(ENVIRONMENT.read_text().replace(str(door.PORT), str(port)))
+            moved.write_text(ENVIRONMENT.read_text().replace(str(plain_http.PORT), str(port)))
             options += ["--env-vars", str(moved)]
         yield SamLocal(deployed, options, folder)
 
@@ -175,7 +176,7 @@ def test_the_environment_that_is_checked_in_leads_to_the_queues_of_make_local(de
         "QUEUE_URL": deployed.queue_url.rpartition("/")[2],
         "DEAD_LETTER_QUEUE_URL": deployed.dead_letter_queue_url.rpartition("/")[2],
     }
-    assert variables["AWS_ENDPOINT_URL"].endswith(f":{door.PORT}")
+    assert variables["AWS_ENDPOINT_URL"].endswith(f":{plain_http.PORT}")
 
 
 def test_an_arm64_machine_has_the_same_settings_but_for_its_processor() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from local.aws import secrets_in
-from local.observe import REASONS
+from local.aws.ministack import secrets_in
+from local.aws.observe import REASONS
 from local.stack import ALLOWED_REGIONS
 from tests.e2e.world import VALUE, World
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from typer.testing import CliRunner
 
-from local.environment import HOME_REGION
+from local.process.environment import HOME_REGION
 from local.stack import STACK
-from ops.cli import app
+from replicas.cli import app
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.xdist_group("e2e")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.relay import routes
+from local.cloudtrail.relay import routes
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.xdist_group("e2e")

@@ -12,14 +12,14 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from local import observe
-from local.aws import KEY, LocalAws, clients, secrets_in
-from local.environment import HOME_REGION
-from local.observe import FunctionLog
-from local.relay import Delivery, Relay
+from local.aws import observe
+from local.aws.ministack import KEY, LocalAws, clients, secrets_in
+from local.aws.observe import FunctionLog
+from local.cloudtrail.relay import Delivery, Relay
+from local.process.environment import HOME_REGION
 from local.stack import Stack, describe
-from ops.package import package
 from tests.e2e.world import World, aws_tags
+from tools.package import package
 
 pytestmark = pytest.mark.xdist_group("e2e")
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local import observe
-from local.environment import HOME_REGION
-from local.observe import DeadLetter, FunctionLog, LogLine
-from local.relay import Delivery, Relay
+from local.aws import observe
+from local.aws.observe import DeadLetter, FunctionLog, LogLine
+from local.cloudtrail.relay import Delivery, Relay
+from local.process.environment import HOME_REGION
 from local.stack import Stack
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ops.package import plain_template
+from tools.package import plain_template
 
 PSEUDO = {
     "AWS::Partition": "aws",

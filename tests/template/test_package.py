@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.package import ARTIFACT, MAX_TEMPLATE_BYTES, ROOT, archive, package, packaged_template
 from tests.template.stack import declared, deployed
+from tools.package import ARTIFACT, MAX_TEMPLATE_BYTES, ROOT, archive, package, packaged_template
 
 RELEASED = yaml.safe_load((Path(__file__).parent / "released.yaml").read_text("utf-8"))
 REPLACING = {"QueueName", "FifoQueue", "LogGroupName", "LogGroupClass"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from local import template
 from local.errors import LocalError
+from local.function import template
 from tests.template.stack import deployed
 
 RESOURCES = {"ReplicationQueue": "ReplicationQueue", "DeadLetterQueue": "DeadLetterQueue"}

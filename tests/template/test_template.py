@@ -17,8 +17,8 @@ from secret_replicator import app, gateway, reconciler
 from secret_replicator.notices import CONVERGED, FAILED, SOURCE
 from secret_replicator.policy import REGION_CODE
 from secret_replicator.settings import Settings, read_settings
-from tests.fakes.secrets_model import Fault
-from tests.functional.conftest import make_world
+from tests.support.fakes.secrets_model import Fault
+from tests.support.world import make_world
 from tests.template.stack import PSEUDO, Stack, declared, deployed
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.checks import POLICIES, ROOT, problems
+from tools.checks import POLICIES, ROOT, problems
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from secret_replicator.messages import (
     SweepRequest,
     parse,
 )
-from tests.unit.json_mutations import JSON, TEXTS, changed, mutations
+from tests.support.json_mutations import JSON, TEXTS, changed, mutations
 
 HOME = "us-east-1"
 FILES = {path.name: path for path in (Path(__file__).parents[2] / "events").glob("*.json")}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.mutate import MUTATIONS, ROOT, Mutation
+from tools.mutate.__main__ import MUTATIONS, ROOT, Mutation
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.promise)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from secret_replicator.errors import PolicyError
 from secret_replicator.models import Desired, DesiredReplica, Problem
 from secret_replicator.policy import Policy, desired_replicas, parse_policy
-from tests.unit.json_mutations import TEXTS, mutations, nested
+from tests.support.json_mutations import TEXTS, mutations, nested
 
 HOME = "us-east-1"
 ALLOWED = ("eu-west-1", "eu-central-1", "us-west-2")

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3 import HTTPResponse
 
+from local.cloudtrail.relay import PAGE, Reader, send_exact_times
 from local.errors import LocalError
-from local.relay import PAGE, Reader, send_exact_times
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local import records
-from local.records import Secret
+from local.cloudtrail import records
+from local.cloudtrail.records import Secret
 
 EVENTS = Path(__file__).parents[2] / "events"
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:orders/db-AbCdEf"

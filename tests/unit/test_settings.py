@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from secret_replicator.errors import SettingsError
 from secret_replicator.settings import PACKAGED_POLICY, Settings, read_settings
-from tests.unit.json_mutations import TEXTS
+from tests.support.json_mutations import TEXTS
 
 NEEDED = {
     "AWS_REGION": "us-east-1",

@@ -1,0 +1,230 @@
+"""The local AWS: MiniStack on 127.0.0.1, over TLS, with IAM and CloudTrail's records switched on."""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trustme
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.errors import LocalError
+from local.process import processes
+from local.process.environment import HOME_REGION, LOCAL_POLICY, harmless
+from replicas import interrupts
+from replicas.aws.local_endpoint import KEY, local_session
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudtrail import CloudTrailClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts import STSClient
+
+ADDRESS = "127.0.0.1"
+ACCOUNT = "123456789012"
+"""The account of every file in events/."""
+
+
+@dataclass(frozen=True)
+class LocalAws:
+    """A running local AWS."""
+
+    port: int
+    folder: Path
+
+    @property
+    def endpoint(self) -> str:
+        """Where every service of it is."""
+        return f"https://{ADDRESS}:{self.port}"
+
+    @property
+    def ca_bundle(self) -> Path:
+        """The authority that its certificate is from."""
+        return self.folder / "ca.pem"
+
+    @property
+    def exports(self) -> dict[str, str]:
+        """Return the variables that lead AWS tools and SDKs here."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_CA_BUNDLE": str(self.ca_bundle),
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": KEY,
+            "AWS_DEFAULT_REGION": HOME_REGION,
+        }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a tool that is to work here and nowhere else."""
+        return harmless(os.environ, self.folder) | self.exports
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One client per service, all in one Region."""
+
+    cloudformation: "CloudFormationClient"
+    cloudtrail: "CloudTrailClient"
+    events: "EventBridgeClient"
+    functions: "LambdaClient"
+    iam: "IAMClient"
+    logs: "CloudWatchLogsClient"
+    queues: "SQSClient"
+    secrets: "SecretsManagerClient"
+    sts: "STSClient"
+
+
+@cache
+def secrets_in(aws: LocalAws, region: str) -> "SecretsManagerClient":
+    """Return the Secrets Manager of a Region."""
+    return local_session(region).client(
+        "secretsmanager", endpoint_url=aws.endpoint, verify=str(aws.ca_bundle), config=_config()
+    )
+
+
+@cache
+def clients(aws: LocalAws, region: str = HOME_REGION) -> Clients:
+    """Return the clients in a Region."""
+    session, url, ca, config = local_session(region), aws.endpoint, str(aws.ca_bundle), _config()
+    return Clients(
+        cloudformation=session.client("cloudformation", endpoint_url=url, verify=ca, config=config),
+        cloudtrail=session.client("cloudtrail", endpoint_url=url, verify=ca, config=config),
+        events=session.client("events", endpoint_url=url, verify=ca, config=config),
+        functions=session.client("lambda", endpoint_url=url, verify=ca, config=config),
+        iam=session.client("iam", endpoint_url=url, verify=ca, config=config),
+        logs=session.client("logs", endpoint_url=url, verify=ca, config=config),
+        queues=session.client("sqs", endpoint_url=url, verify=ca, config=config),
+        secrets=secrets_in(aws, region),
+        sts=session.client("sts", endpoint_url=url, verify=ca, config=config),
+    )
+
+
+@contextmanager
+def local_aws(port: int = 0, environment: Mapping[str, str] | None = None) -> Iterator[LocalAws]:
+    """Run a local AWS on this port (0: a free one) until the end of the block.
+
+    `environment` is what its functions find in theirs besides what they always find.
+    Nothing of it stays behind. Raise LocalError if the port is taken or it does not come up.
+    """
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listener(port))
+        aws = LocalAws(listener.getsockname()[1], stack.enter_context(_folder()))
+        _certify(aws)
+        log = aws.folder / "ministack.log"
+        stack.enter_context(
+            processes.running(
+                _command(aws, listener),
+                _environment(aws) | dict(environment or {}),
+                aws.folder,
+                log,
+                [listener.fileno()],
+            )
+        )
+        # The server has it now. Were it still open here, nobody would notice the server's end.
+        listener.close()
+        _wait_until_up(aws, log)
+        try:
+            yield aws
+        finally:
+            interrupts.end()
+
+
+def _listener(port: int) -> socket.socket:
+    """Take the port before the server is begun: it cannot be lost to somebody else in between."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((ADDRESS, port))
+    except OSError as error:
+        listener.close()
+        raise LocalError(
+            f"Port {port} of {ADDRESS} cannot be used ({error.strerror}): name another one, "
+            "for example `make local PORT=4600`, or none to get a free one"
+        ) from error
+    listener.listen()
+    return listener
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Make the one folder that everything temporary goes to, and remove it at the end of the block."""
+    with ExitStack() as stack:
+        with interrupts.shielded():
+            folder = Path(tempfile.mkdtemp(prefix="secret-replicator-"))
+            stack.callback(_remove, folder)
+        yield folder
+
+
+def _remove(folder: Path) -> None:
+    with interrupts.shielded():
+        shutil.rmtree(folder)
+
+
+def _certify(aws: LocalAws) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert(ADDRESS, "localhost")
+    authority.cert_pem.write_to_path(str(aws.ca_bundle))
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(aws.folder / "server.pem"))
+
+
+def _command(aws: LocalAws, listener: socket.socket) -> list[str]:
+    # MiniStack's own command would also open port 443. Its server is hypercorn; this is the same server.
+    certificate = str(aws.folder / "server.pem")
+    return [
+        *(sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"),
+        *("--bind", f"fd://{listener.fileno()}", "--keep-alive", "75"),
+        *("--certfile", certificate, "--keyfile", certificate),
+    ]
+
+
+def _environment(aws: LocalAws) -> dict[str, str]:
+    """Return what MiniStack sees, and with it every function: nothing of the environment of ours."""
+    certificate = str(aws.folder / "server.pem")
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(aws.folder),
+        "TMPDIR": str(aws.folder),
+        "GATEWAY_PORT": str(aws.port),
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "AUTH": "true",
+        "CLOUDTRAIL_RECORDING": "1",
+        "USE_SSL": "1",
+        "MINISTACK_SSL_CERT": certificate,
+        "MINISTACK_SSL_KEY": certificate,
+        "STATE_DIR": str(aws.folder),
+        "S3_DATA_DIR": str(aws.folder),
+        "DOCKER_HOST": f"unix://{aws.folder}/no-docker",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": KEY,
+        "AWS_CA_BUNDLE": str(aws.ca_bundle),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "POLICY_FILE": str(LOCAL_POLICY),
+    }
+
+
+def _wait_until_up(aws: LocalAws, log: Path) -> None:
+    try:
+        clients(aws).sts.get_caller_identity()
+    except (BotoCoreError, ClientError) as error:
+        raise LocalError(
+            f"The local AWS (MiniStack) did not come up. Its last lines:\n{processes.last_lines(log)}"
+        ) from error
+
+
+def _config() -> Config:
+    return Config(connect_timeout=20, read_timeout=20, retries={"mode": "standard"}, proxies={})

@@ -1,0 +1,151 @@
+"""What the deployed stack shows to anybody: replicas, dead letters, the function's log."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from local.aws.ministack import LocalAws, secrets_in
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
+    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
+    from mypy_boto3_sqs import SQSClient
+
+POLL_SECONDS = 0.3
+IN_SYNC = "InSync"
+REASONS = ("ErrorType", "ErrorMessage", "SecretArn", "FailedRegions", "Attempts", "FirstReceived")
+"""The attributes that say why a message is in the DeadLetterQueue."""
+
+_PLATFORM = ("START ", "END ", "REPORT ", "INIT_START ")
+_LATE_MILLISECONDS = 5_000
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that needs a person."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    reasons: Mapping[str, str]
+
+    @property
+    def secret(self) -> str:
+        """The ARN of the secret it is about, or what the function could make out of it."""
+        return self.reasons.get("SecretArn", "")
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of the function's log: what happened, and the facts."""
+
+    event: str
+    level: str
+    facts: Mapping[str, object]
+
+    def fact(self, name: str) -> str:
+        """Return a fact as text, empty if it is not there."""
+        return str(self.facts.get(name, ""))
+
+
+@dataclass
+class FunctionLog:
+    """The function's log from now on."""
+
+    client: "CloudWatchLogsClient"
+    group: str
+    lines: list[LogLine] = field(default_factory=list)
+    _start: int = field(default_factory=lambda: int(time.time() * 1000))
+    _known: set[tuple[str, int, str]] = field(default_factory=set)
+
+    def read(self) -> list[LogLine]:
+        """Return what is new, and keep it in `lines`."""
+        new = [line for entry in self._entries() if (line := _log_line(entry["message"]))]
+        self.lines += new
+        return new
+
+    def _entries(self) -> "Iterator[FilteredLogEventTypeDef]":
+        pages = self.client.get_paginator("filter_log_events").paginate(
+            logGroupName=self.group, startTime=self._start
+        )
+        for entry in [entry for page in pages for entry in page["events"]]:
+            # MiniStack gives no eventId.
+            identity = (entry["logStreamName"], entry["timestamp"], entry["message"])
+            if identity not in self._known:
+                self._known.add(identity)
+                self._start = max(self._start, entry["timestamp"] - _LATE_MILLISECONDS)
+                yield entry
+
+
+def until(is_so: Callable[[], bool], seconds: float) -> bool:
+    """Look until it is so, or the time is up; return which."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def describe(aws: LocalAws, region: str, name: str) -> "DescribeSecretResponseTypeDef | None":
+    """Return what DescribeSecret says of the secret in this Region, None if there is none."""
+    try:
+        return secrets_in(aws, region).describe_secret(SecretId=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        return None
+
+
+def statuses(described: "DescribeSecretResponseTypeDef | None") -> dict[str, str]:
+    """Return the status of each replica that a primary lists."""
+    entries = described.get("ReplicationStatus", []) if described else []
+    return {entry["Region"]: entry.get("Status", "") for entry in entries}
+
+
+def dead_letters(client: "SQSClient", queue_url: str) -> list[DeadLetter]:
+    """Return up to ten dead letters, and leave them there."""
+    answer = client.receive_message(
+        QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
+    )
+    return [
+        DeadLetter(
+            message["MessageId"],
+            message["ReceiptHandle"],
+            message["Body"],
+            {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()},
+        )
+        for message in answer.get("Messages", [])
+    ]
+
+
+def backlog(client: "SQSClient", queue_url: str) -> int:
+    """Return how many messages are not yet done with."""
+    attributes = client.get_queue_attributes(
+        QueueUrl=queue_url,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    return sum(int(count) for count in attributes.values())
+
+
+def secret_name(arn: str) -> str:
+    """Return the name in a secret's ARN; what is no ARN as it is."""
+    _, found, resource = arn.partition(":secret:")
+    return resource[: -len("-AbCdEf")] if found else arn
+
+
+def _log_line(text: str) -> LogLine | None:
+    if not text.strip() or text.startswith(_PLATFORM):
+        return None
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        return LogLine(text.rstrip(), "PRINT", {})
+    if not isinstance(facts, dict) or "_aws" in facts:
+        return None
+    return LogLine(str(facts.get("message", "")), str(facts.get("level", "")), facts)

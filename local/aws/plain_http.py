@@ -1,0 +1,108 @@
+"""A plain-HTTP door to the local AWS, for containers: they cannot know its certificate's authority."""
+
+import asyncio
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from local.aws.ministack import ADDRESS, LocalAws
+from local.errors import LocalError
+
+PORT = 4567
+"""Where the door is, as local/env.json says."""
+
+_CHUNK = 65_536
+_DOCKER_SECONDS = 10
+
+
+@contextmanager
+def opened(aws: LocalAws, port: int = PORT) -> Iterator[None]:
+    """Keep the door open until the end of the block; raise LocalError if the port is taken.
+
+    Docker Desktop leads `host.docker.internal` to 127.0.0.1. On Linux it is this machine's address on
+    Docker's bridge, which nothing but this machine and its containers can reach.
+    """
+    listeners = [_listener(address, port) for address in (ADDRESS, *bridge_addresses())]
+    door = _Door(aws.port, ssl.create_default_context(cafile=str(aws.ca_bundle)), Future())
+    with ThreadPoolExecutor(1, "door") as thread:
+        work = thread.submit(asyncio.run, door.serve(listeners))
+        loop, closed = door.opened.result()
+        try:
+            yield
+        finally:
+            loop.call_soon_threadsafe(closed.set)
+    work.result()
+
+
+def bridge_addresses() -> tuple[str, ...]:
+    """Return this machine's addresses on Docker's bridge: none without Docker, and on macOS."""
+    engine = shutil.which("docker")
+    if not engine:
+        return ()
+    asked = [engine, "network", "inspect", "bridge"]
+    done = subprocess.run(asked, capture_output=True, timeout=_DOCKER_SECONDS, check=False)  # noqa: S603  as found on the PATH
+    networks = json.loads(done.stdout) if done.returncode == 0 else []
+    configs = [config for network in networks for config in network["IPAM"]["Config"] or ()]
+    # Docker names the gateway only if somebody chose it. Else it is the first address of the subnet.
+    found = {config.get("Gateway") or str(ip_network(config["Subnet"])[1]) for config in configs}
+    return tuple(sorted(address for address in found if _is_here(address)))
+
+
+def _is_here(address: str) -> bool:
+    with suppress(OSError), socket.socket() as trial:
+        trial.bind((address, 0))
+        return True
+    return False
+
+
+def _listener(address: str, port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+    except OSError as error:
+        listener.close()
+        raise LocalError(
+            f"Port {port} of {address} cannot be used ({error.strerror}), so `sam local` cannot reach this "
+            "local AWS: end what uses it, most likely another `make local`"
+        ) from error
+    return listener
+
+
+@dataclass(frozen=True)
+class _Door:
+    """Carries bytes both ways, and adds nothing but TLS."""
+
+    port: int
+    trusted: ssl.SSLContext
+    opened: "Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]"
+
+    async def serve(self, listeners: Sequence[socket.socket]) -> None:
+        """Serve until the event is set that `opened` gives."""
+        closed = asyncio.Event()
+        servers = [await asyncio.start_server(self._carry, sock=listener) for listener in listeners]
+        self.opened.set_result((asyncio.get_running_loop(), closed))
+        await closed.wait()
+        for server in servers:
+            server.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inside, to_inside = await asyncio.open_connection(ADDRESS, self.port, ssl=self.trusted)
+        with suppress(ConnectionError):  # the one side has gone: so does the other
+            await asyncio.gather(_pump(reader, to_inside), _pump(inside, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while chunk := await reader.read(_CHUNK):
+            writer.write(chunk)
+            await writer.drain()
+    finally:
+        writer.close()

@@ -1,0 +1,1 @@
+"""CloudTrail's events, which the local AWS does not deliver by itself."""

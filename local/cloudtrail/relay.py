@@ -1,0 +1,219 @@
+"""From CloudTrail through EventBridge's rules to their queues, which the local AWS does not do by itself.
+
+Only public AWS APIs are used: LookupEvents, TestEventPattern with the deployed rules' own patterns,
+SendMessage. What it cannot know: MiniStack does not record whether a call failed (see records.event), and
+calls every caller an `IAMUser`, also a role.
+"""
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from local.cloudtrail import records
+from local.cloudtrail.records import Fields, Secret
+from local.errors import LocalError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudtrail import CloudTrailClient
+    from mypy_boto3_cloudtrail.type_defs import EventTypeDef, LookupEventsRequestTypeDef
+    from mypy_boto3_events.type_defs import TargetOutputTypeDef
+    from mypy_boto3_sqs import SQSClient
+
+    from local.aws.ministack import Clients
+
+PAGE = 50
+"""Records that LookupEvents returns at most. MiniStack returns the newest, and no token for the rest."""
+
+POLL_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Route:
+    """An enabled rule of the default bus: what it matches and the queues it sends to."""
+
+    rule: str
+    pattern: str
+    queue_urls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A call that was recorded, and the rules that sent it on."""
+
+    call: str
+    secret_id: str
+    rules: tuple[str, ...]
+
+
+@dataclass
+class Reader:
+    """Reads each record of the calls once, from `start` on, oldest first."""
+
+    client: "CloudTrailClient"
+    start: datetime
+    calls: tuple[str, ...] = records.WRITES
+    _since: dict[str, datetime] = field(default_factory=dict)
+    _known: set[str] = field(default_factory=set)
+
+    def read(self) -> list[Fields]:
+        """Return the records that are new; raise LocalError if some of them cannot be reached."""
+        found = [entry for call in self.calls for entry in self._new(call)]
+        found.sort(key=lambda entry: entry["EventTime"])
+        return [records.read(entry["CloudTrailEvent"]) for entry in found]
+
+    def _new(self, call: str) -> "list[EventTypeDef]":
+        """Return the call's new records, oldest first."""
+        found = self._back_to_known(call)
+        self._known |= found.keys()
+        self._since[call] = max((entry["EventTime"] for entry in found.values()), default=self._from(call))
+        return [entry for entry in reversed(found.values()) if entry.get("EventSource") == records.SOURCE]
+
+    def _back_to_known(self, call: str) -> "dict[str, EventTypeDef]":
+        """Walk back from the newest record, page by page, to the first known one."""
+        found: dict[str, EventTypeDef] = {}
+        end: datetime | None = None
+        while True:
+            page = {entry["EventId"]: entry for entry in self._page(call, end)}
+            fresh = page.keys() - self._known - found.keys()
+            found |= {number: entry for number, entry in page.items() if number in fresh}
+            if len(page) < PAGE or page.keys() & self._known:
+                return found
+            if not fresh:
+                raise LocalError(
+                    f"The CloudTrail relay cannot see everything: {PAGE} or more {call} calls at once, "
+                    f"and MiniStack shows only the newest {PAGE}. Start again, and make fewer calls"
+                )
+            end = min(entry["EventTime"] for entry in page.values())
+
+    def _page(self, call: str, end: datetime | None) -> "list[EventTypeDef]":
+        asked: LookupEventsRequestTypeDef = {
+            "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": call}],
+            "StartTime": self._from(call),
+            "MaxResults": PAGE,
+        }
+        if end is not None:
+            asked["EndTime"] = end
+        return self.client.lookup_events(**asked)["Events"]
+
+    def _from(self, call: str) -> datetime:
+        return self._since.get(call, self.start)
+
+
+def send_exact_times(client: "CloudTrailClient") -> None:
+    """Let LookupEvents be asked for fractions of a second: botocore would cut them off.
+
+    Without them, what is older than the newest 50 calls of one second could not be asked for.
+    """
+
+    def keep(params: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
+        times = {name: value for name, value in params.items() if isinstance(value, datetime)}
+        context["exact_times"] = {name: value.timestamp() for name, value in times.items()}
+
+    def send(params: dict[str, Any], context: Mapping[str, Any], **_: object) -> None:
+        params["body"] = json.dumps(json.loads(params["body"]) | context["exact_times"]).encode()
+
+    events = client.meta.events
+    events.register("before-parameter-build.cloudtrail.LookupEvents", keep, unique_id="exact-times-keep")
+    events.register("before-call.cloudtrail.LookupEvents", send, unique_id="exact-times-send")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Shapes records, asks the deployed rules, and sends to their targets."""
+
+    clients: "Clients"
+
+    def send(self, found: Iterable[Fields]) -> Iterator[Delivery]:
+        """Send each record to every rule that wants it; yield what was done with it."""
+        wanting = list(routes(self.clients))
+        for record in found:
+            event = json.dumps(records.event(record, self._secret(records.secret_id(record))))
+            wanted = [route for route in wanting if self._matches(route, event)]
+            for url in (url for route in wanted for url in route.queue_urls):
+                self.clients.queues.send_message(QueueUrl=url, MessageBody=event)
+            yield Delivery(
+                str(record["eventName"]), records.secret_id(record), tuple(route.rule for route in wanted)
+            )
+
+    def _matches(self, route: Route, event: str) -> bool:
+        return self.clients.events.test_event_pattern(EventPattern=route.pattern, Event=event)["Result"]
+
+    def _secret(self, secret_id: str) -> Secret | None:
+        try:
+            described = self.clients.secrets.describe_secret(SecretId=secret_id)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            return None
+        return Secret(described["ARN"], described["Name"], described.get("DeletedDate"))
+
+
+def routes(clients: "Clients") -> Iterator[Route]:
+    """Return the enabled rules with a pattern, as they are deployed now."""
+    for page in clients.events.get_paginator("list_rules").paginate():
+        for rule in page["Rules"]:
+            if rule.get("EventPattern") and rule["State"] == "ENABLED":
+                targets = clients.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+                urls = tuple(_queue_url(clients.queues, rule["Name"], target) for target in targets)
+                yield Route(rule["Name"], rule["EventPattern"], urls)
+
+
+def _queue_url(queues: "SQSClient", rule: str, target: "TargetOutputTypeDef") -> str:
+    if ":sqs:" not in target["Arn"] or {"Input", "InputPath", "InputTransformer"} & target.keys():
+        raise LocalError(
+            f"The CloudTrail relay only knows targets that are queues and get the whole event: see {rule}"
+        )
+    return queues.get_queue_url(QueueName=target["Arn"].rpartition(":")[2])["QueueUrl"]
+
+
+class Relay:
+    """A relay at work, in two threads: reading never waits for delivering."""
+
+    def __init__(self, clients: "Clients", hear: Callable[[Delivery], None]) -> None:
+        send_exact_times(clients.cloudtrail)
+        self._reader = Reader(clients.cloudtrail, datetime.now(UTC))
+        self._sender = Sender(clients)
+        self._hear = hear
+        self._found: queue.SimpleQueue[list[Fields]] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._work: list[Future[None]] = []
+
+    def check(self) -> None:
+        """Raise what stopped the relay, if something did."""
+        for work in self._work:
+            if work.done():
+                work.result()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Relay until the end of the block."""
+        with ThreadPoolExecutor(2, "relay") as threads:
+            try:
+                self._work = [threads.submit(self._read), threads.submit(self._send)]
+                yield
+            finally:
+                self._stopped.set()
+
+    def _read(self) -> None:
+        while not self._stopped.is_set():
+            found = self._reader.read()
+            self._found.put(found)
+            if not found:
+                self._stopped.wait(POLL_SECONDS)
+
+    def _send(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                found = self._found.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            for delivery in self._sender.send(found) if found else ():
+                self._hear(delivery)

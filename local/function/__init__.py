@@ -1,0 +1,1 @@
+"""The built function in Lambda's own runtime, without Docker."""

@@ -1,0 +1,98 @@
+"""One event, given to what `make build` made, in Lambda's runtime emulator, against a local AWS."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+from rich.console import Console
+
+from local.aws import observe
+from local.aws.ministack import ADDRESS, LocalAws, clients, local_aws
+from local.demo import examples
+from local.errors import LocalError
+from local.function.emulator import ARTIFACT, Answer, Emulator, emulated
+from local.function.template import replicator_function
+from local.process.environment import HOME_REGION
+from local.stack import ALLOWED_REGIONS, describe
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A local AWS, and the queues that template.yaml refers to."""
+
+    aws: LocalAws
+    queue_urls: dict[str, str]
+
+
+def run(console: Console, event_file: Path) -> int:
+    """Show the function's log, its answer and what is in other Regions; return 1 if the function failed."""
+    event = _event(event_file)
+    with _surroundings(console) as around, emulated_function(around) as emulator:
+        answer = emulator.invoke(event)
+        console.print(emulator.log.read_text("utf-8").rstrip(), markup=False, soft_wrap=True)
+        console.print(_answer_text(answer), markup=False, soft_wrap=True)
+        for name in examples.EXAMPLES:
+            console.print(_replicas(around.aws, name), markup=False, soft_wrap=True)
+    return 1 if answer.error_type else 0
+
+
+@contextmanager
+def emulated_function(around: Surroundings) -> Iterator[Emulator]:
+    """Run what `make build` made, with the environment that template.yaml gives it, in these surroundings."""
+    function = replicator_function({"AllowedRegions": ",".join(ALLOWED_REGIONS)}, around.queue_urls)
+    with (
+        TemporaryDirectory(prefix="secret-replicator-") as folder,
+        emulated(function, ARTIFACT, around.aws.exports, Path(folder)) as emulator,
+    ):
+        yield emulator
+
+
+def _event(file: Path) -> object:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise LocalError(f"{file} is not a JSON file that can be read: {error}") from error
+
+
+@contextmanager
+def _surroundings(console: Console) -> Iterator[Surroundings]:
+    """Give the local AWS of `make local` if its variables are exported here, else one for the moment."""
+    if running := _exported():
+        console.print(f"Against the local AWS of `make local`, {running.endpoint}")
+        stack = describe(running, clients(running))
+        queue_urls = {"ReplicationQueue": stack.queue_url, "DeadLetterQueue": stack.dead_letter_queue_url}
+        yield Surroundings(running, queue_urls)
+        return
+    with local_aws() as aws:
+        console.print("Against a local AWS for the moment; it has the secrets that events/ names")
+        home = clients(aws)
+        examples.create(home.secrets)
+        names = ("ReplicationQueue", "DeadLetterQueue")
+        urls = {name: home.queues.create_queue(QueueName=name)["QueueUrl"] for name in names}
+        yield Surroundings(aws, urls)
+
+
+def _exported() -> LocalAws | None:
+    endpoint, bundle = os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_CA_BUNDLE", "")
+    parts = urlsplit(endpoint)
+    if parts.hostname != ADDRESS or not parts.port or not bundle:
+        return None
+    return LocalAws(parts.port, Path(bundle).parent)
+
+
+def _answer_text(answer: Answer) -> str:
+    kind = f"Failed ({answer.error_type})" if answer.error_type else "Answer"
+    shown = answer.payload
+    if answer.error_type and isinstance(shown, dict):
+        shown = {key: shown[key] for key in ("errorType", "errorMessage")}
+    return f"{kind}: {json.dumps(shown)}"
+
+
+def _replicas(aws: LocalAws, name: str) -> str:
+    found = observe.statuses(observe.describe(aws, HOME_REGION, name))
+    return f"{name}: {', '.join(f'{region} {status}' for region, status in found.items()) or 'no replica'}"

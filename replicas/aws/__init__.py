@@ -1,0 +1,1 @@
+"""What is asked of AWS: the deployed stack, its dead letters, its log."""

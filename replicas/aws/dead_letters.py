@@ -1,0 +1,309 @@
+"""Move dead letters back into the ReplicationQueue: read, choose, move. Nothing is lost, wherever it stops.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from replicas.errors import OperatorError
+from replicas.terminal import Report
+from secret_replicator.errors import MalformedMessageError
+from secret_replicator.messages import parse
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import ListMessageMoveTasksResultEntryTypeDef, MessageTypeDef
+
+HIDDEN_SECONDS = 120
+"""How long a letter that is looked at is hidden from others, should we be killed before we show it again."""
+
+NO_REASON = "NoReason"
+NO_REASON_TEXT = "no reason given: the function crashed or timed out; see its log"
+UNKNOWN_SECRET = "unknown"  # noqa: S105  what stands where a secret's name would
+
+_BATCH = 10
+_ANSWERS_WITHOUT_NEWS = 3
+_LOOK_SECONDS = 1
+_LOOKS_FOR_TASK = 60
+_NO_SUCH_ACTION = frozenset(
+    {
+        "AWS.SimpleQueueService.UnsupportedOperation",
+        "InvalidAction",
+        "NotImplemented",
+        "UnknownOperationException",
+        "UnsupportedOperation",
+    }
+)
+_SECRET_ARN = re.compile(r"(arn:[^:]+:secretsmanager:[^:]+:[^:]+:secret:(.+))-[A-Za-z0-9]{6}")
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter, without its body. `since` is when the trouble began; no attempts means not known."""
+
+    since: datetime
+    secret: str
+    error_type: str
+    reason: str
+    attempts: int | None
+    message_id: str
+
+    @property
+    def name(self) -> str:
+        """The secret's name, where its ARN is given."""
+        return names_of(self.secret)[-1]
+
+
+@dataclass(frozen=True)
+class Queues:
+    """The two queues. An answer without letters is waited for, so that all of SQS's servers are asked."""
+
+    client: "SQSClient"
+    queue_url: str
+    dead_letter_queue_url: str
+    wait_seconds: int = 1
+
+
+@dataclass(frozen=True)
+class _Hold:
+    """The letters that we hide from others while we look at them, by message id."""
+
+    queues: Queues
+    handles: dict[str, str] = field(default_factory=dict)
+
+    def messages(self) -> "Iterator[MessageTypeDef]":
+        """Yield each letter once, until nothing new comes."""
+        seen: set[str] = set()
+        without_news = 0
+        while without_news < _ANSWERS_WITHOUT_NEWS and (messages := self._receive()):
+            new = [message for message in messages if message["MessageId"] not in seen]
+            seen.update(message["MessageId"] for message in new)
+            without_news = 0 if new else without_news + 1
+            yield from new
+
+    def delete(self, message_id: str) -> None:
+        """Delete a letter that is held."""
+        self.queues.client.delete_message(
+            QueueUrl=self.queues.dead_letter_queue_url, ReceiptHandle=self.handles[message_id]
+        )
+        del self.handles[message_id]
+
+    def release(self) -> None:
+        """Make the letters visible again. One that SQS refuses is visible already, or gone."""
+        while self.handles:
+            batch = [self.handles.popitem()[1] for _ in range(min(_BATCH, len(self.handles)))]
+            self.queues.client.change_message_visibility_batch(
+                QueueUrl=self.queues.dead_letter_queue_url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                    for number, handle in enumerate(batch)
+                ],
+            )
+
+    def _receive(self) -> "Sequence[MessageTypeDef]":
+        messages = self.queues.client.receive_message(
+            QueueUrl=self.queues.dead_letter_queue_url,
+            MaxNumberOfMessages=_BATCH,
+            VisibilityTimeout=HIDDEN_SECONDS,
+            WaitTimeSeconds=self.queues.wait_seconds,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["All"],
+        ).get("Messages", [])
+        self.handles.update((message["MessageId"], message["ReceiptHandle"]) for message in messages)
+        return messages
+
+
+def read_letters(queues: Queues, report: Report) -> list[Letter]:
+    """Return all dead letters, the oldest trouble first, and leave them where they are."""
+    letters: list[Letter] = []
+    with _holding(queues) as hold:
+        for message in hold.messages():
+            letters.append(_letter(message, queues.client.meta.region_name))
+            report(len(letters))
+    return sorted(letters, key=lambda letter: (letter.since, letter.name, letter.message_id))
+
+
+def choose(letters: Iterable[Letter], secrets: Sequence[str], error_types: Sequence[str]) -> list[Letter]:
+    """Return the letters of these secrets (names or ARNs) with these error types. None given means any."""
+    types = {error_type.casefold() for error_type in error_types}
+    return [
+        letter
+        for letter in letters
+        if (not secrets or any(is_about(letter, secret) for secret in secrets))
+        and (not types or letter.error_type.casefold() in types)
+    ]
+
+
+def is_about(letter: Letter, secret: str) -> bool:
+    """Tell whether the letter's secret is the one of this name or ARN, whole or without its last part."""
+    return secret in names_of(letter.secret) or letter.secret in names_of(secret)
+
+
+def redrive(
+    queues: Queues,
+    letters: Sequence[Letter],
+    report: Report,
+    *,
+    everything: bool,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Move these letters, or with `everything` whatever is in the queue; return how many were moved.
+
+    Letters that are not moved then are gone, or hidden because somebody else looks at them.
+    Raise OperatorError, ClientError or BotoCoreError; what was not moved by then is still there.
+    """
+    by_sqs = _move_by_sqs(queues, report, sleep) if everything else 0
+    # SQS passes over letters that are hidden when it comes by, so look once more.
+    wanted = {letter.message_id for letter in letters}
+    by_us = _move_one_by_one(queues, wanted, lambda count: report(by_sqs + count))
+    return min(len(letters), by_sqs + by_us)
+
+
+def _move_one_by_one(queues: Queues, wanted: set[str], report: Report) -> int:
+    """Send each letter before it is deleted: stopped in between, it comes twice, which is harmless."""
+    moved = 0
+    with _holding(queues) as hold:
+        for message in hold.messages():
+            if message["MessageId"] in wanted:
+                # With its reason, as SQS's own redrive does: so the function knows that it was a letter.
+                queues.client.send_message(
+                    QueueUrl=queues.queue_url,
+                    MessageBody=message["Body"],
+                    MessageAttributes=message.get("MessageAttributes", {}),
+                )
+                hold.delete(message["MessageId"])
+                moved += 1
+                report(moved)
+            if moved == len(wanted):
+                break
+    return moved
+
+
+def _move_by_sqs(queues: Queues, report: Report, sleep: Callable[[float], None]) -> int:
+    """Let SQS itself move everything; return how many it moved: 0, if this service cannot."""
+    client, source = queues.client, _arn(queues.client, queues.dead_letter_queue_url)
+    destination = _arn(client, queues.queue_url)
+    try:
+        earlier = _started(_latest_task(client, source))
+        # The function's letters were sent, not moved here by SQS: without a destination they would stay.
+        handle = client.start_message_move_task(SourceArn=source, DestinationArn=destination)["TaskHandle"]
+    except ClientError as error:
+        if error.response["Error"].get("Code") not in _NO_SUCH_ACTION:
+            raise
+        return 0
+    try:
+        return _follow(client, source, earlier, report, sleep)
+    except KeyboardInterrupt:
+        # It may have ended by itself, and then cannot be cancelled. Either way nothing is lost.
+        with suppress(ClientError):
+            client.cancel_message_move_task(TaskHandle=handle)
+        raise
+
+
+def _follow(
+    client: "SQSClient", source: str, earlier: int, report: Report, sleep: Callable[[float], None]
+) -> int:
+    """Return how many letters the task that began after `earlier` has moved, once it is through."""
+    looks_left = _LOOKS_FOR_TASK
+    while looks_left:
+        task = _latest_task(client, source)
+        if _started(task) > earlier:
+            moved = task.get("ApproximateNumberOfMessagesMoved", 0)
+            report(moved)
+            if task.get("Status") == "COMPLETED":
+                return moved
+            if task.get("Status") in ("FAILED", "CANCELLED"):
+                reason = task.get("FailureReason", "somebody cancelled it")
+                raise OperatorError(f"SQS stopped moving after {moved} letters ({reason}): run it again")
+        else:
+            looks_left -= 1
+        sleep(_LOOK_SECONDS)
+    raise OperatorError("SQS took the task but does not show it: see with --dry-run what is left")
+
+
+def _latest_task(client: "SQSClient", source: str) -> "ListMessageMoveTasksResultEntryTypeDef":
+    tasks = client.list_message_move_tasks(SourceArn=source, MaxResults=1).get("Results", [])
+    return tasks[0] if tasks else {}
+
+
+def _started(task: "ListMessageMoveTasksResultEntryTypeDef") -> int:
+    return task.get("StartedTimestamp", 0)
+
+
+def _arn(client: "SQSClient", queue_url: str) -> str:
+    answer = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+    return answer["Attributes"]["QueueArn"]
+
+
+def names_of(secret: str) -> tuple[str, ...]:
+    """Return the ARN, the ARN without its last part, and the name; what is no ARN as it is."""
+    found = _SECRET_ARN.fullmatch(secret)
+    return (secret, found[1], found[2]) if found else (secret,)
+
+
+@contextmanager
+def _holding(queues: Queues) -> Iterator[_Hold]:
+    hold = _Hold(queues)
+    try:
+        yield hold
+    finally:
+        hold.release()
+
+
+def _letter(message: "MessageTypeDef", home_region: str) -> Letter:
+    system = message.get("Attributes", {})
+    given = {
+        name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()
+    }
+    if "DeadLetterQueueSourceArn" in system:
+        # SQS moved it here after crashes. Reasons on it are older: SQS's own redrive leaves them there.
+        given = {}
+    secret = given.get("SecretArn") or _secret_in(message["Body"], home_region)
+    error_type, reason = _reason(given)
+    return Letter(
+        since=_since(given.get("FirstReceived", ""), int(system["SentTimestamp"])),
+        secret=secret,
+        error_type=error_type,
+        reason=reason.removeprefix(f"{secret} - "),
+        attempts=_number(given.get("Attempts") or given.get("RETRY_ATTEMPTS") or ""),
+        message_id=message["MessageId"],
+    )
+
+
+def _reason(given: dict[str, str]) -> tuple[str, str]:
+    """Return error type and reason, as the function or else EventBridge gives them.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+    """
+    if error_type := given.get("ErrorType"):
+        return error_type, given.get("ErrorMessage", "")
+    if code := given.get("ERROR_CODE"):
+        return code, f"EventBridge could not deliver it: {given.get('ERROR_MESSAGE', '')}"
+    return NO_REASON, NO_REASON_TEXT
+
+
+def _secret_in(body: str, home_region: str) -> str:
+    try:
+        return parse(body, home_region).secret_id
+    except MalformedMessageError:
+        return UNKNOWN_SECRET
+
+
+def _since(first_received: str, sent_milliseconds: int) -> datetime:
+    sent = datetime.fromtimestamp(sent_milliseconds // 1000, UTC)
+    try:
+        return datetime.fromisoformat(first_received).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return sent
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None

@@ -1,0 +1,255 @@
+"""What becomes of a sweep, read from the function's log, until every selected secret is accounted for.
+
+Every line about a page or a secret of a sweep has its sweep_id. Messages that are sent by hand can have one,
+too: `{"secret_id": …, "sweep_id": …}`.
+
+https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from replicas.aws.connection import errors_in_words
+from replicas.terminal import Screen, count
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
+POLL_SECONDS = 2.0
+QUIET_SECONDS = 60.0
+"""So long without a new line, the queue is asked whether anything is left to wait for."""
+
+LATE_MILLISECONDS = 30_000
+"""A line may be shown after younger ones, or come from an instance whose clock is behind."""
+
+_LEFT: "tuple[QueueAttributeNameType, ...]" = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesDelayed",
+    "ApproximateNumberOfMessagesNotVisible",
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """What the latest line said of a secret. `settled` is how it ended, empty while it waits."""
+
+    at: int
+    settled: str
+    reason: str = ""
+
+
+@dataclass
+class Account:
+    """What is known of a sweep: its pages by number, its secrets by ARN."""
+
+    listed: dict[int, int] = field(default_factory=dict)
+    selected_on: dict[int, int] = field(default_factory=dict)
+    last_page: int = 0
+    restarted: bool = False
+    lost_page: str = ""
+    secrets: dict[str, State] = field(default_factory=dict)
+    drift: set[tuple[str, str, str]] = field(default_factory=set)
+
+    def note(self, line: Mapping[str, Any], at: int) -> None:
+        """Take in a line of the log, written at this time in milliseconds."""
+        match line.get("message"):
+            case "page_swept" | "sweep_restarted":
+                self._note_page(line)
+            case "page_not_swept" if line.get("verdict") == "dead_letter":
+                self.lost_page = f"page {line['page']}: {line['reason']}"
+            case "secret_reconciled":
+                self._note_secret(line, at)
+            case "drift_found":
+                self.drift.add((str(line["secret"]), str(line["region"]), str(line["kind"])))
+
+    def _note_page(self, line: Mapping[str, Any]) -> None:
+        if line["restarted"] and not self.restarted:
+            self.restarted, self.last_page = True, 0
+            self.listed.clear()
+            self.selected_on.clear()
+        if line["message"] == "sweep_restarted" or line["restarted"] != self.restarted:
+            return
+        self.listed[line["page"]] = line["listed"]
+        self.selected_on[line["page"]] = line["selected"]
+        if line["last"]:
+            self.last_page = line["page"]
+
+    def _note_secret(self, line: Mapping[str, Any], at: int) -> None:
+        before = self.secrets.get(line["secret"])
+        if before and before.at > at:
+            return
+        reason = str(line.get("reason", ""))
+        settled = {"delete": str(line["outcome"]), "dead_letter": "dead_letter"}.get(line["verdict"], "")
+        self.secrets[line["secret"]] = State(at, settled, reason)
+
+    @property
+    def selected(self) -> int:
+        """How many secrets the pages have enqueued so far."""
+        return sum(self.selected_on.values())
+
+    @property
+    def settled(self) -> int:
+        """How many secrets nothing more will happen to."""
+        return sum(1 for state in self.secrets.values() if state.settled)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every page was read, and every selected secret has come to an end."""
+        read_all = bool(self.last_page) and len(self.listed) >= self.last_page
+        return read_all and len(self.secrets) >= self.selected and self.settled == len(self.secrets)
+
+    @property
+    def unaccounted(self) -> int:
+        """How many secrets of the pages that were read are not known to have come to an end."""
+        return max(len(self.secrets), self.selected) - self.settled
+
+    def of(self, kind: str) -> dict[str, str]:
+        """Return the secrets that ended so, with their reasons."""
+        return {arn: state.reason for arn, state in self.secrets.items() if state.settled == kind}
+
+    def open(self) -> list[str]:
+        """Return the secrets that are known, and not known to have come to an end."""
+        return sorted(arn for arn, state in self.secrets.items() if not state.settled)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """How many secrets were left alone, by the reason."""
+        return Counter(reason.partition(";")[0] for reason in self.of("skipped").values())
+
+    @property
+    def drifted(self) -> Counter[str]:
+        """How many differences were only reported, by their kind."""
+        return Counter(kind for *_, kind in self.drift)
+
+    def facts(self) -> dict[str, object]:
+        """Return the account for programs."""
+        return {
+            "pages": len(self.listed),
+            "seen": sum(self.listed.values()),
+            "selected": self.selected,
+            "converged": len(self.of("converged")),
+            "skipped": self.skipped,
+            "not_accounted_for": self.unaccounted,
+            "dead_letters": self.of("dead_letter"),
+            "drift": self.drifted,
+            "restarted": self.restarted,
+            "complete": self.complete,
+        }
+
+    def progress(self) -> str:
+        """Say what stands beside the bar."""
+        pages = f"{len(self.listed):,} of {self.last_page:,}" if self.last_page else f"{len(self.listed):,}"
+        return (
+            f": page {pages}, {sum(self.listed.values()):,} seen, {self.selected:,} selected, "
+            f"{len(self.of('converged')):,} converged, {self.unaccounted:,} waiting, "
+            f"{count(len(self.of('dead_letter')), 'dead letter')}"
+        )
+
+    def __str__(self) -> str:
+        """Say it in a sentence or two."""
+        ends = [
+            f"{len(self.of('converged')):,} converged",
+            f"{self.skipped.total():,} skipped{_by_kind(self.skipped)}",
+            count(len(self.of("dead_letter")), "dead letter"),
+            f"{self.unaccounted:,} not accounted for",
+        ]
+        seen = f"{count(len(self.listed), 'page')}, {sum(self.listed.values()):,} secrets seen"
+        drift = f" Drift{_by_kind(self.drifted)}." if self.drift else ""
+        anew = " It began anew once: AWS no longer took the token of a page." if self.restarted else ""
+        return f"{seen}, {self.selected:,} selected: {', '.join(ends)}.{drift}{anew}"
+
+
+@dataclass
+class Follower:
+    """Reads the lines of one sweep from the function's log, each once."""
+
+    client: "CloudWatchLogsClient"
+    log_group: str
+    sweep_id: str
+    account: Account
+    since: int
+    _known: dict[tuple[str, int, str], int] = field(default_factory=dict)
+
+    def look(self) -> bool:
+        """Take in what is new; return whether there was anything. Raise OperatorError."""
+        news = False
+        with errors_in_words("logs"):
+            for event in self._new_events():
+                news = True
+                self.account.note(json.loads(event["message"]), event["timestamp"])
+        self._forget()
+        return news
+
+    def _new_events(self) -> "Iterator[FilteredLogEventTypeDef]":
+        pages = self.client.get_paginator("filter_log_events").paginate(
+            logGroupName=self.log_group, startTime=self.since, filterPattern=f'"{self.sweep_id}"'
+        )
+        for event in (event for page in pages for event in page["events"]):
+            # Not every CloudWatch gives an eventId.
+            identity = (event["logStreamName"], event["timestamp"], event["message"])
+            if identity not in self._known and event["message"].startswith("{"):
+                self._known[identity] = event["timestamp"]
+                yield event
+
+    def _forget(self) -> None:
+        """Ask next time for what is young only, and remember no more than that."""
+        newest = max(self._known.values(), default=self.since + LATE_MILLISECONDS)
+        self.since = max(self.since, newest - LATE_MILLISECONDS)
+        self._known = {key: at for key, at in self._known.items() if at >= self.since}
+
+
+@dataclass
+class Queue:
+    """The ReplicationQueue, as far as it is to be waited for."""
+
+    client: "SQSClient"
+    url: str
+
+    def is_empty(self) -> bool:
+        """Tell whether nothing is in it: no message, none that is delayed or being worked on."""
+        with errors_in_words("sqs"):
+            answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[*_LEFT])
+        return not any(int(answer["Attributes"][name]) for name in _LEFT)
+
+
+def follow(
+    follower: Follower,
+    queue: Queue,
+    screen: Screen,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Look again and again until all is accounted for, or nothing is left to wait for. Raise OperatorError.
+
+    A message that SQS itself has moved to the DeadLetterQueue, because the function crashed on it each time,
+    has no line in the log. So an empty queue ends it as well.
+    """
+    account, last_news, warned = follower.account, clock(), False
+    with screen.progress("Following", lambda: account.selected or None, account.progress) as report:
+        while True:
+            news = follower.look()
+            report(account.settled)
+            if account.complete:
+                return
+            last_news = clock() if news else last_news
+            if clock() - last_news >= QUIET_SECONDS:
+                if queue.is_empty():
+                    return
+                if not warned:
+                    screen.say(
+                        "Nothing new for a minute. What waits is looked at again after 15 minutes at most"
+                    )
+                    warned = True
+            sleep(POLL_SECONDS)
+
+
+def _by_kind(numbers: Counter[str]) -> str:
+    said = ", ".join(f"{number:,} {kind}" for kind, number in sorted(numbers.items()))
+    return f" ({said})" if said else ""

@@ -1,0 +1,103 @@
+"""The AWS services that `doctor` and `smoke` ask, each made when it is needed."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from replicas.aws.connection import Access, Clients, connect
+
+if TYPE_CHECKING:
+    from mypy_boto3_account import AccountClient
+    from mypy_boto3_cloudtrail import CloudTrailClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+@dataclass(frozen=True)
+class Services:
+    """AWS as one session sees it."""
+
+    clients: Clients
+
+    @property
+    def region(self) -> str:
+        """The stack's Region; raise NoRegionError."""
+        return self.clients.region
+
+    @cached_property
+    def account(self) -> "AccountClient":
+        """Account Management, which is in one Region for all."""
+        return self.clients.session.client(
+            "account",
+            endpoint_url=self.clients.endpoint_url,
+            verify=self.clients.ca_bundle,
+            config=self.clients.config,
+        )
+
+    @cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        """CloudWatch."""
+        return self.clients.session.client(
+            "cloudwatch",
+            endpoint_url=self.clients.endpoint_url,
+            verify=self.clients.ca_bundle,
+            config=self.clients.config,
+        )
+
+    @cached_property
+    def events(self) -> "EventBridgeClient":
+        """EventBridge."""
+        return self.clients.session.client(
+            "events",
+            endpoint_url=self.clients.endpoint_url,
+            verify=self.clients.ca_bundle,
+            config=self.clients.config,
+        )
+
+    @cached_property
+    def iam(self) -> "IAMClient":
+        """IAM."""
+        return self.clients.session.client(
+            "iam",
+            endpoint_url=self.clients.endpoint_url,
+            verify=self.clients.ca_bundle,
+            config=self.clients.config,
+        )
+
+    def cloudtrail(self, region: str) -> "CloudTrailClient":
+        """Return CloudTrail in a Region."""
+        return self.clients.session.client(
+            "cloudtrail",
+            region_name=region,
+            endpoint_url=self.clients.endpoint_url,
+            verify=self.clients.ca_bundle,
+            config=self.clients.config,
+        )
+
+    def keys(self, region: str) -> "KMSClient":
+        """Return KMS in a Region."""
+        return self.clients.session.client(
+            "kms",
+            region_name=region,
+            endpoint_url=self.clients.endpoint_url,
+            verify=self.clients.ca_bundle,
+            config=self.clients.config,
+        )
+
+    def secrets(self, region: str) -> "SecretsManagerClient":
+        """Return Secrets Manager in a Region."""
+        return self.clients.session.client(
+            "secretsmanager",
+            region_name=region,
+            endpoint_url=self.clients.endpoint_url,
+            verify=self.clients.ca_bundle,
+            config=self.clients.config,
+        )
+
+
+def services(access: Access) -> Services:
+    """Return the services; raise as `connect` does."""
+    return Services(connect(access))

@@ -1,0 +1,509 @@
+"""`replicas`: from the operator's command line to an exit code.
+
+Commands are imported when they run: boto3 alone takes half a second, which `--help` need not wait for.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from replicas import options
+from replicas.exit_codes import FAILED
+from replicas.terminal import Screen
+
+if TYPE_CHECKING:
+    from replicas.aws.deployment import Where
+    from replicas.inventory.inventory import Choice
+
+READ_ONLY = (
+    "**Permissions:** cloudformation:DescribeStacks on the stack; lambda:GetFunctionConfiguration on its "
+    "function; secretsmanager:ListSecrets and DescribeSecret"
+)
+PEEK = (
+    "; sqs:ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue. Nothing is written, and no "
+    "value can be read."
+)
+
+_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class OneIsError(TyperCommand):
+    """A command whose exit code 2 is an answer: wrong usage is 1 there, like any error."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Read the options; raise an error with exit code 1."""
+        with _one_is_error():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401  as there
+        """Do the command's work; raise an error with exit code 1."""
+        with _one_is_error():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _one_is_error() -> Iterator[None]:
+    try:
+        yield
+    except typer.TyperException as error:
+        error.exit_code = FAILED
+        raise
+
+
+@app.callback()
+def replicas() -> None:
+    """See and steer a deployed Secret Replicator.
+
+    Begin with `replicas status`: is everything where it must be? `replicas explain SECRET` says why a secret
+    is not, `replicas plan` what a sweep would do.
+    """
+
+
+@app.command(
+    "plan",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 done; 1 an error, or wrong usage; 130 stopped by Ctrl-C. With "
+    "--detailed-exitcode: 0 nothing to add, retry or remove; 2 there is. "
+    + READ_ONLY
+    + ". Nothing is written, and no value can be "
+    "read.",
+)
+def plan_command(  # noqa: PLR0913  an option each
+    *,
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    replica_region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REGION", help="Only what concerns replicas in this Region. Repeat it."),
+    ] = None,
+    policy: options.PolicyFile = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Show only what changes from this policy to the other: who gains or loses which Region or "
+            "key.",
+        ),
+    ] = None,
+    allowed_regions: options.AllowedRegions = "",
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", metavar="", help="Exit with 2 if there is something to do.")
+    ] = False,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Show what a sweep would do, secret by secret, and what it would cost.
+
+    Reads all secrets that the policy selects, as AWS reports them now, and decides with the function's own
+    code: what is added (+), retried (~), waited for (.), removed (-), reported as drift (?) or as a problem
+    (!). Nothing is written.
+
+    Before the first deployment, say which Regions you would allow:
+
+    `replicas plan --policy functions/policy.toml --allowed-regions eu-west-1,us-west-2`
+    """
+    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    from replicas.commands import compare, plan
+
+    asked = plan.Asked(
+        choice=_choice(secret, tag),
+        replica_regions=frozenset(replica_region or ()),
+        detailed_exitcode=detailed_exitcode,
+        as_json=as_json,
+    )
+    if against:
+        raise typer.Exit(compare.run(asked, where, against, Screen()))
+    raise typer.Exit(plan.run(asked, where, Screen()))
+
+
+@app.command(
+    "apply",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 all InSync, or nothing to do; 1 an error, or wrong usage; 2 some are dead "
+    "letters or drift now; 130 stopped by Ctrl-C. "
+    + READ_ONLY
+    + "; sqs:ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue; sqs:SendMessage and "
+    "GetQueueAttributes on the ReplicationQueue. No value can be read.",
+)
+def apply_command(  # noqa: PLR0913  an option each
+    *,
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", metavar="", help="Send without asking. For scripts.")
+    ] = False,
+    policy: options.PolicyFile = None,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Have done what `replicas plan` shows: send these secrets to the queue, and follow them to InSync.
+
+    It writes to no secret itself: the function does, by its own policy and within its own budget. Shows the
+    plan and asks first. It can be stopped at any time: what was sent is worked on all the same.
+    """
+    if not yes and (as_json or not sys.stdin.isatty()):
+        raise typer.BadParameter(
+            "nobody is asked with --json, or where standard input is not a terminal: add --yes to send the "
+            "secrets, or see them with `replicas plan`",
+            param_hint="--yes",
+        )
+    where = _where(stack, region, profile, endpoint_url, policy, "", local=local)
+    from replicas.commands import apply, plan
+
+    asked = apply.Asked(plan.Asked(choice=_choice(secret, tag), as_json=as_json), yes)
+    raise typer.Exit(apply.run(asked, where, Screen()))
+
+
+@app.command(
+    "status",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 all InSync; 1 an error, or wrong usage; 2 somebody is needed: a dead letter, "
+    "or a secret that cannot be where its tags ask for; 3 some only wait; 130 stopped by Ctrl-C. "
+    + READ_ONLY
+    + PEEK,
+)
+def status_command(  # noqa: PLR0913  an option each
+    *,
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", metavar="", help="Only the secrets that need a person.")
+    ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            metavar="",
+            help="All secrets, also on a terminal, where else 20 that are InSync are shown.",
+        ),
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", metavar="", help="Look again and again, until Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="How long --watch waits between two looks.")
+    ] = 10,
+    no_dead_letters: options.NoDeadLetters = False,
+    policy: options.PolicyFile = None,
+    allowed_regions: options.AllowedRegions = "",
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Show whether every selected secret is where it must be.
+
+    A row for each secret, a column for each Region, with AWS's own statuses; `missing` is where AWS lists no
+    replica that must be there. What needs a person comes first.
+
+    AWS keeps no time of a status. "Since" is when the function first received the message that is now a dead
+    letter, else when the secret was last changed: its status may be younger, or older.
+    """
+    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    from replicas.commands import status
+
+    asked = status.Asked(
+        choice=_choice(secret, tag),
+        failed=failed,
+        everything=everything,
+        letters=not no_dead_letters,
+        watch_seconds=every if watch else 0,
+        as_json=as_json,
+    )
+    raise typer.Exit(status.run(asked, where, Screen()))
+
+
+@app.command(
+    "explain",
+    epilog="**Exit codes:** 0 explained; 1 there is no such secret, or an error; 2 wrong usage; 130 stopped "
+    "by Ctrl-C. " + READ_ONLY + PEEK,
+)
+def explain_command(  # noqa: PLR0913  an option each
+    *,
+    secret: Annotated[str, typer.Argument(metavar="SECRET", help="Name or ARN of the secret.")],
+    no_dead_letters: options.NoDeadLetters = False,
+    policy: options.PolicyFile = None,
+    allowed_regions: options.AllowedRegions = "",
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Say why a secret is, or is not, where it is.
+
+    Its tags, what each rule of the policy gave or cut and what a rule misses, the key of each Region and
+    where it is named, AWS's own status and message, the last dead letter, the deployed switches that matter,
+    and what happens next. Slips of the pen in tags and names are pointed out.
+    """
+    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    from replicas.commands import explain
+
+    asked = explain.Asked(secret, letters=not no_dead_letters, as_json=as_json)
+    raise typer.Exit(explain.run(asked, where, Screen()))
+
+
+@app.command(
+    "redrive",
+    epilog="**Exit codes:** 0 moved, or nothing to move; 1 something failed; 2 wrong usage; "
+    "130 stopped by Ctrl-C. **Permissions:** cloudformation:DescribeStacks on the stack; "
+    "sqs:GetQueueAttributes, ReceiveMessage, ChangeMessageVisibility, DeleteMessage, StartMessageMoveTask, "
+    "ListMessageMoveTasks and CancelMessageMoveTask on the DeadLetterQueue; sqs:GetQueueAttributes and "
+    "SendMessage on the ReplicationQueue.",
+)
+def redrive_command(  # noqa: PLR0913  an option each
+    *,
+    stack: options.Stack = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME_OR_ARN", help="Only the letters of this secret. Repeat it for several secrets."
+        ),
+    ] = None,
+    error_type: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE",
+            help="Only letters with this error type, as --dry-run shows it. Repeat it for several.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Show the letters, and leave all where they are.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", metavar="", help="Move without asking. For scripts.")
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", metavar="", help="Write letters and result as JSON. Needs --yes or --dry-run."
+        ),
+    ] = False,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Move dead letters back into the queue, once their cause is mended.
+
+    A dead letter is a secret that could not be replicated, with the reason. This command shows them, asks,
+    and moves them into the ReplicationQueue, where the function works on them again with a full set of
+    attempts. A letter whose cause is not mended comes back with its reason: moving too many spoils nothing.
+
+    It can be stopped at any time: a letter is deleted only after it was sent. At worst its secret is looked
+    at twice. Message bodies are never shown.
+    """
+    if not (yes or dry_run) and (as_json or not sys.stdin.isatty()):
+        raise typer.BadParameter(
+            "nobody is asked with --json, or where standard input is not a terminal: "
+            "add --yes to move the letters, or --dry-run to see them",
+            param_hint="--yes",
+        )
+    _require_endpoint(endpoint_url, local=local)
+    from replicas.aws.connection import Access
+    from replicas.commands import redrive
+
+    asked = redrive.Asked(secret or (), error_type or (), yes, dry_run, as_json)
+    access = Access(region, profile, endpoint_url, local)
+    raise typer.Exit(redrive.run(asked, stack, access, Screen()))
+
+
+@app.command(
+    "sweep",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 every selected secret is accounted for, and there is no dead letter; 1 not all "
+    "is accounted for, an error, or wrong usage; 2 there are dead letters; 130 stopped by Ctrl-C. "
+    "**Permissions:** cloudformation:DescribeStacks on the stack; lambda:GetFunctionConfiguration on its "
+    "function; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
+    "function's log group.",
+)
+def sweep_command(  # noqa: PLR0913  an option each
+    *,
+    no_follow: Annotated[
+        bool, typer.Option("--no-follow", metavar="", help="Only start it; its id is in the function's log.")
+    ] = False,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Look at every selected secret now, and say what became of each.
+
+    A sweep runs every day by itself; this starts one more: after installing, after a change of the policy, or
+    after trouble. It is followed through the function's log until every secret that the policy selects has
+    converged, was skipped for a reason, or is in the DeadLetterQueue.
+
+    Ctrl-C ends the following, not the sweep. Two sweeps at the same time do no harm.
+    """
+    _require_endpoint(endpoint_url, local=local)
+    from replicas.aws.connection import Access
+    from replicas.commands import sweep
+
+    asked = sweep.Asked(follow=not no_follow, as_json=as_json)
+    raise typer.Exit(sweep.run(asked, stack, Access(region, profile, endpoint_url, local), Screen()))
+
+
+@app.command(
+    "report",
+    epilog="**Exit codes:** 0 written; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. " + READ_ONLY + PEEK,
+)
+def report_command(  # noqa: PLR0913  an option each
+    *,
+    html: Annotated[Path, typer.Option(metavar="FILE", help="Where the page goes to.")] = Path(
+        "replicas-report.html"
+    ),
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the same as CSV, too.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TAG", help="Also show the coverage by the values of this tag, as team. Repeat it."
+        ),
+    ] = None,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="What stands above it.")] = "Secret replicas",
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    no_dead_letters: options.NoDeadLetters = False,
+    policy: options.PolicyFile = None,
+    allowed_regions: options.AllowedRegions = "",
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Write one page that shows where every secret is, for an auditor or a wall.
+
+    Coverage by Region and by any tag, what waits or failed and since when, drift, cost, and every secret. The
+    page needs nothing but itself: no script, no other file, no network.
+    """
+    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    from replicas.commands.report import page
+
+    asked = page.Asked(_choice(secret, tag), html, csv, by or (), title, letters=not no_dead_letters)
+    raise typer.Exit(page.run(asked, where, Screen()))
+
+
+@app.command(
+    "doctor",
+    epilog="**Exit codes:** 0 all good; 1 something is bad, or an error; 2 wrong usage; 3 something "
+    "could not be checked, and nothing is bad; 130 stopped by Ctrl-C. **Permissions:** cloudformation:"
+    "DescribeStackResources; lambda:GetFunctionConfiguration and GetFunction; cloudtrail:DescribeTrails, "
+    "GetTrailStatus and GetEventSelectors; events:DescribeRule and ListTargetsByRule; account:ListRegions; "
+    "kms:DescribeKey; iam:GetRole and SimulatePrincipalPolicy; sqs:GetQueueAttributes; "
+    "cloudwatch:DescribeAlarms and GetMetricStatistics. Only the first two are needed for an answer. Nothing "
+    "is written.",
+)
+def doctor_command(  # noqa: PLR0913  an option each
+    *,
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Say whether all is there that the stack depends on, and whether it needs a person.
+
+    Looks for a trail, the rules, the Regions and keys of policy.toml, the deployed policy, dead letters,
+    stuck messages and alarms. A line each: good, bad with what to do, or not checkable with the permission
+    that is missing.
+    """
+    _require_endpoint(endpoint_url, local=local)
+    from replicas.aws.connection import Access
+    from replicas.commands import health
+
+    access = Access(region, profile, endpoint_url, local)
+    raise typer.Exit(health.run_doctor(stack, access, Screen(), as_json=as_json))
+
+
+@app.command(
+    "smoke",
+    epilog="**Exit codes:** 0 InSync in every Region, and removed again; 1 not, or an error; 2 wrong usage; "
+    "130 or 143 stopped. **Permissions:** cloudformation:DescribeStackResources; "
+    "lambda:GetFunctionConfiguration; secretsmanager:CreateSecret, TagResource, DescribeSecret, "
+    "ReplicateSecretToRegions, RemoveRegionsFromReplication and DeleteSecret; cloudtrail:LookupEvents.",
+)
+def smoke_command(  # noqa: PLR0913  an option each
+    *,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGION", help="Replicate to this Region. Repeat it.", show_default="all AllowedRegions"
+        ),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="How long to wait for InSync.")
+    ] = 300,
+    stack: options.Stack = None,
+    region: options.Region = None,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Make one tagged secret, follow it until it is InSync in every Region, and remove it again.
+
+    Says when each Region was seen with which status, and what could be seen of what AWS does not document.
+    Reads no value. Touches no other secret. Also when it is interrupted, all that it made is removed.
+    """
+    _require_endpoint(endpoint_url, local=local)
+    from replicas.aws.connection import Access
+    from replicas.commands import health
+
+    access = Access(region, profile, endpoint_url, local)
+    raise typer.Exit(health.run_smoke(stack, access, Screen(), to or (), patience))
+
+
+def _require_endpoint(endpoint_url: str | None, *, local: bool) -> None:
+    if endpoint_url is not None and not _URL.fullmatch(endpoint_url):
+        raise typer.BadParameter("it must look like https://127.0.0.1:4566", param_hint="--endpoint-url")
+    if endpoint_url and local:
+        raise typer.BadParameter("--local already says where AWS is", param_hint="--endpoint-url")
+
+
+def _where(  # noqa: PLR0913, PLR0917  an option each
+    stack: str | None,
+    regions: list[str] | None,
+    profile: str | None,
+    endpoint_url: str | None,
+    policy: Path | None,
+    allowed_regions: str,
+    *,
+    local: bool,
+) -> "Where":
+    _require_endpoint(endpoint_url, local=local)
+    from replicas.aws.deployment import Where
+
+    return Where(regions or (), stack, profile, endpoint_url, local, policy, allowed_regions)
+
+
+def _choice(names: list[str] | None, tags: list[str] | None) -> "Choice":
+    filters = options.tag_filters(tags)
+    from replicas.inventory.inventory import Choice
+
+    return Choice(names or (), filters)

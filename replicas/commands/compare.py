@@ -1,0 +1,151 @@
+"""`replicas plan --against`: what another policy would change, from the tags alone."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from replicas.aws.deployment import Deployment, Where, deployments, load_policy, shown
+from replicas.commands.plan import Asked, Planned, Step
+from replicas.exit_codes import CHANGES, OK, exit_code
+from replicas.inventory import pricing, wording
+from replicas.inventory.inventory import Choice, Reading, calls_in_words, selected
+from replicas.terminal import Column, Screen, count
+from secret_replicator.models import Desired, Secret
+from secret_replicator.policy import Policy, desired_replicas
+
+MARKS = {"gains": "+", "loses": "-", "other key": "~", "new problem": "!", "solved": "*"}
+
+_COLUMNS = (
+    Column("Primary"),
+    Column("Secret", short=False),
+    Column("Change"),
+    Column("Region"),
+    Column("Key"),
+    Column("Why", short=False),
+)
+
+
+@dataclass
+class Totals:
+    """What the change comes to."""
+
+    secrets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKS, 0))
+    steps: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKS, 0))
+    unchanged: int = 0
+
+    def count(self, steps: Sequence[Step]) -> None:
+        """Count a secret."""
+        for step in steps:
+            self.steps[step.what] += 1
+        for what in {step.what for step in steps}:
+            self.secrets[what] += 1
+        self.unchanged += not steps
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        secrets, steps = self.secrets, self.steps
+        return (
+            f"Change: {count(secrets['gains'], 'secret')} to gain {count(steps['gains'], 'replica')}, "
+            f"{secrets['loses']:,} to lose {steps['loses']:,}, {steps['other key']:,} to want another key, "
+            f"{count(steps['new problem'], 'new problem')}, {steps['solved']:,} solved, "
+            f"{self.unchanged:,} unchanged"
+        )
+
+
+def run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
+    """Show what changes from the policy `against` to the one that `where` names; return the exit code."""
+    return exit_code(lambda: _run(asked, where, against, screen), screen, "Stopped. Nothing was written.")
+
+
+def changes(before: Desired, after: Desired) -> Iterator[Step]:
+    """Yield what changes for one secret."""
+    old = {want.region: want for want in before.replicas}
+    new = {want.region: want for want in after.replicas}
+    for region in sorted(new.keys() - old.keys()):
+        yield Step("gains", region, wording.of_key(new[region].kms_key_id))
+    for region in sorted(old.keys() - new.keys()):
+        yield Step("loses", region, wording.of_key(old[region].kms_key_id))
+    for region in sorted(old.keys() & new.keys()):
+        was, becomes = wording.of_key(old[region].kms_key_id), wording.of_key(new[region].kms_key_id)
+        if was != becomes:
+            yield Step("other key", region, becomes, f"instead of {was}")
+    for problem in sorted(set(after.problems) - set(before.problems)):
+        yield Step("new problem", problem.region, why=f"{problem.text} - {problem.remedy}")
+    for problem in sorted(set(before.problems) - set(after.problems)):
+        yield Step("solved", problem.region, why=problem.text)
+
+
+def _run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
+    before, totals, changed = load_policy(against), Totals(), []
+    for deployment in deployments(where):
+        screen.say(f"{deployment}, instead of {shown(against)}")
+        changed += sorted(_changed(asked, deployment, before, totals, screen))
+    if asked.as_json:
+        screen.write(json.dumps(_document(changed, totals), indent=2) + "\n")
+    else:
+        _show(changed, totals, screen)
+    return CHANGES if asked.detailed_exitcode and changed else OK
+
+
+def _changed(
+    asked: Asked, deployment: Deployment, before: Policy, totals: Totals, screen: Screen
+) -> Iterator[Planned]:
+    region, allowed = deployment.region, deployment.settings.allowed_regions
+    with screen.progress(f"Reading the secrets of {region}") as report, calls_in_words():
+        for number, secret in enumerate(_of_either(deployment, before, asked.choice), start=1):
+            report(number)
+            old, new = (
+                desired_replicas(policy, secret.tags, region, allowed)
+                for policy in (before, deployment.policy)
+            )
+            steps = tuple(
+                step
+                for step in changes(old, new)
+                if not asked.replica_regions or step.region in asked.replica_regions
+            )
+            totals.count(steps)
+            if steps:
+                yield Planned(region, secret.name, secret.arn, steps)
+
+
+def _of_either(deployment: Deployment, before: Policy, choice: Choice) -> Iterator[Secret]:
+    """Yield the secrets that one of the policies selects, each once."""
+    known: set[str] = set()
+    for policy in (deployment.policy, before):
+        for secret in selected(replace(deployment, policy=policy), policy, choice, Reading()):
+            if secret.arn not in known:
+                known.add(secret.arn)
+                yield secret
+
+
+def _show(changed: Sequence[Planned], totals: Totals, screen: Screen) -> None:
+    rows = [
+        (secret.home, secret.name, f"{MARKS[step.what]} {step.what}", step.region, step.key, step.why)
+        for secret in changed
+        for step in secret.steps
+    ]
+    if rows:
+        screen.table(_COLUMNS, rows)
+    screen.show(str(totals), "bold")
+    amount = pricing.dollars(pricing.of_replicas(totals.steps["gains"] - totals.steps["loses"]))
+    screen.show(
+        f"Cost: {amount} a month for replicas (${pricing.REPLICA_DOLLARS} each, list price), once all are "
+        "made and those that are lost are removed."
+    )
+    screen.say(
+        "This compares what the policies want. Lost replicas stay, as drift, unless PruneReplicas is on; the "
+        "key of a replica that is there can be changed only in its own Region."
+    )
+
+
+def _document(changed: Sequence[Planned], totals: Totals) -> dict[str, Any]:
+    return {
+        "secrets": [asdict(secret) for secret in changed],
+        "summary": {
+            **{what.replace(" ", "_"): number for what, number in totals.steps.items()},
+            "secrets_unchanged": totals.unchanged,
+            "text": str(totals),
+        },
+    }

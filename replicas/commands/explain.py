@@ -1,0 +1,225 @@
+"""`replicas explain`: why a secret is, or is not, where it is, and what happens next."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from math import inf
+from typing import Any
+
+from replicas.aws.connection import errors_in_words
+from replicas.aws.dead_letters import Letter, read_letters
+from replicas.aws.deployment import Deployment, Where, deployments, shown
+from replicas.errors import OperatorError
+from replicas.exit_codes import OK, exit_code
+from replicas.inventory import explanation as facts
+from replicas.inventory.explanation import Place, Source
+from replicas.inventory.inventory import Seen, calls_in_words, seen_as
+from replicas.inventory.secret_status import Letters
+from replicas.inventory.suggest import nearest
+from replicas.terminal import Column, Screen, count
+from secret_replicator.errors import SecretNotFoundError
+from secret_replicator.models import Secret
+
+MOST_PAGES = 100
+"""Of 100 secrets each, that are looked through for a name like the one that is not there."""
+
+_COLUMNS = (
+    Column("Region"),
+    Column("Wanted by", short=False),
+    Column("Key, and where it is named", short=False),
+    Column("Status"),
+    Column("AWS says, and what else there is to know", short=False),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of an explanation."""
+
+    secret: str
+    letters: bool = True
+    as_json: bool = False
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything there is to say about a secret."""
+
+    seen: Seen
+    answer: str
+    misspelt: tuple[str, ...]
+    closest: Source | None
+    sources: tuple[Source, ...]
+    places: tuple[Place, ...]
+    letters: tuple[Letter, ...]
+    switches: tuple[str, ...]
+    next_steps: tuple[str, ...]
+
+
+def run(asked: Asked, where: Where, screen: Screen) -> int:
+    """Explain the secret; return the exit code."""
+    return exit_code(lambda: _run(asked, where, screen), screen, "Stopped.")
+
+
+def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explanation:
+    """Return why the secret is where it is."""
+    policy, settings, secret = deployment.policy, deployment.settings, seen.secret
+    found = facts.sources(policy, settings, secret)
+    places = facts.places(seen, policy, settings)
+    aws_regions = deployment.clients.session.get_available_regions("secretsmanager")
+    selected = seen.intent.desired.selected
+    gave_up = [letter.reason for letter in letters]
+    deployed = bool(deployment.stack)
+    next_steps = facts.next_steps(seen, settings, places, deployed=deployed, letters=gave_up)
+    unselected = seen.intent.skip == "not_selected"
+    select = [facts.how_to_select(policy, settings)] if unselected else []
+    return Explanation(
+        seen=seen,
+        answer=facts.answer(seen, policy, settings, places),
+        misspelt=tuple(facts.misspelt(policy, settings, secret, aws_regions)),
+        closest=None if selected else facts.closest_rule(found, policy),
+        sources=tuple(found),
+        places=tuple(places),
+        letters=tuple(letters),
+        switches=tuple(facts.switches(seen, settings, places)),
+        next_steps=(*select, *next_steps),
+    )
+
+
+def _run(asked: Asked, where: Where, screen: Screen) -> int:
+    deployment, seen = _find(asked.secret, where, screen)
+    letters = _letters_about(seen, deployment, screen) if asked.letters else []
+    explanation = explain(seen, deployment, letters)
+    if asked.as_json:
+        screen.write(json.dumps(_document(explanation, deployment), indent=2) + "\n")
+    else:
+        _show(asked, explanation, deployment, screen)
+    return OK
+
+
+def _find(name: str, where: Where, screen: Screen) -> tuple[Deployment, Seen]:
+    """Return the secret, and the deployment of the first Region that has it; raise OperatorError."""
+    looked_in = []
+    if name.startswith("arn:") and not where.regions:
+        where = replace(where, regions=name.split(":")[3:4])
+    for deployment in deployments(where):
+        screen.say(str(deployment))
+        if secret := _describe(name, deployment):
+            return deployment, seen_as(deployment, secret)
+        looked_in.append(deployment)
+    raise OperatorError(_not_there(name, looked_in, screen))
+
+
+def _describe(name: str, deployment: Deployment) -> Secret | None:
+    with calls_in_words():
+        try:
+            return deployment.gateway.describe(name, inf)
+        except SecretNotFoundError:
+            return None
+
+
+def _not_there(name: str, looked_in: list[Deployment], screen: Screen) -> str:
+    regions = ", ".join(deployment.region for deployment in looked_in)
+    names: set[str] = set()
+    for deployment in looked_in:
+        with screen.progress(f"Looking for names like {name}") as report:
+            for found in _all_names(deployment):
+                names.add(found)
+                report(len(names))
+    near = nearest(name, names)
+    hint = f"did you mean {near}?" if near else "name another Region with --region, or another --profile"
+    return f"There is no secret {name} in {regions}: {hint}"
+
+
+def _all_names(deployment: Deployment) -> Iterator[str]:
+    token = ""
+    with calls_in_words():
+        for _ in range(MOST_PAGES):
+            page = deployment.gateway.list_secrets((), token, inf)
+            yield from (secret.name for secret in page.secrets)
+            token = page.next_token
+            if not token:
+                return
+
+
+def _letters_about(seen: Seen, deployment: Deployment, screen: Screen) -> list[Letter]:
+    if deployment.queues is None:
+        return []
+    with errors_in_words("sqs"), screen.progress("Reading the dead letters") as report:
+        return Letters.of(read_letters(deployment.queues, report)).about(seen.secret.arn)
+
+
+def _show(asked: Asked, explanation: Explanation, deployment: Deployment, screen: Screen) -> None:
+    secret = explanation.seen.secret
+    screen.show(f"{secret.name} in {deployment.region}", "bold")
+    screen.show(secret.arn)
+    _section(screen, "Answer", _answers(explanation))
+    _section(screen, "Tags", [f"{key} = {value}" for key, value in sorted(secret.tags.items())] or ["none"])
+    policy = shown(deployment.settings.policy_file)
+    lines = (f"{source.name} {_counts(source)}: {source.text}" for source in explanation.sources)
+    _section(screen, f"What selects it (policy {policy})", lines)
+    if explanation.places:
+        _section(screen, "Regions", ())
+        screen.table(_COLUMNS, [_line(place) for place in explanation.places])
+    letters = [_letter_line(letter) for letter in explanation.letters]
+    _section(screen, "Dead letters", letters or [_no_letters(asked, deployment)])
+    _section(screen, "Deployed switches that matter", explanation.switches or ["none"])
+    _section(screen, "What happens next", explanation.next_steps)
+
+
+def _answers(explanation: Explanation) -> Iterator[str]:
+    yield explanation.answer
+    for letter in explanation.letters[-1:]:
+        yield f"The function gave up: {letter.error_type}: {letter.reason}."
+    yield from (f"{text[0].upper()}{text[1:]}" for text in explanation.misspelt)
+    if closest := explanation.closest:
+        yield f"The closest rule is {closest.name}: {closest.text}."
+
+
+def _counts(source: Source) -> str:
+    return "counts" if source.counts else "does not count"
+
+
+def _section(screen: Screen, title: str, lines: Iterable[str]) -> None:
+    screen.show("")
+    screen.show(title, "bold")
+    for line in lines:
+        screen.show(f"  {line}")
+
+
+def _line(place: Place) -> tuple[str, ...]:
+    asked = ", ".join(place.asked_by) or "nobody"
+    said = [f"cut: it {place.cut}"] if place.cut else []
+    said += [text for text in (place.message, *place.drift) if text]
+    key = f"{place.key} ({place.key_from})" if place.key else "-"
+    return place.region, asked, key, place.status, "; ".join(said) or "-"
+
+
+def _letter_line(letter: Letter) -> str:
+    attempts = "" if letter.attempts is None else f" after {count(letter.attempts, 'attempt')}"
+    return f"{letter.since:%Y-%m-%d %H:%M} UTC{attempts}: {letter.error_type}: {letter.reason}"
+
+
+def _no_letters(asked: Asked, deployment: Deployment) -> str:
+    if deployment.queues is None:
+        return "none: nothing is deployed"
+    return "none" if asked.letters else "not looked at"
+
+
+def _document(explanation: Explanation, deployment: Deployment) -> dict[str, Any]:
+    secret = explanation.seen.secret
+    return {
+        "primary_region": deployment.region,
+        "name": secret.name,
+        "arn": secret.arn,
+        "answer": [*_answers(explanation)],
+        "tags": dict(secret.tags),
+        "policy": shown(deployment.settings.policy_file),
+        "sources": [asdict(source) for source in explanation.sources],
+        "regions": [asdict(place) for place in explanation.places],
+        "dead_letters": [
+            asdict(letter) | {"since": letter.since.isoformat()} for letter in explanation.letters
+        ],
+        "switches": [*explanation.switches],
+        "next": [*explanation.next_steps],
+    }

@@ -1,0 +1,88 @@
+"""`replicas doctor` and `replicas smoke`: from what is asked to what is shown and an exit code."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from botocore.exceptions import BotoCoreError
+
+from replicas import interrupts
+from replicas.aws.connection import Access, default_stack, errors_in_words
+from replicas.aws.services import Services, services
+from replicas.commands import doctor, smoke
+from replicas.errors import OperatorError
+from replicas.exit_codes import FAILED, OK
+from replicas.terminal import Screen
+
+_STYLES = {doctor.Verdict.GOOD: "", doctor.Verdict.BAD: "bold red", doctor.Verdict.UNKNOWN: "yellow"}
+
+
+def run_doctor(stack: str | None, access: Access, screen: Screen, *, as_json: bool) -> int:
+    """Show a line for each thing that was looked at; return the exit code."""
+
+    def run(aws: Services, name: str) -> int:
+        findings = [*doctor.examine(doctor.find(aws, name))]
+        if as_json:
+            screen.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
+        else:
+            for finding in findings:
+                screen.show(_line(finding), _STYLES[finding.verdict])
+        return doctor.exit_code(findings)
+
+    return _run(run, stack, access, screen)
+
+
+def run_smoke(
+    stack: str | None, access: Access, screen: Screen, regions: Sequence[str], patience_seconds: float
+) -> int:
+    """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
+
+    def run(aws: Services, name: str) -> int:
+        deployed = doctor.find(aws, name)
+        trial = smoke.Trial(
+            services=aws,
+            regions=_regions(deployed, regions),
+            tag_key=deployed.policy.tag_key,
+            say=screen.show,
+            patience_seconds=patience_seconds,
+        )
+        with errors_in_words("secretsmanager"):
+            return OK if smoke.run(trial) else FAILED
+
+    return _run(run, stack, access, screen)
+
+
+def _run(run: Callable[[Services, str], int], stack: str | None, access: Access, screen: Screen) -> int:
+    with interrupts.installed():
+        try:
+            with errors_in_words("sts"):
+                aws = services(access)
+                name = stack or default_stack()
+            return run(aws, name)
+        except OperatorError as error:
+            screen.say(str(error))
+            return FAILED
+        except BotoCoreError as error:
+            screen.say(f"AWS gave no answer: {error}")
+            return FAILED
+        except interrupts.Interrupted as interrupted:
+            screen.say("Stopped.")
+            return interrupted.exit_code
+
+
+def _regions(deployed: doctor.Deployed, asked: Sequence[str]) -> list[str]:
+    allowed = {*deployed.environment.get("ALLOWED_REGIONS", "").split(",")} - {"", deployed.services.region}
+    if unknown := {*asked} - allowed:
+        raise OperatorError(
+            f"{', '.join(sorted(unknown))}: not in AllowedRegions; choose among {', '.join(sorted(allowed))}"
+        )
+    if not allowed:
+        raise OperatorError(
+            "AllowedRegions names no other Region than the stack's own: there is nothing to try"
+        )
+    return sorted(asked or allowed)
+
+
+def _line(finding: doctor.Finding) -> str:
+    remedy = f". To do: {finding.remedy}" if finding.verdict is not doctor.Verdict.GOOD else ""
+    return f"{finding.verdict:13}  {finding.text}{remedy}"

@@ -1,0 +1,247 @@
+"""`replicas plan`: what a sweep would do, secret by secret, and what it would cost. Nothing is written."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from replicas.aws.deployment import Deployment, Where, deployments, shown
+from replicas.errors import OperatorError
+from replicas.exit_codes import CHANGES, OK, exit_code
+from replicas.inventory import pricing, wording
+from replicas.inventory.inventory import EVERYTHING, Choice, Reading, Seen, read
+from replicas.terminal import Column, Screen, count
+from secret_replicator.models import FAILED as FAILED_STATUS
+from secret_replicator.models import Plan
+from secret_replicator.planner import best_by_region
+
+NAMED = 5
+"""Secrets that an error names before it becomes too long."""
+
+MARKS = {"add": "+", "retry": "~", "wait": ".", "remove": "-", "drift": "?", "problem": "!"}
+COLUMNS = (
+    Column("Primary"),
+    Column("Secret", short=False),
+    Column("Plan"),
+    Column("Region"),
+    Column("Key"),
+    Column("Why", short=False),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a plan."""
+
+    choice: Choice = EVERYTHING
+    replica_regions: frozenset[str] = frozenset()
+    detailed_exitcode: bool = False
+    as_json: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class Step:
+    """One thing that would be done about a Region, or reported."""
+
+    what: str
+    region: str
+    key: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, order=True)
+class Planned:
+    """A secret that there is something to say of."""
+
+    home: str
+    name: str
+    arn: str
+    steps: tuple[Step, ...]
+
+
+@dataclass
+class Totals:
+    """What the plan comes to."""
+
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKS, 0))
+    add_regions: set[str] = field(default_factory=set)
+    unchanged: int = 0
+    changing: int = 0
+
+    def count(self, steps: Sequence[Step]) -> None:
+        """Count a secret."""
+        for step in steps:
+            self.counts[step.what] += 1
+        self.add_regions |= {step.region for step in steps if step.what == "add"}
+        self.changing += any(step.what in ("add", "retry", "remove") for step in steps)
+        self.unchanged += not steps
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        number = self.counts
+        where = f" in {count(len(self.add_regions), 'Region')}" if number["add"] else ""
+        parts = [
+            f"{number['add']:,} to add{where}",
+            f"{number['retry']:,} to retry",
+            *([f"{number['wait']:,} to wait for"] if number["wait"] else []),
+            f"{number['remove']:,} to remove",
+            *([f"{number['drift']:,} drifted"] if number["drift"] else []),
+            count(number["problem"], "problem"),
+            f"{self.unchanged:,} unchanged",
+        ]
+        return f"Plan: {', '.join(parts)}"
+
+
+@dataclass
+class Region:
+    """The plan of one Region's function."""
+
+    deployment: Deployment
+    reading: Reading = field(default_factory=Reading)
+    planned: list[Planned] = field(default_factory=list)
+
+
+def run(asked: Asked, where: Where, screen: Screen) -> int:
+    """Show the plan; return the exit code."""
+    return exit_code(lambda: _run(asked, where, screen), screen, "Stopped. Nothing was written.")
+
+
+def make(deployment: Deployment, asked: Asked, totals: Totals, screen: Screen) -> Region:
+    """Return the plan of one Region; raise OperatorError."""
+    region = Region(deployment)
+    what = f"Reading the secrets of {deployment.region}"
+    with screen.progress(what, note=deployment.clients.throttling.__str__) as report:
+        for seen in read(deployment, asked.choice, region.reading, report):
+            steps = tuple(
+                step
+                for step in steps_of(seen)
+                if not asked.replica_regions or step.region in asked.replica_regions
+            )
+            totals.count(steps)
+            if steps:
+                region.planned.append(Planned(seen.home, seen.secret.name, seen.secret.arn, steps))
+    region.planned.sort()
+    return region
+
+
+def steps_of(seen: Seen) -> Iterator[Step]:
+    """Yield what the function would do about the secret and report of it, as its own plan has it."""
+    plan: Plan = seen.intent.plan
+    actual = best_by_region(seen.secret.replicas)
+    for want in plan.add:
+        yield Step("add", want.region, wording.of_key(want.kms_key_id))
+    for want in plan.retry:
+        said = actual[want.region].message
+        why = f"{FAILED_STATUS} ({said})" if said else FAILED_STATUS
+        yield Step("retry", want.region, wording.of_key(want.kms_key_id), why)
+    for have in plan.wait:
+        yield Step("wait", have.region, wording.of_key(have.kms_key_id), have.status)
+    for region in plan.remove:
+        yield Step("remove", region, wording.of_key(actual[region].kms_key_id), "nobody asks for it")
+    for drift in plan.drift:
+        key = wording.of_key(actual[drift.region].kms_key_id) if drift.region in actual else ""
+        yield Step("drift", drift.region, key, wording.of_drift(drift))
+    for problem in seen.intent.problems:
+        yield Step("problem", problem.region, "", f"{problem.text} - {problem.remedy}")
+
+
+def _run(asked: Asked, where: Where, screen: Screen) -> int:
+    totals = Totals()
+    regions = []
+    for deployment in deployments(where):
+        screen.say(str(deployment))
+        regions.append(make(deployment, asked, totals, screen))
+    if asked.as_json:
+        screen.write(json.dumps(_document(regions, totals), indent=2) + "\n")
+    else:
+        show(regions, totals, screen)
+    require_all_read(regions)
+    if not asked.detailed_exitcode:
+        return OK
+    return CHANGES if totals.changing else OK
+
+
+def require_all_read(regions: Sequence[Region]) -> None:
+    """Raise OperatorError if some secrets could not be described."""
+    if unread := [name for region in regions for name in region.reading.unread]:
+        raise OperatorError(unread_in_words(unread))
+
+
+def show(regions: Sequence[Region], totals: Totals, screen: Screen) -> None:
+    """Print the plan: its steps, the summary, the cost."""
+    planned = [secret for region in regions for secret in region.planned]
+    if planned:
+        screen.table(COLUMNS, [row for secret in planned for row in _rows(secret)])
+    screen.show(str(totals), "bold")
+    screen.show(cost_in_words(totals, [region.reading for region in regions]))
+    for region in regions:
+        if region.deployment.settings.mode == "plan":
+            screen.say(f"{region.deployment.region} is deployed with Mode=plan: its function writes nothing.")
+
+
+def _rows(secret: Planned) -> Iterator[tuple[str, ...]]:
+    for step in secret.steps:
+        yield secret.home, secret.name, f"{MARKS[step.what]} {step.what}", step.region, step.key, step.why
+
+
+def unread_in_words(unread: Sequence[str]) -> str:
+    """Return the error that some secrets could not be read."""
+    some = ", ".join(sorted(unread)[:NAMED]) + (" …" if len(unread) > NAMED else "")
+    return (
+        f"{count(len(unread), 'secret')} could not be read ({some}): allow secretsmanager:DescribeSecret "
+        "for the role or user that runs this, also in the secret's resource policy"
+    )
+
+
+def cost_in_words(totals: Totals, readings: Sequence[Reading]) -> str:
+    """Return what the plan adds to the bill, with the prices that it is computed from."""
+    selected = sum(reading.selected for reading in readings)
+    calls = sum(pricing.sweep_calls(reading.listed, reading.selected) for reading in readings)
+    return (
+        f"Cost: {_change(added(totals))} a month for replicas (${pricing.REPLICA_DOLLARS} each), and "
+        f"{pricing.dollars(pricing.of_calls(calls))} for a daily sweep of {count(selected, 'secret')} "
+        f"({calls:,} calls, $0.05 per 10,000). List prices, without KMS."
+    )
+
+
+def added(totals: Totals) -> Decimal:
+    """Return the dollars per month that the plan adds."""
+    return pricing.of_replicas(totals.counts["add"] - totals.counts["remove"])
+
+
+def _change(amount: Decimal) -> str:
+    return ("+" if amount > 0 else "") + pricing.dollars(amount)
+
+
+def _document(regions: Sequence[Region], totals: Totals) -> dict[str, Any]:
+    calls = sum(pricing.sweep_calls(region.reading.listed, region.reading.selected) for region in regions)
+    return {
+        "deployments": [_facts(region) for region in regions],
+        "secrets": [asdict(secret) for region in regions for secret in region.planned],
+        "summary": {
+            **totals.counts,
+            "add_regions": sorted(totals.add_regions),
+            "secrets_to_change": totals.changing,
+            "secrets_unchanged": totals.unchanged,
+            "text": str(totals),
+        },
+        "cost_dollars_per_month": {
+            "replicas": float(added(totals)),
+            "sweep_calls": float(pricing.of_calls(calls)),
+        },
+    }
+
+
+def _facts(region: Region) -> dict[str, Any]:
+    settings = region.deployment.settings
+    return {
+        "region": settings.region,
+        "stack": region.deployment.stack or None,
+        "mode": settings.mode,
+        "allowed_regions": [*settings.allowed_regions],
+        "policy": shown(settings.policy_file),
+        "listed": region.reading.listed,
+        "selected": region.reading.selected,
+        "unread": sorted(region.reading.unread),
+    }

@@ -1,0 +1,135 @@
+"""`replicas redrive`: what is asked, what is shown, what is answered."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from replicas.aws.connection import Access, connect, default_stack, errors_in_words, find_parts
+from replicas.aws.dead_letters import HIDDEN_SECONDS, Letter, Queues, choose, is_about, read_letters, redrive
+from replicas.exit_codes import FAILED, OK, exit_code
+from replicas.terminal import Column, Screen, count
+
+_COLUMNS = (
+    Column("Secret", short=False),
+    Column("Error type"),
+    Column("Attempts", right=True),
+    Column("Since (UTC)", narrow=True),
+    Column("Reason", short=False),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a redrive."""
+
+    secrets: Sequence[str] = ()
+    error_types: Sequence[str] = ()
+    yes: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+
+def run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
+    """Redrive what is asked for; return the exit code."""
+    stopped = "Stopped. Nothing is lost: --dry-run shows the letters that are still there."
+    return exit_code(lambda: _run(asked, stack, access, screen), screen, stopped)
+
+
+def _run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
+    with errors_in_words("cloudformation"):
+        clients = connect(access)
+        found = find_parts(clients.cloudformation, stack or default_stack())
+    with errors_in_words("sqs"):
+        queues = Queues(clients.sqs, found.queue_url, found.dead_letter_queue_url)
+        return redrive_as_asked(asked, queues, screen)
+
+
+def redrive_as_asked(asked: Asked, queues: Queues, screen: Screen) -> int:
+    """Show the letters and move them if that is wished; return the exit code. Raise as `redrive` does."""
+    with screen.progress("Reading the dead letters") as report:
+        letters = read_letters(queues, report)
+    chosen = choose(letters, asked.secrets, asked.error_types)
+    _say_what_is_missing(asked, letters, chosen, screen)
+    if chosen and not asked.as_json:
+        show_letters(screen, chosen)
+    moved = _move(asked, queues, chosen, screen) if _is_wished(asked, chosen, screen) else None
+    if asked.as_json:
+        _print_json(chosen, moved or 0, screen)
+    return OK if moved is None else _report(moved, len(chosen), screen)
+
+
+def _say_what_is_missing(
+    asked: Asked, letters: Sequence[Letter], chosen: Sequence[Letter], screen: Screen
+) -> None:
+    if not letters:
+        screen.say("There are no dead letters.")
+        return
+    for secret in asked.secrets:
+        if not any(is_about(letter, secret) for letter in letters):
+            screen.say(f"No dead letter is about {secret}.")
+    if not chosen:
+        screen.say(f"Nothing to move: of {_letters(len(letters))}, none is of this kind.")
+
+
+def _is_wished(asked: Asked, chosen: Sequence[Letter], screen: Screen) -> bool:
+    if not chosen or asked.dry_run:
+        return False
+    if asked.yes or screen.ask(f"Move {_letters(len(chosen))} into the ReplicationQueue?"):
+        return True
+    screen.say("Nothing was moved.")
+    return False
+
+
+def _move(asked: Asked, queues: Queues, chosen: Sequence[Letter], screen: Screen) -> int:
+    everything = not (asked.secrets or asked.error_types)
+    done, finished = 0, False
+    try:
+        with screen.progress("Moving", len(chosen)) as report:
+
+            def note(moved: int) -> None:
+                nonlocal done
+                done = moved
+                report(moved)
+
+            done = redrive(queues, chosen, note, everything=everything)
+            finished = True
+    finally:
+        if not finished:
+            screen.say(f"Moved {done} of {_letters(len(chosen))} until it was stopped.")
+    return done
+
+
+def _report(moved: int, chosen: int, screen: Screen) -> int:
+    screen.say(f"Moved {moved} of {_letters(chosen)}. What is not mended comes back with its reason.")
+    if moved == chosen:
+        return OK
+    screen.say(
+        f"{_letters(chosen - moved)} could not be had: gone, or hidden because somebody else looks at "
+        f"them. Run it again in {HIDDEN_SECONDS // 60} minutes."
+    )
+    return FAILED
+
+
+def show_letters(screen: Screen, letters: Sequence[Letter]) -> None:
+    """Print a table on a terminal, else a line per letter with tabs between the columns."""
+    screen.table(_COLUMNS, [_row(letter) for letter in letters])
+
+
+def _row(letter: Letter) -> tuple[str, ...]:
+    return (
+        letter.name,
+        letter.error_type,
+        "-" if letter.attempts is None else str(letter.attempts),
+        f"{letter.since:%Y-%m-%d %H:%M}",
+        letter.reason,
+    )
+
+
+def _print_json(letters: Sequence[Letter], moved: int, screen: Screen) -> None:
+    entries = [asdict(letter) | {"since": letter.since.isoformat()} for letter in letters]
+    # All that is not ASCII is escaped: nothing in it can steer a terminal.
+    screen.write(json.dumps({"letters": entries, "moved": moved}, indent=2) + "\n")
+
+
+def _letters(number: int) -> str:
+    return count(number, "dead letter")

@@ -1,0 +1,1 @@
+"""`replicas report`: the page and its template."""

@@ -1,0 +1,228 @@
+"""`replicas report`: the status as one page for an auditor or a wall, and as a table for a spreadsheet."""
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from replicas.aws.deployment import Where, shown
+from replicas.commands.plan import unread_in_words
+from replicas.commands.status import Status, look
+from replicas.errors import OperatorError
+from replicas.exit_codes import OK, exit_code
+from replicas.inventory import pricing
+from replicas.inventory.explanation import MISSING
+from replicas.inventory.inventory import Choice
+from replicas.inventory.secret_status import Row, Standing, regions_of
+from replicas.terminal import Screen
+from secret_replicator.models import IN_SYNC
+
+TEMPLATE = "report.html.j2"
+
+NO_VALUE = "without it"
+"""What stands for the secrets that do not have a tag."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a report."""
+
+    choice: Choice
+    html: Path
+    csv: Path | None = None
+    by: Sequence[str] = ()
+    title: str = "Secret replicas"
+    letters: bool = True
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of the wanted are InSync."""
+
+    name: str
+    in_sync: int
+    wanted: int
+
+    @property
+    def percent(self) -> str:
+        """As a person reads it: never 100 % while one is missing."""
+        return percent(self.in_sync, self.wanted)
+
+    @property
+    def width(self) -> float:
+        """How much of a bar is filled, in percent."""
+        return round(100 * self.in_sync / self.wanted, 1) if self.wanted else 100
+
+
+def run(
+    asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> int:
+    """Write the report; return the exit code."""
+    return exit_code(lambda: _run(asked, where, screen, now), screen, "Stopped. No file was changed.")
+
+
+def percent(part: int, whole: int) -> str:
+    """Return the part in percent, cut off after one digit: 2,999 of 3,000 are not 100 %."""
+    if part == whole:
+        return "100 %"
+    tenths = 1000 * part // whole
+    return f"{tenths // 10}.{tenths % 10} %"
+
+
+def page(status: Status, asked: Asked, made: datetime) -> Iterator[str]:
+    """Yield the page, piece by piece."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+    )
+    yield from environment.get_template(TEMPLATE).generate(**_facts(status, asked, made))
+
+
+def table(status: Status, by: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the lines of the CSV, titles first."""
+    regions = regions_of(status.rows)
+    tags = [f"tag {key}" for key in by]
+    yield [
+        *("primary_region", "name", "arn", "standing", *regions),
+        *("since", "since_what", "dead_letters", "drift", "why", *tags),
+    ]
+    for row in status.rows:
+        cells = dict(row.cells)
+        yield [
+            *(row.home, row.name, row.arn, str(row.standing), *(cells.get(region, "") for region in regions)),
+            *(row.since.isoformat() if row.since else "", row.since_what, str(row.letters)),
+            *("; ".join(row.drift), row.why, *row.groups),
+        ]
+
+
+def as_csv(lines: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines as CSV. No cell is a formula to a spreadsheet, whatever somebody wrote into a tag.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    for line in lines:
+        text = io.StringIO()
+        csv.writer(text).writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in line])
+        yield text.getvalue()
+
+
+def by_region(rows: Iterable[Row]) -> list[Coverage]:
+    """Return the coverage of each Region: how many of the replicas that must be there are InSync."""
+    wanted: dict[str, int] = {}
+    in_sync: dict[str, int] = {}
+    for row in rows:
+        for region, status in row.cells:
+            if "unwanted" not in status:
+                wanted[region] = wanted.get(region, 0) + 1
+                in_sync[region] = in_sync.get(region, 0) + (status == IN_SYNC)
+    return [Coverage(region, in_sync[region], wanted[region]) for region in sorted(wanted)]
+
+
+def by_tag(rows: Iterable[Row], number: int) -> list[Coverage]:
+    """Return the coverage of each value of the `number`th tag: how many of its secrets are InSync."""
+    wanted: dict[str, int] = {}
+    in_sync: dict[str, int] = {}
+    for row in rows:
+        value = row.groups[number] or NO_VALUE
+        wanted[value] = wanted.get(value, 0) + 1
+        in_sync[value] = in_sync.get(value, 0) + (row.standing is Standing.IN_SYNC)
+    found = [Coverage(value, in_sync[value], wanted[value]) for value in wanted]
+    return sorted(found, key=lambda coverage: (coverage.width, coverage.name))
+
+
+def write(file: Path, pieces: Iterable[str]) -> None:
+    """Write the file as a whole or not at all; raise OperatorError."""
+    try:
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:40]}.")
+    except OSError as error:
+        raise OperatorError(f"{file} cannot be written ({error.strerror}): name another file") from error
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as text:
+            text.writelines(pieces)
+        Path(name).chmod(0o644)
+        Path(name).replace(file)
+    except OSError as error:
+        raise OperatorError(f"{file} cannot be written ({error.strerror}): name another file") from error
+    finally:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+
+
+def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]) -> int:
+    status = look(where, asked.choice, screen, with_letters=asked.letters, by=asked.by)
+    write(asked.html, page(status, asked, now()))
+    screen.show(f"Written: {shown(asked.html)}")
+    if asked.csv:
+        write(asked.csv, as_csv(table(status, asked.by)))
+        screen.show(f"Written: {shown(asked.csv)}")
+    screen.show(str(status.counts), "bold")
+    if status.unread:
+        raise OperatorError(unread_in_words(status.unread))
+    return OK
+
+
+def _facts(status: Status, asked: Asked, made: datetime) -> dict[str, Any]:
+    rows, counts = status.rows, status.counts
+    in_sync = counts.standings[Standing.IN_SYNC]
+    return {
+        "title": asked.title,
+        "covered": percent(in_sync, counts.selected),
+        "counts": str(counts),
+        "made": made,
+        "deployments": [str(deployment) for deployment in status.deployments],
+        "tiles": [*_tiles(status, with_letters=asked.letters)],
+        "attention": [row for row in rows if row.standing < Standing.IN_SYNC],
+        "letters": status.other_letters,
+        "by_region": by_region(rows),
+        "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(asked.by)],
+        "drift": [row for row in rows if row.drift],
+        "costs": [*_costs(status)],
+        "regions": regions_of(rows),
+        "tag_keys": asked.by,
+        "rows": rows,
+    }
+
+
+def _tiles(status: Status, *, with_letters: bool) -> Iterator[dict[str, str]]:
+    counts = status.counts
+    yield {"number": f"{counts.selected:,}", "text": "secrets are selected"}
+    yield {"number": f"{counts.standings[Standing.IN_SYNC]:,}", "text": "InSync in every Region"}
+    yield {"number": f"{counts.standings[Standing.WAITING]:,}", "text": "waiting"}
+    yield {"number": f"{counts.standings[Standing.NEEDS_YOU]:,}", "text": "need a person"}
+    letters = f"{counts.letters:,}" if with_letters else "?"
+    yield {"number": letters, "text": "dead letters" if with_letters else "dead letters: not looked at"}
+    yield {"number": f"{counts.drifted:,}", "text": "drifted"}
+
+
+def _costs(status: Status) -> Iterator[dict[str, str]]:
+    cells = [text for row in status.rows for _, text in row.cells]
+    unwanted = sum("unwanted" in text for text in cells)
+    missing = cells.count(MISSING)
+    there = len(cells) - unwanted - missing
+    calls = sum(pricing.sweep_calls(reading.listed, reading.selected) for reading in status.readings)
+    for what, replicas in (
+        ("Wanted replicas that AWS lists", there),
+        ("Wanted replicas that are missing", missing),
+        ("Replicas that nobody wants", unwanted),
+    ):
+        yield {
+            "what": what,
+            "number": f"{replicas:,}",
+            "dollars": pricing.dollars(pricing.of_replicas(replicas)),
+        }
+    yield {
+        "what": "Calls of a daily sweep",
+        "number": f"{calls:,}",
+        "dollars": pricing.dollars(pricing.of_calls(calls)),
+    }

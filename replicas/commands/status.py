@@ -1,0 +1,203 @@
+"""`replicas status`: is everything where it must be? What needs a person comes first."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from replicas.aws.connection import errors_in_words
+from replicas.aws.dead_letters import Letter, read_letters
+from replicas.aws.deployment import Deployment, Where, deployments
+from replicas.commands.plan import unread_in_words
+from replicas.errors import OperatorError
+from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
+from replicas.inventory.inventory import EVERYTHING, Choice, Reading, read
+from replicas.inventory.secret_status import Counts, Letters, Row, Standing, regions_of, row
+from replicas.terminal import Column, Screen, count
+
+SHOWN_IN_SYNC = 20
+"""Rows of secrets that are as they must be, on a terminal: more would push what matters off it."""
+
+SINCE = "Known since (UTC)"
+"""AWS keeps no time of a status: each says how it is known, see `Row`."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a status."""
+
+    choice: Choice = EVERYTHING
+    failed: bool = False
+    everything: bool = False
+    letters: bool = True
+    watch_seconds: float = 0
+    as_json: bool = False
+
+
+@dataclass
+class Status:
+    """What was found, over all Regions that were asked for."""
+
+    rows: list[Row] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    other_letters: list[Letter] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    deployments: list[Deployment] = field(default_factory=list)
+
+    @property
+    def unread(self) -> list[str]:
+        """The secrets that could not be described."""
+        return [name for reading in self.readings for name in reading.unread]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all is as it must be, 2 it needs a person, 3 it only waits."""
+        if self.counts.letters or self.counts.standings[Standing.NEEDS_YOU]:
+            return CHANGES
+        return WAITING if self.counts.standings[Standing.WAITING] else OK
+
+
+def run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Show the status, once or again and again; return the exit code."""
+    return exit_code(lambda: _run(asked, where, screen, sleep), screen, "Stopped.")
+
+
+def look(
+    where: Where, choice: Choice, screen: Screen, *, with_letters: bool, by: Sequence[str] = ()
+) -> Status:
+    """Return how every selected secret stands; raise OperatorError."""
+    status = Status()
+    for deployment in deployments(where):
+        screen.say(str(deployment))
+        status.deployments.append(deployment)
+        letters = _letters(deployment, screen) if with_letters else []
+        about, reading = Letters.of(letters), Reading()
+        status.readings.append(reading)
+        what = f"Reading the secrets of {deployment.region}"
+        with screen.progress(what, note=deployment.clients.throttling.__str__) as report:
+            seen = read(deployment, choice, reading, report)
+            rows = (row(secret, about.about(secret.secret.arn), by) for secret in seen)
+            _count(status, rows, letters, about)
+    status.rows.sort(key=lambda row: row.place)
+    return status
+
+
+def _count(status: Status, rows: Iterable[Row], letters: Sequence[Letter], about: Letters) -> None:
+    """Note all rows and letters. A letter counts for itself unless its secret is not yet as it must be."""
+    waiting_for: set[str] = set()
+    for found in rows:
+        if found.letters and found.standing < Standing.IN_SYNC:
+            waiting_for.update(letter.message_id for letter in about.about(found.arn))
+        status.rows.append(found)
+        status.counts.count(found)
+    others = [letter for letter in letters if letter.message_id not in waiting_for]
+    status.other_letters += others
+    status.counts.letters += len(letters)
+    status.counts.other_letters += len(others)
+
+
+def _letters(deployment: Deployment, screen: Screen) -> list[Letter]:
+    if deployment.queues is None:
+        return []
+    with errors_in_words("sqs"), screen.progress("Reading the dead letters") as report:
+        return read_letters(deployment.queues, report)
+
+
+def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
+    while True:
+        status = look(where, asked.choice, screen, with_letters=asked.letters)
+        if asked.watch_seconds and screen.out.is_terminal:
+            screen.out.clear()
+        _show(asked, status, screen)
+        if not asked.watch_seconds:
+            break
+        screen.say(f"Again every {asked.watch_seconds:g} s, until Ctrl-C.")
+        sleep(asked.watch_seconds)
+    if status.unread:
+        raise OperatorError(unread_in_words(status.unread))
+    return status.exit_code
+
+
+def _show(asked: Asked, status: Status, screen: Screen) -> None:
+    if asked.as_json:
+        screen.write(json.dumps(_document(asked, status), indent=2) + "\n")
+        return
+    rows = _chosen(asked, status, screen)
+    if rows:
+        show_matrix(rows, screen)
+    for letter in status.other_letters:
+        screen.show(f"Dead letter about {letter.name}: {letter.error_type}: {letter.reason}")
+    screen.show(str(status.counts), "bold")
+    for deployment in status.deployments:
+        if deployment.settings.mode == "plan":
+            screen.say(f"{deployment.region} is deployed with Mode=plan: what waits there waits for ever.")
+        if not deployment.stack:
+            screen.say(f"{deployment.region}: nothing is deployed, so nobody works on what waits.")
+
+
+def _chosen(asked: Asked, status: Status, screen: Screen) -> list[Row]:
+    if asked.failed:
+        return [row for row in status.rows if row.standing is Standing.NEEDS_YOU or row.letters]
+    hidden = status.counts.standings[Standing.IN_SYNC] - SHOWN_IN_SYNC
+    if asked.everything or not screen.out.is_terminal or hidden <= 0:
+        return status.rows
+    screen.say(f"{count(hidden, 'more secret')} InSync in every Region: --all shows them, too.")
+    return status.rows[:-hidden]
+
+
+def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
+    """Print the secrets and their Regions."""
+    regions = regions_of(rows)
+    columns = [
+        Column("Primary"),
+        Column("Secret", short=False),
+        Column("Standing"),
+        *(Column(region, narrow=True) for region in regions),
+        Column(SINCE, narrow=True),
+        Column("Why", short=False),
+    ]
+    screen.table(columns, [_line(row, regions) for row in rows])
+
+
+def _line(row: Row, regions: Sequence[str]) -> tuple[str, ...]:
+    cells = dict(row.cells)
+    statuses = (cells.get(region, "-") for region in regions)
+    return row.home, row.name, str(row.standing), *statuses, row.since_in_words or "-", row.why or "-"
+
+
+def _document(asked: Asked, status: Status) -> dict[str, Any]:
+    rows = [row for row in status.rows if not asked.failed or row.standing is Standing.NEEDS_YOU]
+    return {
+        "secrets": [entry(row) for row in rows],
+        "other_dead_letters": [
+            {"secret": letter.secret, "error_type": letter.error_type, "reason": letter.reason}
+            for letter in status.other_letters
+        ],
+        "summary": {
+            "selected": status.counts.selected,
+            "in_sync": status.counts.standings[Standing.IN_SYNC],
+            "waiting": status.counts.standings[Standing.WAITING],
+            "need_you": status.counts.standings[Standing.NEEDS_YOU],
+            "drifted": status.counts.drifted,
+            "dead_letters": status.counts.letters if asked.letters else None,
+            "unread": sorted(status.unread),
+            "text": str(status.counts),
+        },
+    }
+
+
+def entry(row: Row) -> dict[str, Any]:
+    """Return the secret as JSON has it."""
+    return {
+        "primary_region": row.home,
+        "name": row.name,
+        "arn": row.arn,
+        "standing": str(row.standing),
+        "regions": dict(row.cells),
+        "since": row.since.isoformat() if row.since else None,
+        "since_what": row.since_what or None,
+        "why": row.why or None,
+        "dead_letters": row.letters,
+        "drift": [*row.drift],
+    }

@@ -1,0 +1,1 @@
+"""What is read about secrets, and how it is judged and worded."""

@@ -1,0 +1,337 @@
+"""Why a secret is where it is, from its tags, the policy and what AWS reports."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from replicas.inventory import wording
+from replicas.inventory.inventory import Seen
+from replicas.inventory.suggest import nearest
+from secret_replicator.models import FAILED, IN_SYNC, Plan, Secret
+from secret_replicator.planner import best_by_region
+from secret_replicator.policy import ALL, NONE, REGION_CODE, Policy, Rule, kms_key, tag_words, why_not
+from secret_replicator.settings import Settings
+
+MISSING = "missing"
+"""Where AWS lists no replica, but there must be one."""
+
+
+NOWHERE = "-"
+"""Where there is no replica, and none must be."""
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A tag that a rule wants and the secret does not have so."""
+
+    key: str
+    wanted: tuple[str, ...]
+    found: str | None
+    near: str = ""
+    """A tag key, or a value of the rule, that is like the one the secret has."""
+
+    def __str__(self) -> str:
+        """Say it in wording."""
+        wanted = " or ".join(self.wanted)
+        if self.found is None:
+            said = f"it has no tag {self.key} (must be {wanted})"
+            return f"{said}, but {self.near}: did you mean {self.key}?" if self.near else said
+        said = f"{self.key} is {self.found or 'empty'}, and must be {wanted}"
+        return f"{said}: did you mean {self.near}?" if self.near else said
+
+
+@dataclass(frozen=True)
+class Source:
+    """The tag or a rule: whether it counts for the secret, and what it gave or cut, or what it misses."""
+
+    name: str
+    counts: bool
+    text: str
+    misses: tuple[Miss, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """One Region: who asks for it, what forbids it, its key and where that is named, and what AWS reports."""
+
+    region: str
+    asked_by: tuple[str, ...]
+    cut: str
+    key: str
+    key_from: str
+    status: str
+    message: str = ""
+    drift: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the secret must have a replica there."""
+        return bool(self.asked_by) and not self.cut
+
+
+def sources(policy: Policy, settings: Settings, secret: Secret) -> list[Source]:
+    """Return what the tag and each rule of the policy say about the secret."""
+    return [_tag_source(policy, settings, secret), *(_rule_source(rule, secret) for rule in policy.rules)]
+
+
+def places(seen: Seen, policy: Policy, settings: Settings) -> list[Place]:
+    """Return every Region that is asked for or has a replica."""
+    secret, desired = seen.secret, seen.intent.desired
+    actual = best_by_region(secret.replicas)
+    asked = asked_by(policy, settings, secret)
+    rules = [rule for rule in policy.rules if rule.matches(secret.tags)]
+    return [
+        _place(region, tuple(asked.get(region, ())), seen, policy, settings, rules)
+        for region in sorted((asked.keys() | actual.keys()) - {settings.region})
+        if region in actual or region in asked or desired.selected
+    ]
+
+
+def asked_by(policy: Policy, settings: Settings, secret: Secret) -> dict[str, list[str]]:
+    """Return who asks for each Region, before anything is cut."""
+    asked: dict[str, list[str]] = {}
+    for source, regions in _asking(policy, settings, secret):
+        for region in regions:
+            asked.setdefault(region, []).append(source)
+    return asked
+
+
+def how_to_select(policy: Policy, settings: Settings) -> str:
+    """Return what a person can do to have a secret replicated that nothing selects."""
+    values = ", ".join([*settings.allowed_regions, *policy.groups, ALL])
+    return f"You: to have it replicated, give it the tag {policy.tag_key} ({values}), or a rule's tags"
+
+
+def closest_rule(found: Sequence[Source], policy: Policy) -> Source | None:
+    """Return the rule that would select the secret if the fewest tags were changed."""
+    gives = {rule.name for rule in policy.rules if rule.regions}
+    near = [source for source in found if source.misses and source.name in gives]
+    return min(near, key=_distance, default=None)
+
+
+def misspelt(policy: Policy, settings: Settings, secret: Secret, aws_regions: Sequence[str]) -> Iterator[str]:
+    """Yield what looks like a slip of the pen in tag keys, Regions and groups."""
+    tags = secret.tags
+    if policy.tag_key not in tags and (near := nearest(policy.tag_key, tags)):
+        yield f"it has the tag {near} ({tags[near]}): did you mean {policy.tag_key}?"
+    for word in tag_words(tags.get(policy.tag_key, "")):
+        if word in (ALL, NONE, *policy.groups, *settings.allowed_regions, *aws_regions):
+            continue
+        kind = "AWS has no Region" if REGION_CODE.fullmatch(word) else "There is neither a Region nor a group"
+        near = nearest(word, [*settings.allowed_regions, *policy.groups, *aws_regions, ALL, NONE])
+        yield f"{kind} {word}: did you mean {near}?" if near else f"{kind} {word}"
+
+
+def _place(  # noqa: PLR0913, PLR0917
+    region: str,
+    asked: tuple[str, ...],
+    seen: Seen,
+    policy: Policy,
+    settings: Settings,
+    rules: Sequence[Rule],
+) -> Place:
+    actual = best_by_region(seen.secret.replicas).get(region)
+    cut = why_not(region, rules, frozenset(settings.allowed_regions)) if asked else None
+    key, key_from = kms_key(region, policy, rules)
+    wanted = asked and not cut
+    if not wanted:
+        key, key_from = (actual.kms_key_id if actual else ""), "AWS reports it" if actual else ""
+    return Place(
+        region=region,
+        asked_by=asked,
+        cut=cut[0].removeprefix("which ") if cut else "",
+        key=wording.of_key(key) if wanted or actual else "",
+        key_from=key_from or ("no rule and no [kms_keys] names one" if wanted else ""),
+        status=actual.status if actual else MISSING if wanted else NOWHERE,
+        message=actual.message if actual else "",
+        drift=tuple(wording.of_drift(drift) for drift in seen.intent.plan.drift if drift.region == region),
+    )
+
+
+def _asking(policy: Policy, settings: Settings, secret: Secret) -> Iterator[tuple[str, Sequence[str]]]:
+    named = tag_words(secret.tags.get(policy.tag_key, ""))
+    if NONE not in named:
+        for word in named:
+            source = f"tag {policy.tag_key}"
+            if word == ALL:
+                rules = [rule for rule in policy.rules if rule.matches(secret.tags)]
+                allowed = frozenset(settings.allowed_regions)
+                # What `all` means and is cut was not asked for by name.
+                yield f"{source} (all)", [r for r in allowed if why_not(r, rules, allowed) is None]
+            elif policy.knows(word):
+                group = word in policy.groups
+                yield f"{source} ({word})" if group else source, policy.groups.get(word, (word,))
+    for rule in policy.rules:
+        if rule.matches(secret.tags):
+            yield rule.name, rule.regions
+
+
+def _tag_source(policy: Policy, settings: Settings, secret: Secret) -> Source:
+    name = f"tag {policy.tag_key}"
+    if policy.tag_key not in secret.tags:
+        return Source(name, counts=False, text="the secret does not have it")
+    value = secret.tags[policy.tag_key]
+    asked = asked_by(policy, settings, secret)
+    regions = [region for region, by in sorted(asked.items()) if any(who.startswith(name) for who in by)]
+    if tag_words(value) == [NONE]:
+        return Source(name, counts=True, text="none: asks for no replicas; a rule may still ask for some")
+    return Source(name, counts=True, text=f"{value or 'empty'}: asks for {_listed(regions)}")
+
+
+def _rule_source(rule: Rule, secret: Secret) -> Source:
+    misses = tuple(_misses(rule, secret))
+    if misses:
+        return Source(rule.name, counts=False, text="; ".join(map(str, misses)), misses=misses)
+    parts = []
+    if rule.regions:
+        parts.append(f"asks for {_listed(rule.regions)}")
+    if rule.only:
+        parts.append(f"cuts all but {_listed(rule.only)}")
+    if rule.kms_keys:
+        parts.append("keys " + ", ".join(f"{region} {key}" for region, key in rule.kms_keys.items()))
+    if rule.overwrite:
+        parts.append("may replace a same-named secret, if AllowOverwrite is on")
+    return Source(rule.name, counts=True, text="; ".join(parts))
+
+
+def _misses(rule: Rule, secret: Secret) -> Iterator[Miss]:
+    tags = secret.tags
+    for key, wanted in rule.match.items():
+        if key not in tags:
+            others = [other for other in tags if other not in rule.match]
+            yield Miss(key, wanted, None, nearest(key, others))
+        elif not any(fnmatchcase(tags[key], value) for value in wanted):
+            yield Miss(key, wanted, tags[key], nearest(tags[key], wanted))
+
+
+def _distance(source: Source) -> tuple[float, bool]:
+    """Return how far a rule is: a slip of the pen is half a tag."""
+    far = sum(0.5 if miss.near else 1 for miss in source.misses)
+    return far, all(miss.found is None for miss in source.misses)
+
+
+def _listed(regions: Sequence[str]) -> str:
+    return ", ".join(regions) or "none"
+
+
+def answer(seen: Seen, policy: Policy, settings: Settings, found: Sequence[Place]) -> str:
+    """Return in one sentence whether the secret is where it must be, and if not, the first reason why."""
+    if reason := _untouched(seen, policy, settings):
+        return reason
+    late = [place for place in found if place.wanted and place.status != IN_SYNC]
+    there = _listed([place.region for place in found if place.wanted and place.status == IN_SYNC])
+    if late:
+        said = ", ".join(f"{place.region} is {place.status}" for place in late)
+        return f"It is not where it must be: {said}. InSync: {there}."
+    if problems := seen.intent.problems:
+        return f"It is not where it was asked to be: {problems[0].text}. InSync: {there}."
+    if any(place.wanted for place in found):
+        return f"It is where it must be. InSync: {there}."
+    return _why_nowhere(policy, settings, seen.secret)
+
+
+def _untouched(seen: Seen, policy: Policy, settings: Settings) -> str:
+    secret = seen.secret
+    if secret.primary_region not in ("", settings.region):
+        return f"It is a replica: its primary in {secret.primary_region} decides. Ask there."
+    if secret.deleted:
+        return "It is not replicated: it is scheduled for deletion."
+    if not seen.intent.desired.selected:
+        return f"It is not replicated: it has neither the tag {policy.tag_key} nor all tags of a rule."
+    if secret.owning_service:
+        return f"It is not replicated: it belongs to {secret.owning_service}, and AWS does not let others."
+    return ""
+
+
+def _why_nowhere(policy: Policy, settings: Settings, secret: Secret) -> str:
+    value = secret.tags.get(policy.tag_key, "")
+    if tag_words(value) == [NONE]:
+        return f"It is not replicated: its tag {policy.tag_key} says none, and no rule asks for a Region."
+    if settings.region in asked_by(policy, settings, secret):
+        return f"It is not replicated: it asks only for {settings.region}, which is its home Region."
+    if ALL in tag_words(value):
+        return "It is not replicated: its tag says all, and rules with `only` leave no allowed Region."
+    return "It is not replicated: nothing asks for a Region."
+
+
+def next_steps(
+    seen: Seen, settings: Settings, found: Sequence[Place], *, deployed: bool, letters: Sequence[str]
+) -> Iterator[str]:
+    """Yield in words what a person can do, and what the function will do. `letters` are their reasons."""
+    secret = seen.secret
+    if secret.primary_region not in ("", settings.region):
+        yield f"You: replicas explain {secret.name} --region {secret.primary_region}"
+        return
+    yield from (f"You: {text}" for text in _for_a_person(seen, found, letters))
+    yield f"The function: {_for_the_function(seen, settings, deployed=deployed, letters=letters)}"
+
+
+def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) -> Iterator[str]:
+    for problem in seen.intent.problems:
+        yield f"{problem.remedy} ({problem.text})"
+    for place in found:
+        said = "; ".join([place.message, *(text for text in letters if place.region in text)])
+        if place.wanted and (place.status == FAILED or (place.status == MISSING and letters)):
+            yield _remedy(place, said)
+    if letters:
+        yield f"once it is mended, replicas redrive --secret {seen.secret.name}"
+    elif seen.intent.plan.add:
+        yield (
+            f"to have it done now, replicas apply --secret {seen.secret.name}. If it has had its tags for "
+            "more than some minutes, their event did not arrive: is there a CloudTrail trail that logs "
+            "management events?"
+        )
+
+
+def _for_the_function(seen: Seen, settings: Settings, *, deployed: bool, letters: Sequence[str]) -> str:
+    if not deployed:
+        return "none is deployed here, so nothing happens"
+    if seen.intent.skip == "scheduled_for_deletion":
+        return "nothing, unless the secret is restored"
+    if seen.intent.skip or seen.secret.owning_service:
+        return "nothing, it does not touch this secret"
+    if settings.mode == "plan":
+        return "nothing is written, because it is deployed with Mode=plan"
+    return _what_it_does(seen.intent.plan, settings, letters)
+
+
+def _what_it_does(plan: Plan, settings: Settings, letters: Sequence[str]) -> str:
+    parts = []
+    if wanted := [want.region for want in plan.add + plan.retry]:
+        again = "again, and has no other answer while the cause is there, " if letters else ""
+        parts.append(f"requests {_listed(wanted)} {again}when it next looks: at an event, or the next sweep")
+    if plan.wait:
+        waiting = _listed([have.region for have in plan.wait])
+        parts.append(f"looks until {waiting} is InSync, {settings.max_attempts} times at most")
+    if plan.remove:
+        parts.append(f"removes {_listed(plan.remove)} when it next looks")
+    return "; ".join(parts) or "nothing, until the next sweep or a change of the secret"
+
+
+def _remedy(place: Place, said: str) -> str:
+    if wording.NAME_TAKEN in said:
+        return (
+            f"delete or rename the secret that has its name in {place.region}, or let a rule with overwrite "
+            "= true match it and turn AllowOverwrite on"
+        )
+    if "key" in said.casefold():
+        return f"look at the key {place.key} in {place.region}, named by: {place.key_from}"
+    return f"mend in {place.region} what AWS names: {said or 'it gives no reason'}"
+
+
+def switches(seen: Seen, settings: Settings, found: Sequence[Place]) -> Iterator[str]:
+    """Yield the deployed switches that matter for this secret, with what they do to it."""
+    if settings.mode == "plan":
+        yield "Mode=plan: nothing is written"
+    if seen.intent.desired.selected:
+        yield f"AllowedRegions={','.join(settings.allowed_regions)}"
+    if (
+        any(place.drift or (not place.wanted and place.status != NOWHERE) for place in found)
+        or seen.intent.plan.remove
+    ):
+        yield f"PruneReplicas={str(settings.prune_replicas).lower()}: whether unwanted replicas are removed"
+    taken = any(wording.NAME_TAKEN in place.message for place in found)
+    if seen.intent.desired.overwrite or taken:
+        yield f"AllowOverwrite={str(settings.allow_overwrite).lower()}: whether a same-named one is replaced"
+    if seen.intent.plan.open_regions:
+        yield f"MaxAttempts={settings.max_attempts}: looks before it is dead-lettered"

@@ -1,0 +1,176 @@
+"""All selected secrets of a Region, and what is to be done about each: one call per page and secret."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
+from math import inf
+from typing import TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from replicas.aws.connection import MAX_CONNECTIONS, errors_in_words
+from replicas.aws.deployment import Deployment
+from replicas.terminal import Report
+from secret_replicator.errors import (
+    AccessDeniedError,
+    ReplicatorError,
+    SecretNotFoundError,
+    TransientError,
+)
+from secret_replicator.models import Intent, Secret
+from secret_replicator.policy import Policy
+from secret_replicator.reconciler import intent
+
+WORKERS = MAX_CONNECTIONS
+"""Calls of DescribeSecret at the same time."""
+
+THROTTLED_SECONDS = 1
+"""The pause when AWS throttles more than botocore waits out."""
+
+T = TypeVar("T")
+
+AHEAD = 100
+"""Calls that are begun or waiting to begin, before an answer is looked at."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of the selected secrets a person wants to see: by name and by tag, with wildcards."""
+
+    names: Sequence[str] = ()
+    tags: Sequence[tuple[str, str]] = ()
+
+    def takes(self, secret: Secret) -> bool:
+        """Tell whether the secret is one of them."""
+        return self._named(secret) and all(
+            key in secret.tags and fnmatchcase(secret.tags[key], value) for key, value in self.tags
+        )
+
+    def _named(self, secret: Secret) -> bool:
+        return not self.names or any(
+            fnmatchcase(secret.name, name) or secret.arn == name for name in self.names
+        )
+
+
+EVERYTHING = Choice()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A selected primary as DescribeSecret shows it, and what the function would do."""
+
+    home: str
+    secret: Secret
+    intent: Intent
+
+
+@dataclass
+class Reading:
+    """What has been read so far. `unread` are secrets that the person may not describe."""
+
+    listed: int = 0
+    selected: int = 0
+    unread: list[str] = field(default_factory=list)
+
+
+def read(deployment: Deployment, choice: Choice, reading: Reading, report: Report) -> Iterator[Seen]:
+    """Yield the selected secrets as they are now; raise OperatorError. At most AHEAD of them are held."""
+    with calls_in_words(), _pool() as pool:
+        calls: deque[Future[Seen | str | None]] = deque()
+        for secret in selected(deployment, deployment.policy, choice, reading):
+            calls.append(pool.submit(_describe, deployment, secret))
+            if len(calls) == AHEAD:
+                yield from _seen(calls.popleft(), reading, report)
+        while calls:
+            yield from _seen(calls.popleft(), reading, report)
+
+
+def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Reading) -> Iterator[Secret]:
+    """Yield the listed secrets that a sweep would enqueue, each once. Raise ReplicatorError."""
+    known: set[str] = set()
+    settings = deployment.settings
+    for secret in _listed(deployment, policy):
+        reading.listed += 1
+        skip = intent(secret, policy, settings, time.time()).skip
+        if skip not in ("replica", "not_selected") and choice.takes(secret) and secret.arn not in known:
+            known.add(secret.arn)
+            yield secret
+
+
+def patiently(deployment: Deployment, call: Callable[[], T]) -> T:
+    """Return what the call returns, however long AWS throttles it.
+
+    botocore gives up when many calls at once are throttled: all of them share one quota of retries.
+    """
+    while True:
+        try:
+            return call()
+        except TransientError as error:
+            if not deployment.clients.throttling.caused(error):
+                raise
+            time.sleep(THROTTLED_SECONDS)
+
+
+@contextmanager
+def calls_in_words() -> Iterator[None]:
+    """Turn what AWS refuses in this block into OperatorError: what AWS said, and what an operator can do."""
+    with errors_in_words("secretsmanager"):
+        try:
+            yield
+        except ReplicatorError as error:
+            # Its own words are for whoever reads a dead letter.
+            if isinstance(error.__cause__, ClientError | BotoCoreError):
+                raise error.__cause__ from None
+            raise
+
+
+def _listed(deployment: Deployment, policy: Policy) -> Iterator[Secret]:
+    token, keys = "", policy.selecting_tag_keys()
+    while True:
+        request = partial(deployment.gateway.list_secrets, keys, token, inf)
+        page = patiently(deployment, request)
+        yield from page.secrets
+        token = page.next_token
+        if not token:
+            return
+
+
+def _describe(deployment: Deployment, listed: Secret) -> Seen | str | None:
+    """Return what is seen, the name of a secret that may not be seen, or nothing if it was just deleted."""
+    try:
+        secret = patiently(deployment, lambda: deployment.gateway.describe(listed.arn, inf))
+    except SecretNotFoundError:
+        return None
+    except AccessDeniedError:
+        return listed.name
+    return seen_as(deployment, secret)
+
+
+def seen_as(deployment: Deployment, secret: Secret) -> Seen:
+    """Return the secret with what the deployment's function would do about it now."""
+    what = intent(secret, deployment.policy, deployment.settings, time.time())
+    return Seen(deployment.region, secret, what)
+
+
+def _seen(call: "Future[Seen | str | None]", reading: Reading, report: Report) -> Iterator[Seen]:
+    seen = call.result()
+    if isinstance(seen, str):
+        reading.unread.append(seen)
+    elif seen and (not seen.intent.skip or seen.intent.plan.drift):
+        reading.selected += 1
+        yield seen
+    report(reading.selected)
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)

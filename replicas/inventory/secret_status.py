@@ -1,0 +1,191 @@
+"""Secrets and Regions as AWS reports them, what needs a person first."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
+
+from replicas.aws.dead_letters import Letter, names_of
+from replicas.inventory import wording
+from replicas.inventory.explanation import MISSING
+from replicas.inventory.inventory import Seen
+from secret_replicator.models import FAILED, IN_SYNC
+from secret_replicator.planner import best_by_region
+
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+
+class Standing(IntEnum):
+    """How a secret stands: what needs a person comes first."""
+
+    NEEDS_YOU = 0
+    WAITING = 1
+    IN_SYNC = 2
+    LEFT_ALONE = 3
+
+    def __str__(self) -> str:
+        """Say it in wording."""
+        return ("needs you", "waiting", "InSync", "left alone")[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A secret. `cells` are its Regions; a status is AWS's own word, or `missing`.
+
+    AWS keeps no time of a status. `since` is the best that is known: when the function first received the
+    message that is now a dead letter, else when the secret was last changed.
+    """
+
+    home: str
+    name: str
+    arn: str
+    standing: Standing
+    cells: tuple[tuple[str, str], ...]
+    since: datetime | None = None
+    since_what: str = ""
+    why: str = ""
+    letters: int = 0
+    drift: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """Where it stands in the list: what needs a person first, the oldest trouble first."""
+        return self.standing, not self.letters, self.since or _LAST, self.name, self.home
+
+    @property
+    def since_in_words(self) -> str:
+        """Since when it is not as it must be, and how that is known."""
+        return f"{self.since:%Y-%m-%d %H:%M} ({self.since_what})" if self.since else ""
+
+
+@dataclass(frozen=True)
+class Letters:
+    """The dead letters of a Region, by the secret that they name."""
+
+    by_secret: Mapping[str, Sequence[Letter]]
+
+    @classmethod
+    def of(cls, letters: Iterable[Letter]) -> "Letters":
+        """Sort the letters."""
+        by_secret: dict[str, list[Letter]] = {}
+        for letter in letters:
+            by_secret.setdefault(letter.secret, []).append(letter)
+        return cls(by_secret)
+
+    def about(self, arn: str) -> list[Letter]:
+        """Return the letters of the secret with this ARN, the oldest trouble first."""
+        found = [letter for name in names_of(arn) for letter in self.by_secret.get(name, ())]
+        return sorted(found, key=lambda letter: letter.since)
+
+
+@dataclass
+class Counts:
+    """The secrets by standing, and the dead letters."""
+
+    standings: dict[Standing, int] = field(default_factory=lambda: dict.fromkeys(Standing, 0))
+    drifted: int = 0
+    letters: int = 0
+    other_letters: int = 0
+
+    def count(self, row: Row) -> None:
+        """Count a secret."""
+        self.standings[row.standing] += 1
+        self.drifted += bool(row.drift)
+
+    @property
+    def selected(self) -> int:
+        """All secrets that the policy selects and the function may work on."""
+        return sum(self.standings.values()) - self.standings[Standing.LEFT_ALONE]
+
+    def __str__(self) -> str:
+        """Say it as a person would in a meeting."""
+        number = self.standings
+        need = "needs" if number[Standing.NEEDS_YOU] == 1 else "need"
+        parts = [
+            f"{number[Standing.IN_SYNC]:,} of {self.selected:,} selected secrets are InSync in every Region",
+            f"{number[Standing.WAITING]:,} waiting, {number[Standing.NEEDS_YOU]:,} {need} you",
+        ]
+        if number[Standing.LEFT_ALONE]:
+            parts.append(f"{number[Standing.LEFT_ALONE]:,} left alone, managed by a service")
+        if self.drifted:
+            parts.append(f"{self.drifted:,} drifted")
+        if self.other_letters:
+            letters = "letter is" if self.other_letters == 1 else "letters are"
+            parts.append(f"{self.other_letters:,} dead {letters} about no secret that waits")
+        return "; ".join(parts)
+
+
+def row(seen: Seen, letters: Sequence[Letter], by: Sequence[str] = ()) -> Row:
+    """Return the row of a secret, with its dead letters and its values of the tags `by`."""
+    secret, intent = seen.secret, seen.intent
+    cells = () if intent.skip else tuple(_cells(seen))
+    standing = _standing(seen, cells, letters)
+    since, what = None, ""
+    if letters:
+        since, what = letters[0].since, "letter"
+    elif standing < Standing.IN_SYNC and secret.last_changed:
+        since, what = secret.last_changed.astimezone(UTC), "changed"
+    return Row(
+        home=seen.home,
+        name=secret.name,
+        arn=secret.arn,
+        standing=standing,
+        cells=cells,
+        since=since,
+        since_what=what,
+        why="; ".join(dict.fromkeys(_reasons(seen, letters))),
+        letters=len(letters),
+        drift=tuple(_drift(seen)),
+        groups=tuple(secret.tags.get(key, "") for key in by),
+    )
+
+
+def regions_of(rows: Iterable[Row]) -> list[str]:
+    """Return the Regions that any of the secrets is in or must be in."""
+    return sorted({region for row in rows for region, _ in row.cells})
+
+
+def _cells(seen: Seen) -> Iterator[tuple[str, str]]:
+    actual = best_by_region(seen.secret.replicas)
+    desired = {want.region for want in seen.intent.desired.replicas}
+    for region in sorted(desired | actual.keys()):
+        status = actual[region].status if region in actual else MISSING
+        yield region, status if region in desired else f"{status}, unwanted"
+
+
+def _reasons(seen: Seen, letters: Sequence[Letter]) -> Iterator[str]:
+    for letter in letters:
+        yield f"{letter.error_type}: {letter.reason}"
+    if not letters:
+        for problem in seen.intent.problems:
+            yield f"{problem.text} - {problem.remedy}"
+    if not letters and seen.intent.plan.add:
+        yield "not requested yet: the function does at its next look"
+    if seen.intent.plan.wait:
+        yield "under way: the function looks again"
+    for replica in best_by_region(seen.secret.replicas).values():
+        if replica.status == FAILED and replica.message:
+            yield f"{replica.region}: {replica.message}"
+    yield from _drift(seen)
+
+
+def _drift(seen: Seen) -> Iterator[str]:
+    for drift in seen.intent.plan.drift:
+        where = f"{drift.region}: " if drift.region else ""
+        yield f"{where}{wording.of_drift(drift)}"
+
+
+def _standing(seen: Seen, cells: Sequence[tuple[str, str]], letters: Sequence[Letter]) -> Standing:
+    if seen.intent.skip:
+        return Standing.LEFT_ALONE
+    desired = {want.region for want in seen.intent.desired.replicas}
+    in_sync = all(status == IN_SYNC for region, status in cells if region in desired)
+    taken = any(
+        replica.status == FAILED and wording.NAME_TAKEN in replica.message
+        for replica in best_by_region(seen.secret.replicas).values()
+        if replica.region in desired
+    )
+    if seen.intent.problems or (letters and not in_sync) or taken:
+        return Standing.NEEDS_YOU
+    return Standing.IN_SYNC if in_sync else Standing.WAITING

@@ -1,0 +1,402 @@
+"""One table of expectations for all that play Secrets Manager here: our fake, moto, and MiniStack.
+
+Where one of them does otherwise than AWS, the table says what it does, and why that does no harm here or what
+stands in for it. So a difference that goes away is seen, too.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from local.aws.ministack import LocalAws, local_aws
+from tests.support.fakes.secrets_manager import NO_REPLICA_WRITES, FakeSecretsManager
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+HOME, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
+FAKE, FAKE_OVER_HTTP, MOTO, MINISTACK = "fake", "fake over HTTP", "moto", "MiniStack"
+
+Connect = Callable[[str], "SecretsManagerClient"]
+
+
+class Asked:
+    """One of them, with a secret `db` in the home Region, tagged for the West."""
+
+    def __init__(self, connect: Connect) -> None:
+        self.connect = connect
+        self.home, self.west = connect(HOME), connect(WEST)
+        self.arn = self.create("db", SecretString="hush", Tags=tags(("replicate-to", WEST)))
+
+    def create(self, name: str, **params: Any) -> str:
+        return self.home.create_secret(Name=name, **params)["ARN"]
+
+    def described(self) -> Mapping[str, Any]:
+        return self.home.describe_secret(SecretId="db")
+
+    def replicate(self, *regions: str) -> object:
+        wanted: Any = [{"Region": region} for region in regions]
+        return self.home.replicate_secret_to_regions(SecretId="db", AddReplicaRegions=wanted)
+
+    def statuses(self) -> dict[str, str]:
+        return {entry["Region"]: entry["Status"] for entry in self.described().get("ReplicationStatus", [])}
+
+    def names(self, *filters: tuple[str, str], **params: Any) -> list[str]:
+        wanted: Any = [{"Key": key, "Values": [value]} for key, value in filters]
+        listed = self.home.list_secrets(Filters=wanted, **params)["SecretList"]
+        return sorted(entry["Name"] for entry in listed)
+
+
+def tags(*pairs: tuple[str, str]) -> Any:
+    return [{"Key": key, "Value": value} for key, value in pairs]
+
+
+def said(call: Callable[[], object]) -> str:
+    """Return the code and the text of a refusal, or `done`."""
+    try:
+        call()
+    except ClientError as refused:
+        error = refused.response["Error"]
+        return f"{error['Code']}: {error.get('Message', '')}"
+    return "done"
+
+
+def code(call: Callable[[], object]) -> str:
+    return said(call).partition(":")[0]
+
+
+# What is asked
+
+
+def a_created_secret(asked: Asked) -> object:
+    found = asked.described()
+    stages = [*found["VersionIdsToStages"].values()]
+    return found["Tags"], stages, {"ReplicationStatus", "PrimaryRegion", "DeletedDate"} & found.keys()
+
+
+def its_names(asked: Asked) -> object:
+    names = "db", asked.arn, asked.arn[:-7]
+    return {asked.home.describe_secret(SecretId=name)["ARN"] == asked.arn for name in names}
+
+
+def a_taken_name(asked: Asked) -> object:
+    return code(lambda: asked.create("db", SecretString="x"))
+
+
+def changed_tags(asked: Asked) -> object:
+    asked.home.tag_resource(SecretId="db", Tags=tags(("a", "1"), ("replicate-to", EU)))
+    asked.home.untag_resource(SecretId="db", TagKeys=["a"])
+    return asked.described()["Tags"]
+
+
+def a_replica(asked: Asked) -> object:
+    asked.replicate(WEST)
+    replica, primary = asked.west.describe_secret(SecretId="db"), asked.described()
+    return (
+        replica["ARN"] == primary["ARN"].replace(HOME, WEST),
+        replica["PrimaryRegion"],
+        replica["Tags"] == primary["Tags"],
+        asked.statuses(),
+    )
+
+
+def the_key_of_a_replica(asked: Asked) -> object:
+    asked.replicate(WEST)
+    return asked.described()["ReplicationStatus"][0].get("KmsKeyId")
+
+
+def the_primary_region_of_a_primary(asked: Asked) -> object:
+    asked.replicate(WEST)
+    return asked.described().get("PrimaryRegion")
+
+
+def the_answer_to_replicate(asked: Asked) -> object:
+    answer: Any = asked.replicate(WEST)
+    return [entry["Status"] for entry in answer["ReplicationStatus"]]
+
+
+def a_region_that_is_asked_for_again(asked: Asked) -> object:
+    asked.replicate(WEST)
+    asked.replicate(WEST)
+    return [(entry["Region"], entry["Status"]) for entry in asked.described()["ReplicationStatus"]]
+
+
+def a_same_named_secret(asked: Asked) -> object:
+    asked.west.create_secret(Name="db", SecretString="theirs")
+    answer = code(lambda: asked.replicate(WEST))
+    entries = asked.described().get("ReplicationStatus", [])
+    return answer, asked.statuses(), ["already exists" in entry.get("StatusMessage", "") for entry in entries]
+
+
+def the_own_region(asked: Asked) -> object:
+    return said(lambda: asked.replicate(WEST, HOME)), asked.statuses()
+
+
+def an_unknown_region(asked: Asked) -> object:
+    try:
+        return code(lambda: asked.replicate("mars-north-1"))
+    except KeyError:
+        return "KeyError"
+
+
+def writes_on_a_replica(asked: Asked) -> object:
+    asked.replicate(WEST)
+    west = asked.west
+    return {
+        said(partial(west.put_secret_value, SecretId="db", SecretString="x")),
+        said(partial(west.tag_resource, SecretId="db", Tags=tags(("a", "b")))),
+        said(partial(west.delete_secret, SecretId="db")),
+        said(partial(west.replicate_secret_to_regions, SecretId="db", AddReplicaRegions=[{"Region": EU}])),
+    }
+
+
+def a_new_value(asked: Asked) -> object:
+    asked.replicate(WEST)
+    asked.home.put_secret_value(SecretId="db", SecretString="new", ClientRequestToken="0" * 32)
+    return "0" * 32 in asked.west.describe_secret(SecretId="db")["VersionIdsToStages"]
+
+
+def a_deletion_with_replicas(asked: Asked) -> object:
+    asked.replicate(WEST)
+    return said(lambda: asked.home.delete_secret(SecretId="db")).replace(asked.arn, "db").rstrip(".")
+
+
+def a_removed_region(asked: Asked) -> object:
+    asked.replicate(WEST)
+    answer = code(
+        lambda: asked.home.remove_regions_from_replication(SecretId="db", RemoveReplicaRegions=[WEST])
+    )
+    return answer, asked.statuses(), code(lambda: asked.west.describe_secret(SecretId="db"))
+
+
+def a_deletion_and_a_restoration(asked: Asked) -> object:
+    asked.home.delete_secret(SecretId="db")
+    deleted = "DeletedDate" in asked.described()
+    update = code(lambda: asked.home.update_secret(SecretId="db", SecretString="x"))
+    asked.home.restore_secret(SecretId="db")
+    return deleted, update, asked.described().get("DeletedDate")
+
+
+def a_replication_of_what_is_deleted(asked: Asked) -> object:
+    asked.home.delete_secret(SecretId="db")
+    return code(lambda: asked.replicate(WEST))
+
+
+def a_deletion_without_recovery(asked: Asked) -> object:
+    asked.home.delete_secret(SecretId="db", ForceDeleteWithoutRecovery=True)
+    return said(asked.described)
+
+
+def filtered_lists(asked: Asked) -> object:
+    asked.create("other", Tags=tags(("replicate", "eu"), ("x", WEST)))
+    return [
+        asked.names(("tag-key", "replicate-to")),
+        asked.names(("tag-key", "replic")),
+        asked.names(("tag-key", "Replic")),
+        asked.names(("tag-value", "west")),
+        asked.names(("tag-key", "replic"), ("tag-value", "us-w")),
+    ]
+
+
+def a_list_with_a_deleted_secret(asked: Asked) -> object:
+    asked.create("gone", SecretString="x")
+    asked.home.delete_secret(SecretId="gone")
+    (entry,) = asked.home.list_secrets()["SecretList"]
+    return entry["Tags"], "ReplicationStatus" in entry, asked.names(IncludePlannedDeletion=True)
+
+
+def pages(asked: Asked) -> object:
+    for number in range(4):
+        asked.create(f"more-{number}", SecretString="x")
+    found = [*asked.home.get_paginator("list_secrets").paginate(PaginationConfig={"PageSize": 2})]
+    listed = [[entry["Name"] for entry in page["SecretList"]] for page in found]
+    return [len(page) for page in listed], len({name for page in listed for name in page})
+
+
+# What must be seen
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What AWS shows, and what one of them shows instead, with the reason why that is so."""
+
+    seen: Callable[[Asked], object]
+    promised: object
+    instead: Mapping[str, tuple[object, str]] = field(default_factory=dict)
+
+    def of(self, who: str) -> object:
+        return self.instead[who][0] if who in self.instead else self.promised
+
+
+TAGGED = tags(("replicate-to", WEST))
+AT_ONCE = "it has no life cycle: only our fake shows InProgress"
+SEEN_IN_FAKE = "the function takes a missing one for its own Region, and both are tried on our fake"
+MINISTACKS_OWN_REGION = "The replica region can't be the same as the primary secret region."
+EXPECTATIONS = [
+    Expectation(a_created_secret, (TAGGED, [["AWSCURRENT"]], set())),
+    Expectation(its_names, {True}),
+    Expectation(a_taken_name, "ResourceExistsException"),
+    Expectation(changed_tags, tags(("replicate-to", EU))),
+    Expectation(a_replica, (True, HOME, True, {WEST: "InSync"})),
+    Expectation(
+        the_key_of_a_replica,
+        "alias/aws/secretsmanager",
+        {MINISTACK: (None, "it leaves the default key out; the planner takes none for the default")},
+    ),
+    Expectation(
+        the_primary_region_of_a_primary,
+        HOME,
+        {MOTO: (None, SEEN_IN_FAKE), MINISTACK: (None, SEEN_IN_FAKE)},
+    ),
+    Expectation(
+        the_answer_to_replicate,
+        ["InProgress"],
+        {MOTO: (["InSync"], AT_ONCE), MINISTACK: (["InSync"], AT_ONCE)},
+    ),
+    Expectation(
+        a_region_that_is_asked_for_again,
+        [(WEST, "InSync")],
+        {
+            MOTO: (
+                [(WEST, "InSync"), (WEST, "Failed")],
+                "it lists the Region twice; the planner takes the better one",
+            )
+        },
+    ),
+    Expectation(
+        a_same_named_secret,
+        ("done", {WEST: "Failed"}, [True]),
+        {MINISTACK: (("ResourceExistsException", {}, []), "it refuses the call; the demo shows that letter")},
+    ),
+    Expectation(
+        the_own_region,
+        ("InvalidParameterException: Invalid replica region.", {}),
+        {
+            MINISTACK: (
+                (f"InvalidParameterException: {MINISTACKS_OWN_REGION}", {}),
+                "the same refusal in other words; no word of it is read",
+            )
+        },
+    ),
+    Expectation(
+        an_unknown_region,
+        "InvalidParameterException",
+        {
+            MOTO: ("KeyError", "it looks the Region up in a dictionary of its own"),
+            MINISTACK: ("done", "it knows no list of Regions; AllowedRegions is checked before any call"),
+        },
+    ),
+    Expectation(
+        writes_on_a_replica,
+        {f"InvalidParameterException: {NO_REPLICA_WRITES}"},
+        {
+            MINISTACK: (
+                {"InvalidRequestException: You can't perform this operation on a replica secret."},
+                "another code for the same refusal; both are refusals to the gateway",
+            )
+        },
+    ),
+    Expectation(a_new_value, promised=True),
+    Expectation(
+        a_deletion_with_replicas,
+        "InvalidParameterException: You can't delete secret db that still has replica regions [us-west-2]",
+        {MINISTACK: ("done", "it deletes both; the README says so where it speaks of the local AWS")},
+    ),
+    Expectation(
+        a_removed_region,
+        ("done", {}, "ResourceNotFoundException"),
+        {
+            MINISTACK: (
+                ("InvalidRequestException", {WEST: "InSync"}, "done"),
+                "it has no RemoveRegionsFromReplication; pruning is tried on moto and our fake",
+            )
+        },
+    ),
+    Expectation(a_deletion_and_a_restoration, (True, "InvalidRequestException", None)),
+    Expectation(
+        a_replication_of_what_is_deleted,
+        "InvalidRequestException",
+        {MOTO: ("done", "it does not look; the function asks for nothing that is to be deleted")},
+    ),
+    Expectation(
+        a_deletion_without_recovery,
+        "ResourceNotFoundException: Secrets Manager can't find the specified secret.",
+    ),
+    Expectation(
+        filtered_lists,
+        [["db"], ["db", "other"], [], [], ["db", "other"]],
+        {
+            MINISTACK: (
+                [["db"], [], [], [], []],
+                "it compares whole tags, not their beginnings; a sweep looks at the tags again either way",
+            )
+        },
+    ),
+    Expectation(a_list_with_a_deleted_secret, (TAGGED, False, ["db", "gone"])),
+    Expectation(pages, ([2, 2, 1], 5)),
+]
+
+
+def client_of(account: str, region: str, **where: Any) -> "SecretsManagerClient":
+    return boto3.client(
+        "secretsmanager",
+        region_name=region,
+        aws_access_key_id=account,
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}, proxies={}),
+        **where,
+    )
+
+
+@pytest.fixture(scope="session")
+def ministack() -> Iterator[LocalAws]:
+    with local_aws() as aws:
+        yield aws
+
+
+_accounts = count(111_111_111_111)
+
+
+@pytest.fixture
+def connect(who: str, request: pytest.FixtureRequest) -> Iterator[Connect]:
+    here = partial(client_of, str(next(_accounts)))
+    if who == MINISTACK:
+        aws: LocalAws = request.getfixturevalue("ministack")
+        # An access key of twelve digits is an account of its own.
+        yield partial(here, endpoint_url=aws.endpoint, verify=str(aws.ca_bundle))
+    elif who == MOTO:
+        with mock_aws():
+            yield here
+    elif who == FAKE:
+        yield partial(_attached, FakeSecretsManager())
+    else:
+        with FakeSecretsManager().serve() as endpoint_url:
+            yield partial(here, endpoint_url=endpoint_url)
+
+
+def _attached(fake: FakeSecretsManager, region: str) -> "SecretsManagerClient":
+    client = client_of("test", region)
+    fake.attach(client)
+    return client
+
+
+WHO = [FAKE, FAKE_OVER_HTTP, MOTO, pytest.param(MINISTACK, marks=pytest.mark.xdist_group("ministack"))]
+
+
+@pytest.mark.parametrize("expectation", [pytest.param(one, id=one.seen.__name__) for one in EXPECTATIONS])
+@pytest.mark.parametrize("who", WHO)
+def test_it_shows_what_the_table_says(who: str, connect: Connect, expectation: Expectation) -> None:
+    assert expectation.seen(Asked(connect)) == expectation.of(who)
+
+
+def test_every_difference_has_its_reason_and_ours_has_none() -> None:
+    assert {who for one in EXPECTATIONS for who in one.instead} == {MOTO, MINISTACK}
+    assert all(reason for one in EXPECTATIONS for _seen, reason in one.instead.values())

@@ -1,0 +1,136 @@
+"""Writes stay inside the budget, and never outlast the function."""
+
+import math
+
+import pytest
+
+from secret_replicator.app import app
+from secret_replicator.errors import OutOfTimeError
+from secret_replicator.gateway import CALL_SECONDS, POLL_SECONDS, WINDOW_SECONDS, Budget
+from secret_replicator.models import DesiredReplica
+from tests.support.fakes.secrets_model import ManualClock
+from tests.support.world import World
+
+
+def budget_of(writes_per_second: float, clock: ManualClock) -> Budget:
+    """Return the budget of an instance that began a while ago."""
+    budget = Budget(writes_per_second, clock, clock.advance)
+    clock.now = 1000
+    return budget
+
+
+def turns(budget: Budget, clock: ManualClock, number: int) -> list[float]:
+    begun = []
+    for _ in range(number):
+        with budget.turn(deadline=2000):
+            begun.append(round(clock(), 6))
+    return begun
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(0)
+
+
+def test_a_share_may_be_used_at_once_and_the_next_one_a_second_later(clock: ManualClock) -> None:
+    first, second = 1000 + WINDOW_SECONDS, 1000 + 2 * WINDOW_SECONDS
+    assert turns(budget_of(2, clock), clock, 5) == [1000, 1000, first, first, second]
+
+
+def test_an_instance_that_replaces_another_leaves_it_the_share_of_its_last_second(clock: ManualClock) -> None:
+    killed = budget_of(3, clock)
+    begun = turns(killed, clock, 3)
+    begun += turns(Budget(3, clock, clock.advance), clock, 3)
+    assert begun == [1000] * 3 + [1000 + WINDOW_SECONDS] * 3
+
+
+def test_whenever_writes_begin_no_second_has_more_than_the_share(clock: ManualClock) -> None:
+    budget = budget_of(4, clock)
+    begun = []
+    for pause in [0, 0, 0.3, 0, 0.4, 0.1, 0, 0, 2, 0, 0, 0, 0.9, 0, 0]:
+        clock.advance(pause)
+        begun += turns(budget, clock, 1)
+    for start in begun:
+        assert len([one for one in begun if start <= one <= start + 1]) <= 4
+
+
+def test_a_call_that_reaches_aws_late_holds_back_the_one_a_share_behind_it(clock: ManualClock) -> None:
+    budget = budget_of(2, clock)
+    with budget.turn(deadline=2000):
+        clock.advance(0.7)
+    assert turns(budget, clock, 2) == [1000.7, 1000.7 + WINDOW_SECONDS]
+
+
+def test_a_write_waits_for_one_that_has_no_answer_yet(clock: ManualClock) -> None:
+    """A thread that was held up: what it sends may reach AWS at any moment until its answer is there."""
+    budget = budget_of(1, clock)
+    slept: list[float] = []
+    first = budget.turn(deadline=2000)
+    first.__enter__()
+
+    def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+        slept.append(seconds)
+        if len(slept) == 5:
+            first.__exit__(None, None, None)
+
+    budget.sleep = sleep
+    ended = 1000 + WINDOW_SECONDS + 4 * POLL_SECONDS
+    assert turns(budget, clock, 1) == [pytest.approx(ended + WINDOW_SECONDS)]
+    assert max(slept[1:]) <= POLL_SECONDS
+
+
+def test_a_write_that_waits_for_another_for_too_long_is_out_of_time_and_frees_nothing(
+    clock: ManualClock,
+) -> None:
+    budget = budget_of(1, clock)
+    with budget.turn(deadline=2000):
+        for _ in range(3):
+            late = budget.turn(deadline=clock() + 3 + CALL_SECONDS)
+            with pytest.raises(OutOfTimeError), late:
+                pytest.fail("its turn came all the same")
+        ended = clock()
+    assert ended == pytest.approx(1009, abs=1)
+    assert turns(budget, clock, 1) == [pytest.approx(ended + WINDOW_SECONDS)]
+
+
+def test_time_without_writes_is_not_saved_up(clock: ManualClock) -> None:
+    budget = budget_of(2, clock)
+    turns(budget, clock, 1)
+    clock.advance(100)
+    assert turns(budget, clock, 3) == [1100, 1100, 1100 + WINDOW_SECONDS]
+
+
+def test_a_share_that_is_not_whole_is_rounded_down(clock: ManualClock) -> None:
+    """Each instance knows only its own writes: two of one and a half would be three in some second."""
+    assert turns(budget_of(1.5, clock), clock, 2) == [1000, 1000 + WINDOW_SECONDS]
+
+
+def test_a_turn_that_would_come_too_late_is_refused_at_once_and_not_taken(clock: ManualClock) -> None:
+    budget = budget_of(1, clock)
+    with budget.turn(deadline=1000 + CALL_SECONDS):
+        pass
+    with pytest.raises(OutOfTimeError), budget.turn(deadline=1000 + CALL_SECONDS):
+        pytest.fail("its turn came all the same")
+    assert clock() == 1000
+    assert turns(budget, clock, 1) == [1000 + WINDOW_SECONDS]
+
+
+def test_a_removal_is_a_write_like_any_other(world: World) -> None:
+    gateway = world.having(writes_per_second=2, maximum_concurrency=2).app.reconciler.gateway
+    arn = world.add("orders/db").arn
+    gateway.replicate(arn, [DesiredReplica("eu-west-1")], math.inf, overwrite=False)
+    before = world.clock()
+    gateway.remove(arn, ["eu-west-1"], math.inf)
+    assert world.clock() - before == pytest.approx(WINDOW_SECONDS, abs=0.001)
+
+
+def test_every_instance_takes_its_share_of_the_budget() -> None:
+    settings = app.settings
+    assert (settings.writes_per_second, settings.maximum_concurrency) == (20, 2)
+    assert app.reconciler.gateway.budget.writes_per_second == 10
+
+
+def test_no_write_is_repeated_behind_the_budgets_back() -> None:
+    """A retry inside the client would be a second write in the same turn."""
+    assert app.reconciler.gateway.client.meta.config.retries["total_max_attempts"] == 1

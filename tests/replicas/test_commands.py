@@ -1,0 +1,113 @@
+"""What holds for every command: what it may do, what it shows, and how it begins and ends."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from replicas.cli import app
+from tests.support.desk import Desk, at_desk
+from tests.support.world import make_world
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+READING = ("plan", "status", "explain", "report")
+COMMANDS = (*READING, "apply", "sweep")
+_PERMISSION_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ((?:`[a-z]+:\w+`(?:, )?)+) \|$", re.MULTILINE)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with at_desk(make_world(tmp_path)) as desk:
+        yield desk
+
+
+def permissions() -> dict[str, set[str]]:
+    """Return the permissions of each command, as the README lists them."""
+    return {
+        command: set(re.findall(r"`([a-z]+:\w+)`", actions))
+        for commands, actions in _PERMISSION_ROW.findall(README)
+        for command in re.findall(r"`(\w+)`", commands)
+    }
+
+
+def arguments(command: str, folder: Path) -> list[str]:
+    return {"explain": ["broken"], "report": ["--html", str(folder / "r.html")]}.get(command, [])
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_command_needs_exactly_the_permissions_that_the_readme_lists(
+    desk: Desk, tmp_path: Path, command: str
+) -> None:
+    desk.world.add("fine", "us-west-2")
+    desk.world.add("broken", "eu-wst-1")
+    for name in ("fine", "broken"):
+        desk.world.send(name)
+    desk.world.deliver_until_empty()
+    assert desk.run(command, *arguments(command, tmp_path)).exit_code in (0, 2, 3)
+    needed = {
+        call for call in desk.account.calls if call != "secretsmanager:ListSecrets" or command != "explain"
+    }
+    assert needed == permissions()[command] - (
+        {"secretsmanager:ListSecrets"} if command == "explain" else set()
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_names_the_permissions_and_the_exit_codes(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    said = re.sub(r"[\s│]+", " ", result.stdout)
+    for action in permissions()[command]:
+        assert action.partition(":")[2] in said
+    assert "Exit codes: 0 " in said
+    assert "130 stopped by Ctrl-C" in said
+
+
+def test_no_command_has_a_way_to_ask_for_a_value() -> None:
+    """Neither the function, nor the commands, nor the local stack: only the role's Deny names the actions."""
+    names = re.compile("(batch_?)?get_?secret_?value", re.IGNORECASE)
+    files = [path for folder in ("functions", "ops", "local") for path in (ROOT / folder).rglob("*.py")]
+    found = [path.name for path in files if names.search(path.read_text("utf-8"))]
+    assert found == []
+    template = (ROOT / "template.yaml").read_text("utf-8")
+    lines = template.splitlines()
+    (place,) = (number for number, line in enumerate(lines) if names.search(line))
+    assert lines[place - 2].strip() == "- Sid: NeverReadValues"
+    assert lines[place - 1].strip() == "Effect: Deny"
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, "redrive"])
+def test_help_does_not_wait_for_boto3(command: str) -> None:
+    code = (
+        "import sys\nfrom replicas.cli import app\n"
+        f"try:\n    app({[command, '--help'] if command else ['--help']!r})\n"
+        "except SystemExit:\n    assert not {'boto3', 'botocore', 'jinja2'} & sys.modules.keys(), 'slow'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+
+
+@pytest.mark.parametrize("command", READING)
+def test_what_is_no_terminal_gets_no_colour_and_no_box(desk: Desk, tmp_path: Path, command: str) -> None:
+    desk.world.add("broken", "eu-wst-1")
+    result = desk.run(command, *arguments(command, tmp_path))
+    assert "\x1b" not in result.output
+    assert not re.search("[─│╭]", result.output)
+
+
+def test_the_shell_completes_commands() -> None:
+    asked = {"_REPLICAS_COMPLETE": "complete_bash", "COMP_WORDS": "replicas st", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(app, [], prog_name="replicas", env=asked)
+    assert result.stdout.split() == ["status"]
+
+
+def test_local_says_so_when_nothing_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("replicas.aws.local_endpoint.ADDRESS_FILE", tmp_path / "local.json")
+    monkeypatch.setattr("replicas.aws.local_endpoint.read_address.__defaults__", (tmp_path / "local.json",))
+    result = CliRunner().invoke(app, ["status", "--local"], env={**os.environ})
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "No local stack is up: start it with `make local` in another terminal\n"

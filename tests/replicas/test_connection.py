@@ -1,0 +1,83 @@
+"""What AWS refuses is said in one sentence: what is wrong, and what to do."""
+
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
+
+from replicas.aws.connection import default_stack, errors_in_words
+from replicas.errors import OperatorError
+
+
+def refused(code: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "Because\n  of this."}}, operation)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        pytest.param(
+            refused("AccessDenied", "DeleteMessageBatch"),
+            "Permission sqs:DeleteMessage is missing: allow it for the role or user that runs this "
+            "(Because of this)",
+            id="a missing permission, by the name it has in IAM",
+        ),
+        pytest.param(
+            refused("ExpiredToken", "ReceiveMessage"),
+            "AWS does not take these credentials (ExpiredToken): sign in again, or name another --profile",
+            id="credentials that have expired",
+        ),
+        pytest.param(
+            refused("RequestThrottled", "SendMessage"),
+            "sqs:SendMessage failed (RequestThrottled: Because of this): run it again when this is mended",
+            id="anything else",
+        ),
+        pytest.param(
+            NoCredentialsError(),
+            "Unable to locate credentials: sign in with `aws sso login` or `aws configure`, or name a "
+            "profile with --profile",
+            id="no credentials",
+        ),
+        pytest.param(
+            NoRegionError(),
+            "You must specify a region: name the stack's Region with --region",
+            id="no Region",
+        ),
+        pytest.param(
+            EndpointConnectionError(endpoint_url="https://sqs.eu-wst-1.amazonaws.com/"),
+            'Could not connect to the endpoint URL: "https://sqs.eu-wst-1.amazonaws.com/": is it the right '
+            "--region or --endpoint-url, and is the network up?",
+            id="nobody there",
+        ),
+    ],
+)
+def test_an_error_of_aws_becomes_a_sentence(error: Exception, said: str) -> None:
+    with pytest.raises(OperatorError) as caught, errors_in_words("sqs"):
+        raise error
+    assert str(caught.value) == said
+
+
+def test_an_error_of_ours_is_no_error_of_aws() -> None:
+    with pytest.raises(ZeroDivisionError), errors_in_words("sqs"):
+        raise ZeroDivisionError
+
+
+def test_the_stack_is_the_one_that_sam_deploy_makes() -> None:
+    assert default_stack() == "secret-replicator"
+
+
+def test_the_stack_name_of_a_guided_deployment_comes_first(tmp_path: Path) -> None:
+    config = tmp_path / "samconfig.toml"
+    config.write_text(
+        '[default.global.parameters]\nstack_name = "a"\n[default.deploy.parameters]\nstack_name = "b"\n'
+    )
+    assert default_stack(config) == "b"
+
+
+@pytest.mark.parametrize("text", ["", "[default.build]", "not TOML", None])
+def test_without_a_stack_name_the_option_is_asked_for(tmp_path: Path, text: str | None) -> None:
+    config = tmp_path / "samconfig.toml"
+    if text is not None:
+        config.write_text(text)
+    with pytest.raises(OperatorError, match="--stack"):
+        default_stack(config)

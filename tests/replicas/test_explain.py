@@ -1,0 +1,286 @@
+"""`replicas explain`: whoever has never seen the tool learns from it why a secret is not replicated."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.desk import Desk, at_desk
+from tests.support.fakes.secrets_model import ACCESS_DENIED, Outcome
+from tests.support.world import HOME, World, make_world
+
+SAME_NAME = "Secret with this name already exists in this region"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with at_desk(make_world(tmp_path)) as desk:
+        yield desk
+
+
+def told(desk: Desk, *arguments: str) -> str:
+    result = desk.run("explain", "a", *arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def worked(world: World) -> None:
+    """Let the function look at the secret until it is done with it."""
+    world.send("a")
+    world.deliver_until_empty()
+
+
+def fails(message: str) -> Callable[[World], object]:
+    def prepare(world: World) -> None:
+        world.secrets.set_outcome("a", "us-west-2", Outcome("Failed", message))
+        world.add("a", "us-west-2")
+        worked(world)
+
+    return prepare
+
+
+def denied(world: World) -> None:
+    world.secrets.faults = lambda call, _: (
+        ACCESS_DENIED if call.operation == "ReplicateSecretToRegions" else None
+    )
+    world.add("a", "us-west-2")
+    worked(world)
+
+
+def deleted(world: World) -> None:
+    secret = world.add("a", "us-west-2")
+    world.secrets.handle("DeleteSecret", HOME, {"SecretId": secret.arn})
+
+
+def in_progress(world: World) -> None:
+    world.secrets.replication.seconds_in_progress = 1000
+    world.add("a", "us-west-2")
+    world.send("a")
+    world.deliver()
+
+
+def key_missing(world: World) -> None:
+    world.add("a", "us-west-2", team="payments")
+    worked(world)
+
+
+def tagged(to: str | None = None, **tags: str) -> Callable[[World], object]:
+    return lambda world: world.add("a", to, **{key.replace("9", "-"): value for key, value in tags.items()})
+
+
+REASONS = [
+    pytest.param(
+        tagged(team="search"),
+        [
+            "It is not replicated: it has neither the tag replicate-to nor all tags of a rule.",
+            "The closest rule is rule 1: it has no tag environment (must be prod)",
+        ],
+        id="no tag selects it: the closest rule and what it misses",
+    ),
+    pytest.param(
+        tagged(environment="prod"),
+        ["closest rule is rule 1: it has no tag criticality (must be high or critical)."],
+        id="half of a rule's tags",
+    ),
+    pytest.param(
+        tagged(environment="prod", criticality="hihg"),
+        ["criticality is hihg, and must be high or critical: did you mean high?"],
+        id="a misspelt tag value",
+    ),
+    pytest.param(
+        tagged(environment="Prod", criticality="high"),
+        ["environment is Prod, and must be prod: did you mean prod?"],
+        id="another case of a tag value",
+    ),
+    pytest.param(
+        tagged(replicate_to="eu-west-1"),
+        ["It has the tag replicate_to (eu-west-1): did you mean replicate-to?"],
+        id="a misspelt tag key",
+    ),
+    pytest.param(
+        lambda world: world.secrets.add_secret(HOME, "a", tags={"Replicate-To": "eu-west-1"}),
+        ["It has the tag Replicate-To (eu-west-1): did you mean replicate-to?"],
+        id="another case of the tag key",
+    ),
+    pytest.param(
+        tagged(enviroment="prod", criticality="high"),
+        ["it has no tag environment (must be prod), but enviroment: did you mean environment?"],
+        id="a misspelt tag key of a rule",
+    ),
+    pytest.param(
+        tagged("eu-wst-1"),
+        [
+            "It is not where it was asked to be: tag replicate-to asks for eu-wst-1",
+            "AWS has no Region eu-wst-1: did you mean eu-west-1?",
+        ],
+        id="a misspelt Region",
+    ),
+    pytest.param(
+        tagged("europ"),
+        ["There is neither a Region nor a group europ: did you mean europe?"],
+        id="a misspelt group",
+    ),
+    pytest.param(
+        tagged("ap-south-1"),
+        ["asks for ap-south-1, which is not in AllowedRegions", "AllowedRegions=eu-west-1,us-west-2"],
+        id="a Region that the operator does not allow",
+    ),
+    pytest.param(
+        tagged("us-west-2", residency="eu"),
+        [
+            "asks for us-west-2, which rule 2 of the policy forbids (only eu-central-1 eu-west-1)",
+            "rule 2 counts: cuts all but eu-central-1, eu-west-1",
+        ],
+        id="a Region that a rule cuts",
+    ),
+    pytest.param(
+        tagged(""), ["tag replicate-to is empty", "name Regions and groups in it"], id="an empty tag"
+    ),
+    pytest.param(
+        tagged("none"),
+        ["It is not replicated: its tag replicate-to says none, and no rule asks for a Region."],
+        id="none",
+    ),
+    pytest.param(
+        tagged("none us-west-2"),
+        ["tag replicate-to says none together with something else"],
+        id="none and a Region, which is no answer",
+    ),
+    pytest.param(
+        tagged(HOME),
+        ["It is not replicated: it asks only for us-east-1, which is its home Region."],
+        id="only its home Region",
+    ),
+    pytest.param(
+        lambda world: world.secrets.add_secret(
+            HOME, "a", tags={"replicate-to": "all"}, primary_region="eu-west-1"
+        ),
+        [
+            "It is a replica: its primary in eu-west-1 decides. Ask there.",
+            "replicas explain a --region eu-west-1",
+        ],
+        id="a replica",
+    ),
+    pytest.param(
+        deleted,
+        ["It is not replicated: it is scheduled for deletion.", "nothing, unless the secret is restored"],
+        id="scheduled for deletion",
+    ),
+    pytest.param(
+        lambda world: world.secrets.add_secret(
+            HOME, "a", tags={"replicate-to": "us-west-2"}, owning_service="rds"
+        ),
+        ["It is not replicated: it belongs to rds, and AWS does not let others."],
+        id="managed by a service",
+    ),
+    pytest.param(
+        fails(SAME_NAME),
+        [
+            "It is not where it must be: us-west-2 is Failed.",
+            "The function gave up: AttemptsUsedUp",
+            SAME_NAME,
+            "You: delete or rename the secret that has its name in us-west-2",
+            "AllowOverwrite=false",
+            "You: once it is mended, replicas redrive --secret a",
+        ],
+        id="its name is taken",
+    ),
+    pytest.param(
+        key_missing,
+        [
+            "us-west-2 is Failed",
+            "alias/payments (rule 3)",
+            "You: look at the key alias/payments in us-west-2, named by: rule 3",
+        ],
+        id="its key is missing",
+    ),
+    pytest.param(
+        denied,
+        ["us-west-2 is missing", "The function gave up: AccessDenied", "ReplicateSecretToRegions"],
+        id="a permission is missing",
+    ),
+    pytest.param(
+        in_progress,
+        ["us-west-2 is InProgress", "The function: looks until us-west-2 is InSync, 10 times at most"],
+        id="it is under way",
+    ),
+    pytest.param(
+        tagged("us-west-2"),
+        [
+            "us-west-2 is missing",
+            "replicas apply --secret a",
+            "is there a CloudTrail trail that logs management events?",
+        ],
+        id="no event arrived",
+    ),
+]
+
+
+@pytest.mark.parametrize(("prepare", "says"), REASONS)
+def test_the_reason_is_said(desk: Desk, prepare: Callable[[World], object], says: list[str]) -> None:
+    prepare(desk.world)
+    text = told(desk)
+    for words in says:
+        assert words in text, f"a person would not learn {words!r} from:\n{text}"
+
+
+def test_a_converged_secret_is_said_to_be_where_it_must_be(desk: Desk) -> None:
+    desk.world.add("a", "dr eu-west-1")
+    worked(desk.world)
+    text = told(desk)
+    assert "It is where it must be. InSync: eu-west-1, us-west-2." in text
+    assert "tag replicate-to (dr)\taws/secretsmanager (no rule and no [kms_keys] names one)\tInSync" in text
+    assert "The function: nothing, until the next sweep or a change of the secret" in text
+
+
+@pytest.mark.parametrize("deployed", [True, False])
+def test_a_function_that_cannot_write_is_named_as_the_reason(tmp_path: Path, deployed: bool) -> None:  # noqa: FBT001
+    with at_desk(make_world(tmp_path).having(mode="plan")) as desk:
+        desk.world.add("a", "us-west-2")
+        arguments = [] if deployed else ["--allowed-regions", "us-west-2"]
+        text = told(desk, *arguments)
+    said = (
+        "nothing is written, because it is deployed with Mode=plan" if deployed else "none is deployed here"
+    )
+    assert f"The function: {said}" in text
+
+
+def test_a_secret_that_is_not_there_is_an_error_with_the_name_that_may_be_meant(desk: Desk) -> None:
+    desk.world.add("orders/db")
+    result = desk.run("explain", "order/db")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith("There is no secret order/db in us-east-1: did you mean orders/db?\n")
+
+
+def test_a_name_that_is_like_no_other_is_looked_for_elsewhere(desk: Desk) -> None:
+    result = desk.run("explain", "zzz")
+    assert result.stderr.endswith("name another Region with --region, or another --profile\n")
+
+
+def test_the_first_of_several_regions_that_has_it_explains_it(desk: Desk) -> None:
+    desk.world.secrets.add_secret("eu-west-1", "a", tags={})
+    assert "a in eu-west-1" in told(desk, "--region", HOME, "--region", "eu-west-1")
+
+
+def test_the_dead_letters_can_be_left_alone(desk: Desk) -> None:
+    desk.world.add("a")
+    assert "Dead letters\n  not looked at" in told(desk, "--no-dead-letters")
+    assert desk.account.calls["sqs:ReceiveMessage"] == 0
+
+
+def test_json_has_the_same(desk: Desk) -> None:
+    fails(SAME_NAME)(desk.world)
+    document = json.loads(told(desk, "--json"))
+    assert document["answer"][0] == "It is not where it must be: us-west-2 is Failed. InSync: none."
+    assert document["regions"][0]["message"] == SAME_NAME
+    assert document["dead_letters"][0]["error_type"] == "AttemptsUsedUp"
+    assert document["tags"] == {"replicate-to": "us-west-2"}
+
+
+def test_hostile_tags_cannot_steer_the_terminal(desk: Desk) -> None:
+    desk.world.secrets.add_secret(HOME, "a", tags={"replicate-to": "\x1b[2J\u202e[red]eu", "\x1b]0;x": "y"})
+    text = told(desk)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "[red]eu" in text

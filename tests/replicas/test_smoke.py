@@ -1,0 +1,127 @@
+"""`replicas smoke` against the strict fake of Secrets Manager; the real function works between its looks."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from replicas import interrupts
+from replicas.aws.connection import Clients
+from replicas.aws.services import Services
+from replicas.commands import smoke
+from replicas.commands.smoke import Clock, Trial
+from tests.support.fakes.secrets_model import Fault
+from tests.support.world import HOME, World
+
+REGIONS = ("eu-west-1", "us-west-2")
+NAME = "secret-replicator-smoke/test"
+
+
+@dataclass
+class Account:
+    """An account with the function deployed, as smoke sees it."""
+
+    world: World
+    url: str
+    said: list[str] = field(default_factory=list)
+    told: bool = True
+    sent: bool = False
+    when_asleep: Callable[[], None] = lambda: None
+
+    def trial(self) -> Trial:
+        config = Config(retries={"total_max_attempts": 1})
+        session = boto3.Session("testing", "testing", region_name=HOME)
+        return Trial(
+            services=Services(Clients(session, self.url, None, config)),
+            regions=REGIONS,
+            tag_key="replicate-to",
+            say=self.said.append,
+            trail_seconds=0,
+            clock=Clock(self.world.clock, self.sleep),
+            name=NAME,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, and the function work as if CloudTrail had told it of the secret."""
+        self.world.clock.advance(seconds)
+        self.when_asleep()
+        if self.told and not self.sent:
+            self.world.send(NAME)
+            self.sent = True
+        self.world.deliver()
+
+    def left_over(self) -> list[str]:
+        return [name for region in (HOME, *REGIONS) for name in self.world.secrets.names(region)]
+
+    def stop(self) -> None:
+        raise interrupts.Interrupted(15)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.said)
+
+
+@pytest.fixture
+def account(world: World) -> Iterator[Account]:
+    world.secrets.replication.seconds_in_progress = 5
+    with world.secrets.serve() as url, interrupts.installed():
+        yield Account(world, url)
+
+
+def test_a_secret_is_followed_to_insync_and_removed(account: Account) -> None:
+    assert smoke.run(account.trial()) is True
+    assert "eu-west-1 is InProgress" in account.text
+    assert "us-west-2 is InSync" in account.text
+    assert f"Removed {NAME} and its replicas" in account.text
+    assert account.left_over() == []
+
+
+def test_no_value_is_read(account: Account) -> None:
+    smoke.run(account.trial())
+    assert not account.world.secrets.calls_of("GetSecretValue", "BatchGetSecretValue")
+
+
+def test_what_aws_does_not_document_is_answered_as_it_is_here(account: Account) -> None:
+    smoke.run(account.trial())
+    accepted = "(a) replicating to a Region that is InSync: accepted" in account.text
+    assert accepted is (account.world.secrets.repeat == "accepted")
+    assert "(e) PrimaryRegion after the last replica is removed: " in account.text
+    assert "(g) InProgress lasted: eu-west-1 " in account.text
+
+
+def test_a_region_that_fails_is_told_with_awss_reason_and_all_is_removed(account: Account) -> None:
+    account.world.secrets.add_secret("us-west-2", NAME)
+    assert smoke.run(account.trial()) is False
+    assert "us-west-2 is Failed: " in account.text
+    assert account.left_over() == [NAME], "somebody else's secret of that name stays"
+
+
+def test_a_function_that_is_not_told_is_found_out_and_the_secret_removed(account: Account) -> None:
+    account.told = False
+    assert smoke.run(account.trial()) is False
+    assert "Not InSync after 300 s: eu-west-1, us-west-2. The function was not told" in account.text
+    assert account.left_over() == []
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_interrupted_at_any_look_it_leaves_nothing(account: Account, looks: int) -> None:
+    left = iter([*[None] * (looks - 1), account.stop])
+
+    def stop_in_time() -> None:
+        if action := next(left, None):
+            action()
+
+    account.when_asleep = stop_in_time
+    with pytest.raises(interrupts.Interrupted):
+        smoke.run(account.trial())
+    assert account.left_over() == []
+
+
+def test_what_cannot_be_removed_is_said_with_the_way_to_do_it_by_hand(account: Account) -> None:
+    account.world.secrets.fail_next("RemoveRegionsFromReplication", *[Fault("InternalServiceError")] * 3)
+    with pytest.raises(ClientError, match="InternalServiceError"):
+        smoke.run(account.trial())
+    assert f"{NAME} could not be removed. Remove it by hand: aws secretsmanager" in account.text

@@ -1,0 +1,228 @@
+"""`replicas status`: whether everything is where it must be, and what needs a person first."""
+
+import json
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from replicas.aws.deployment import Where
+from replicas.commands import status
+from replicas.terminal import Screen
+from tests.support.desk import Desk, at_desk
+from tests.support.fakes.account import STACK
+from tests.support.fakes.queues import DeadLetter
+from tests.support.fakes.secrets_model import Outcome
+from tests.support.world import HOME, World, make_world
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with at_desk(make_world(tmp_path)) as desk:
+        yield desk
+
+
+def a_week(world: World) -> None:
+    """Let there be a secret of every kind, and the function have worked on most."""
+    for name in ("ok/1", "ok/2"):
+        world.add(name, "eu-west-1 us-west-2")
+    world.add("late", "us-west-2")
+    world.add("wrong", "eu-west-1 eu-wst-1")
+    world.secrets.set_outcome("broken", "us-west-2", Outcome("Failed", "The KMS key is disabled"))
+    world.add("broken", "us-west-2")
+    for name in ("ok/1", "ok/2", "wrong", "broken"):
+        world.send(name)
+    world.deliver_until_empty()
+    world.add("not selected")
+
+
+def test_what_needs_a_person_comes_first_and_a_sentence_last(desk: Desk) -> None:
+    a_week(desk.world)
+    rows = desk.rows("status")
+    assert [[row[1], row[2], *row[3:5]] for row in rows] == [
+        ["broken", "needs you", "-", "Failed"],
+        ["wrong", "needs you", "InSync", "-"],
+        ["late", "waiting", "-", "missing"],
+        ["ok/1", "InSync", "InSync", "InSync"],
+        ["ok/2", "InSync", "InSync", "InSync"],
+    ]
+    result = desk.run("status")
+    assert result.stdout.splitlines()[-1] == (
+        "2 of 5 selected secrets are InSync in every Region; 1 waiting, 2 need you"
+    )
+    assert result.exit_code == 2
+
+
+def test_the_reason_and_how_long_it_is_known_stand_beside_it(desk: Desk) -> None:
+    a_week(desk.world)
+    by_name = {row[1]: row[5:] for row in desk.rows("status")}
+    assert by_name["wrong"][0].endswith(" (letter)")
+    assert "asks for eu-wst-1" in by_name["wrong"][1]
+    assert by_name["broken"][1].startswith("AttemptsUsedUp: ")
+    assert "The KMS key is disabled" in by_name["broken"][1]
+    assert by_name["late"][0].endswith(" (changed)")
+    assert by_name["ok/1"] == ["-", "-"]
+
+
+def test_a_letter_that_nobody_waits_for_is_named_and_needs_a_person(desk: Desk) -> None:
+    desk.world.queues.dead_letters.append(
+        DeadLetter("{}", {"ErrorType": "Malformed", "ErrorMessage": "no secret", "SecretArn": "unknown"})
+    )
+    result = desk.run("status")
+    assert "Dead letter about unknown: Malformed: no secret" in result.stdout
+    assert result.stdout.splitlines()[-1] == (
+        "0 of 0 selected secrets are InSync in every Region; 0 waiting, 0 need you; "
+        "1 dead letter is about no secret that waits"
+    )
+    assert result.exit_code == 2
+
+
+def converged(world: World) -> None:
+    world.add("a", "us-west-2")
+    world.send("a")
+    world.deliver_until_empty()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "exit_code"),
+    [
+        pytest.param(converged, 0, id="all InSync"),
+        pytest.param(lambda world: world.add("a", "none"), 0, id="nothing wanted"),
+        pytest.param(lambda world: world.add("a", "us-west-2"), 3, id="one waits"),
+        pytest.param(lambda world: world.add("a", "eu-wst-1"), 2, id="a tag that a person must mend"),
+        pytest.param(a_week, 2, id="some wait and some need a person"),
+    ],
+)
+def test_the_exit_code_tells_a_monitor(
+    desk: Desk, prepare: Callable[[World], object], exit_code: int
+) -> None:
+    prepare(desk.world)
+    assert desk.run("status").exit_code == exit_code
+
+
+@pytest.mark.parametrize("arguments", [["--stack", "nope"], ["--nonsense"], ["--every", "0"]])
+def test_what_could_not_be_found_out_is_exit_code_1(desk: Desk, arguments: list[str]) -> None:
+    assert desk.run("status", *arguments).exit_code == 1
+
+
+def test_failed_shows_only_what_needs_a_person_and_counts_all(desk: Desk) -> None:
+    a_week(desk.world)
+    assert [row[1] for row in desk.rows("status", "--failed")] == ["broken", "wrong"]
+    assert "2 of 5 selected secrets" in desk.run("status", "--failed").stdout
+
+
+def test_a_replica_that_nobody_wants_is_shown_as_drift(desk: Desk) -> None:
+    world = desk.world
+    converged(world)
+    world.secrets.secret(HOME, "a").tags["replicate-to"] = "eu-west-1"
+    world.send("a")
+    world.deliver_until_empty()
+    (row,) = desk.rows("status")
+    assert row[2:5] == ["InSync", "InSync", "InSync, unwanted"]
+    assert "1 drifted" in desk.run("status").stdout
+
+
+def test_a_name_that_is_taken_needs_a_person_also_without_a_letter(desk: Desk) -> None:
+    desk.world.secrets.add_secret("us-west-2", "a")
+    desk.world.add("a", environment="prod", criticality="high")
+    desk.world.send("a")
+    desk.world.deliver_until_empty()
+    (row,) = desk.rows("status")
+    assert row[2:4] == ["needs you", "Failed"]
+    assert not desk.world.queues.dead_letters
+
+
+def test_what_a_service_manages_is_left_alone_and_not_counted(desk: Desk) -> None:
+    tags = {"environment": "prod", "criticality": "high"}
+    desk.world.secrets.add_secret(HOME, "rds!a", tags=tags, owning_service="rds")
+    (row,) = desk.rows("status")
+    assert row[2] == "left alone"
+    assert "AWS does not let others replicate it - let no rule match it" in row[-1]
+    result = desk.run("status")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == (
+        "0 of 0 selected secrets are InSync in every Region; 0 waiting, 0 need you; "
+        "1 left alone, managed by a service; 1 drifted"
+    )
+
+
+def test_json_has_every_secret_and_the_sentence(desk: Desk) -> None:
+    a_week(desk.world)
+    document = json.loads(desk.run("status", "--json").stdout)
+    assert [secret["name"] for secret in document["secrets"]] == ["broken", "wrong", "late", "ok/1", "ok/2"]
+    assert document["secrets"][2]["regions"] == {"us-west-2": "missing"}
+    assert document["secrets"][0]["dead_letters"] == 1
+    summary = document["summary"]
+    assert (summary["selected"], summary["in_sync"], summary["waiting"], summary["need_you"]) == (5, 2, 1, 2)
+
+
+def test_without_a_stack_nobody_works_on_what_waits(desk: Desk) -> None:
+    desk.account.stacks.clear()
+    desk.world.add("a", "us-west-2")
+    result = desk.run("status", "--allowed-regions", "us-west-2")
+    assert result.exit_code == 3
+    assert "nothing is deployed, so nobody works on what waits" in result.stderr
+
+
+def test_the_dead_letters_can_be_left_alone(desk: Desk) -> None:
+    a_week(desk.world)
+    assert desk.run("status", "--no-dead-letters").exit_code == 2
+    assert desk.account.calls["sqs:ReceiveMessage"] == 0
+
+
+# On a terminal.
+
+
+def terminal(width: int = 200) -> Screen:
+    return Screen(
+        Console(file=StringIO(), force_terminal=True, width=width, highlight=False, emoji=False),
+        Console(file=StringIO(), soft_wrap=True),
+    )
+
+
+def where(desk: Desk) -> Where:
+    return Where([HOME], STACK, endpoint_url=desk.account.url, policy=desk.world.app.settings.policy_file)
+
+
+def printed(console: Console) -> str:
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+@pytest.mark.parametrize(("everything", "shown"), [(False, 20), (True, 30)])
+def test_what_is_as_it_must_be_does_not_push_the_rest_off_a_terminal(
+    desk: Desk,
+    everything: bool,  # noqa: FBT001
+    shown: int,
+) -> None:
+    for number in range(30):
+        desk.world.add(f"fine/{number}", "none")
+    desk.world.add("wrong", "eu-wst-1")
+    screen = terminal()
+    assert status.run(status.Asked(everything=everything), where(desk), screen) == 2
+    text = printed(screen.out)
+    assert text.index("wrong") < text.index("fine/")
+    assert text.count("fine/") == shown
+    assert (
+        "10 more secrets InSync in every Region: --all shows them" in printed(screen.err)
+    ) is not everything
+
+
+def test_watch_looks_again_until_ctrl_c(desk: Desk) -> None:
+    desk.world.add("a", "us-west-2")
+    screen, pauses = terminal(), []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        desk.world.send("a")
+        desk.world.deliver_until_empty()
+        if len(pauses) == 2:
+            raise KeyboardInterrupt
+
+    assert status.run(status.Asked(watch_seconds=7), where(desk), screen, pause) == 130
+    text = printed(screen.out)
+    assert pauses == [7, 7]
+    assert text.index("0 of 1 selected secrets") < text.index("1 of 1 selected secrets")
+    assert printed(screen.err).endswith("Stopped.\n")

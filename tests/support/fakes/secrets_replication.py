@@ -1,0 +1,109 @@
+"""The life of a replica in the fake of Secrets Manager: InProgress, then InSync or Failed."""
+
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+
+from tests.support.fakes.secrets_listing import Listing
+from tests.support.fakes.secrets_model import MANAGED_KEY, Outcome, Replica, Secret, Store
+
+# A secret's name and a replica Region, either of them "*" for any.
+Place = tuple[str, str]
+SAME_NAME = "Secret with this name already exists in this region"
+
+
+class Replication:
+    """Starts attempts, and ends them when their time is over: nothing runs between two calls."""
+
+    def __init__(self, store: Store, clock: Callable[[], float], listing: Listing) -> None:
+        self.seconds_in_progress = 0.0
+        self.keys: dict[tuple[str, str], str] = {}
+        self._store = store
+        self._clock = clock
+        self._listing = listing
+        self._outcomes = {("*", "*"): Outcome()}
+        self._attempts: Counter[tuple[Place, str, str]] = Counter()
+        self._pending: list[tuple[Secret, Replica]] = []
+
+    def set_outcome(self, name: str, region: str, outcome: Outcome) -> None:
+        """Decide how attempts end; `attempts` are counted from now, for each secret and Region."""
+        self._outcomes[name, region] = outcome
+        for key in [key for key in self._attempts if key[0] == (name, region)]:
+            del self._attempts[key]
+
+    def start(self, primary: Secret, replica: Replica) -> None:
+        """Begin an attempt; the Region is InProgress, also when that takes no time."""
+        seconds = self._outcomes[self._place(primary.name, replica.region)].seconds
+        in_progress = self.seconds_in_progress if seconds is None else seconds
+        replica.status, replica.message = "InProgress", None
+        replica.settles_at = self._clock() + in_progress
+        self._pending = [pending for pending in self._pending if pending[1] is not replica]
+        self._pending.append((primary, replica))
+
+    def settle(self) -> None:
+        """End every attempt whose time is over."""
+        waiting, self._pending = self._pending, []
+        for primary, replica in waiting:
+            if primary.replicas.get(replica.region) is not replica or replica.status != "InProgress":
+                continue  # removed, or set to another status by a test
+            if replica.settles_at > self._clock():
+                self._pending.append((primary, replica))
+            else:
+                self._end_attempt(primary, replica)
+
+    def own_replica(self, primary: Secret, region: str) -> Secret | None:
+        """Find the replica secret of this primary, not another secret of the same name."""
+        found = self._store[region].get(primary.name)
+        return found if found and found.primary_region == primary.region else None
+
+    def key_problem(self, region: str, key: str | None) -> str | None:
+        if key in (None, MANAGED_KEY) or self.keys.get((region, str(key))) == "Enabled":
+            return None
+        return f"The KMS key {key} is {self.keys.get((region, str(key)), 'missing')} in {region}"
+
+    def _place(self, name: str, region: str) -> Place:
+        places = ((name, region), (name, "*"), ("*", region), ("*", "*"))
+        return next(place for place in places if place in self._outcomes)
+
+    def _next_outcome(self, primary: Secret, region: str) -> Outcome:
+        place = self._place(primary.name, region)
+        outcome, attempt = self._outcomes[place], (place, primary.arn, region)
+        self._attempts[attempt] += 1
+        used_up = outcome.attempts is not None and self._attempts[attempt] > outcome.attempts
+        return Outcome() if used_up else outcome
+
+    def _end_attempt(self, primary: Secret, replica: Replica) -> None:
+        outcome = self._next_outcome(primary, replica.region)
+        problem = self._problem(primary, replica) if outcome.status == "InSync" else None
+        replica.status = "Failed" if problem else outcome.status
+        replica.message = problem or outcome.message
+        if replica.status == "InSync":
+            replica.message = replica.message or "Replication succeeded"
+            self._write(primary, replica)
+
+    def _problem(self, primary: Secret, replica: Replica) -> str | None:
+        taken = primary.name in self._store[replica.region]
+        if taken and not self.own_replica(primary, replica.region) and not replica.overwrite:
+            return SAME_NAME
+        source = self.key_problem(primary.region, primary.kms_key_id)
+        return source or self.key_problem(replica.region, replica.kms_key_id)
+
+    def _write(self, primary: Secret, replica: Replica) -> None:
+        old = self.own_replica(primary, replica.region)
+        secret = replace(
+            deepcopy(primary),
+            region=replica.region,
+            arn=primary.arn_in(replica.region),
+            kms_key_id=replica.kms_key_id,
+            created=old.created if old else replica.settles_at,
+            visible_at=0.0,
+            last_accessed=replica.last_accessed,
+            primary_region=primary.region,
+            replicas={},
+        )
+        overwritten = self._store[replica.region].get(primary.name)
+        if overwritten:
+            self._listing.note(overwritten, gone=True)
+        self._store[replica.region][primary.name] = secret
+        self._listing.note(secret)

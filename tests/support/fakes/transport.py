@@ -1,0 +1,128 @@
+"""Carries JSON 1.1 requests to a fake AWS service: over HTTP on this machine, or in process."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from threading import Thread
+from typing import NamedTuple
+from uuid import uuid4
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.client import BaseClient
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import ConnectionClosedError
+
+from tests.support.fakes.secrets_model import AwsError, ConnectionCutError, Params
+
+# Does one operation: (operation, Region, parameters) → the answer.
+Handle = Callable[[str, str, Params], Params]
+CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/(?:events|secretsmanager|sqs)/aws4_request")
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def reply(handle: Handle, target: str | bytes, authorization: str | bytes, body: bytes) -> Reply:
+    """Answer one request; raises ConnectionCutError when there is to be no answer."""
+    status = 200
+    try:
+        operation = _text(target).rpartition(".")[2]
+        answer = handle(operation, _region(_text(authorization)), json.loads(body))
+    except ConnectionCutError:
+        raise
+    except AwsError as error:
+        status, answer = error.status, {"__type": error.code, "Message": str(error)}
+    content = json.dumps(answer).encode()
+    return Reply(
+        status,
+        {
+            "Content-Type": "application/x-amz-json-1.1",
+            "Content-Length": str(len(content)),
+            "x-amzn-RequestId": str(uuid4()),
+        },
+        content,
+    )
+
+
+def attach(handle: Handle, client: BaseClient) -> None:
+    """Let a boto3 client of Secrets Manager be answered without any network."""
+
+    def before_send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        target, authorization = request.headers["X-Amz-Target"], request.headers["Authorization"]
+        assert isinstance(request.body, bytes)
+        try:
+            answer = reply(handle, target, authorization, request.body)
+        except ConnectionCutError as error:
+            raise ConnectionClosedError(endpoint_url=request.url) from error
+        headers = HTTPHeaders.from_dict(answer.headers)
+        return AWSResponse(request.url, answer.status, headers, _Stream(answer.body))
+
+    # The stubs know only handlers that return nothing.
+    client.meta.events.register_first("before-send.secrets-manager", before_send)  # type: ignore[arg-type]
+
+
+@contextmanager
+def serve(handle: Handle, port: int = 0) -> Iterator[str]:
+    """Serve on 127.0.0.1, and give the endpoint's URL; port 0 is any free one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        wbufsize = -1  # head and body leave in one packet
+
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                return  # the client ended in the middle of its request
+            target, authorization = (self.headers.get(name, "") for name in ("X-Amz-Target", "Authorization"))
+            # After a cut nothing is written; a client may not have waited for a slow answer.
+            with suppress(ConnectionCutError, ConnectionError):
+                self._send(reply(handle, target, authorization, body))
+
+        def _send(self, answer: Reply) -> None:
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+            self.wfile.flush()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing: `calls` of the fake is the log."""
+
+    with _Server(("127.0.0.1", port), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # closing waits for the answers that are under way
+    request_queue_size = 128
+
+
+class _Stream(BytesIO):
+    """A body as botocore reads it."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
+
+
+def _region(authorization: str) -> str:
+    scope = CREDENTIAL_SCOPE.search(authorization)
+    if not scope:
+        raise AwsError("MissingAuthenticationTokenException", "Missing Authentication Token")
+    return scope[1]
+
+
+def _text(header: str | bytes) -> str:
+    return header.decode() if isinstance(header, bytes) else header

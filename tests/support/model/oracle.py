@@ -1,0 +1,144 @@
+"""What is right for a secret, said a second time, without the product's code.
+
+It knows policy.toml beside it as a reader of that text would explain it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.fakes.secrets_manager import FakeSecretsManager
+from tests.support.fakes.secrets_model import Secret
+
+POLICY_FILE = Path(__file__).parent / "policy.toml"
+HOME = "us-east-1"
+ALLOWED = ("ap-southeast-2", "eu-west-1", "us-west-2")
+TAG = "replicate-to"
+EUROPE = frozenset({"eu-west-1", "eu-central-1"})
+MEANINGS = {
+    "ap-southeast-2": {"ap-southeast-2"},
+    "dr": {"us-west-2"},
+    "eu-west-1": {"eu-west-1"},
+    "eu-wst-1": {"eu-wst-1"},  # has the form of a Region code
+    "europe": EUROPE,
+    "us-east-1": {HOME},
+    "us-west-2": {"us-west-2"},
+}
+PAYMENTS_KEY = "alias/payments"
+KEPT_SECONDS = (7 + 1) * 24 * 60 * 60
+"""A replica that was read is kept for seven days after that day, of which AWS shows the first second."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the policy wants for a set of tags. `wrong` are Regions, or words, that cannot be had."""
+
+    selected: bool
+    asked_by_tag: bool
+    regions: frozenset[str]
+    by_rules_alone: frozenset[str]
+    wrong: frozenset[str]
+    overwrite: bool
+    keys: Mapping[str, str]
+
+
+def wish(tags: Mapping[str, str]) -> Wish:
+    words = set(tags.get(TAG, "none").lower().replace(",", " ").split())
+    mistaken = not words or words > {"none"}
+    named = {region for word in words for region in MEANINGS.get(word, ())} if not mistaken else set()
+    unknown = (words - MEANINGS.keys() - {"all", "none"}) if not mistaken else {""}
+    critical = tags.get("environment") == "prod" and tags.get("criticality") in ("high", "critical")
+    unnamed = set(ALLOWED) if "all" in words and not mistaken else set()
+    ruled = {"us-west-2"} if critical else set()
+    by_rules_alone = ruled - named - unnamed
+    named |= ruled
+    reachable = set(ALLOWED) & EUROPE if tags.get("residency") == "eu" else set(ALLOWED)
+    payments = tags.get("team") == "payments"
+    return Wish(
+        selected=TAG in tags or critical,
+        asked_by_tag=words != {"none"},
+        regions=frozenset((named | unnamed) & reachable - {HOME}),
+        by_rules_alone=frozenset(by_rules_alone),
+        wrong=frozenset(unknown | (named - reachable - {HOME})),
+        overwrite=payments,
+        keys={"us-west-2": PAYMENTS_KEY} if payments else {},
+    )
+
+
+@dataclass(frozen=True)
+class Look:
+    """A secret of the home Region at one moment, as it truly is."""
+
+    name: str
+    arn: str
+    visible: bool
+    primary_elsewhere: bool
+    deleted: bool
+    owned: bool
+    wish: Wish
+    statuses: Mapping[str, str]
+    read_lately: frozenset[str] = frozenset()
+    name_taken: frozenset[str] = frozenset()
+
+    @property
+    def ours(self) -> bool:
+        """Whether the function may write to it at all."""
+        closed = self.primary_elsewhere or self.deleted or self.owned
+        return self.wish.selected and not closed
+
+    @property
+    def open_regions(self) -> frozenset[str]:
+        return frozenset(region for region in self.wish.regions if self.statuses.get(region) != "InSync")
+
+    @property
+    def drifted(self) -> frozenset[str]:
+        """Regions that only rules ask for, and where the name is taken: nobody here can mend that."""
+        return self.open_regions & self.wish.by_rules_alone & self.name_taken
+
+    def converged(self, *, prune: bool) -> bool:
+        """Whether all that is wanted is InSync, nothing is wrong, and with prune on nothing else is there."""
+        return not self.open_regions and self.done_but_for_drift(prune=prune)
+
+    def done_but_for_drift(self, *, prune: bool) -> bool:
+        """Whether it is converged, but for what can only be reported."""
+        if not self.ours or self.open_regions - self.drifted or self.wish.wrong:
+            return False
+        return not prune or self.statuses.keys() - self.read_lately <= self.wish.regions
+
+    @property
+    def refused_to_managed(self) -> bool:
+        return self.owned and self.wish.asked_by_tag and not self.primary_elsewhere and not self.deleted
+
+    @property
+    def rightly_skipped(self) -> bool:
+        return self.visible and not self.ours and not self.refused_to_managed
+
+
+def look(secrets: FakeSecretsManager, now: float) -> dict[str, Look]:
+    """Look at every secret of the home Region; by ARN."""
+    found = [secrets.secret(HOME, name) for name in secrets.names(HOME)]
+    return {secret.arn: look_at(secrets, secret, now) for secret in found}
+
+
+def look_at(secrets: FakeSecretsManager, secret: Secret, now: float) -> Look:
+    replicas = secret.replicas.items()
+    taken = [region for region in ALLOWED if _is_taken(secrets, secret.name, region)]
+    said = [region for region, replica in replicas if "already exists" in (replica.message or "")]
+    read = [region for region, replica in replicas if now - (replica.last_accessed or 0) <= KEPT_SECONDS]
+    return Look(
+        name=secret.name,
+        arn=secret.arn,
+        visible=secret.visible_at <= now,
+        primary_elsewhere=secret.primary_region not in (None, HOME),
+        deleted=secret.delete_at is not None,
+        owned=secret.owning_service is not None,
+        wish=wish(secret.tags),
+        statuses={region: replica.status for region, replica in replicas},
+        read_lately=frozenset(read),
+        name_taken=frozenset(taken + said),
+    )
+
+
+def _is_taken(secrets: FakeSecretsManager, name: str, region: str) -> bool:
+    """Tell whether a secret of the same name that is no replica of ours stands there."""
+    return name in secrets.names(region) and secrets.secret(region, name).primary_region != HOME

@@ -1,0 +1,127 @@
+"""The function between a strict fake of Secrets Manager and fake queues, on a clock that the test moves."""
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from secret_replicator.app import App, logger, make_app
+from secret_replicator.gateway import Budget
+from secret_replicator.settings import Settings
+from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, FakeQueues, QueuedMessage
+from tests.support.fakes.secrets_manager import FakeSecretsManager, Repeat
+from tests.support.fakes.secrets_model import Call, ManualClock, Secret
+from tests.support.model.oracle import POLICY_FILE
+
+HOME = "us-east-1"
+FUNCTION_SECONDS = 45
+POLICY = POLICY_FILE.read_text("utf-8")
+
+
+@dataclass
+class World:
+    """Everything around the function, and the function."""
+
+    clock: ManualClock
+    secrets: FakeSecretsManager
+    queues: FakeQueues
+    app: App
+
+    def having(self, **changes: Any) -> "World":
+        """Return this world with other settings of the function."""
+        settings = replace(self.app.settings, **changes)
+        return replace(self, app=_app(settings, self.secrets, self.queues, self.clock))
+
+    def add(self, name: str, to: str | None = None, **tags: str) -> Secret:
+        if to is not None:
+            tags["replicate-to"] = to
+        return self.secrets.add_secret(HOME, name, tags=tags)
+
+    def send(self, name: str) -> None:
+        self.queues.send(f'{{"secret_id": "{name}"}}')
+
+    def deliver(self, seconds: float = FUNCTION_SECONDS) -> int:
+        """Let the function handle one batch; say how large it was."""
+        return self.queues.deliver(lambda records: self.app.handle_batch(records, self.clock() + seconds))
+
+    def deliver_until_empty(self, batches: int = 200) -> None:
+        """Let time pass and the function work until nothing is in the queue."""
+        for _ in range(batches):
+            if not self.queues.messages:
+                return
+            self.clock.advance(max(0, min(m.visible_at for m in self.queues.messages) - self.clock()))
+            self.deliver()
+        raise AssertionError(f"still in the queue after {batches} batches: {self.queues.messages}")
+
+    def status(self, name: str) -> Mapping[str, str]:
+        replicas = self.secrets.secret(HOME, name).replicas
+        return {region: replica.status for region, replica in replicas.items()}
+
+    def calls(self, operation: str) -> list[Call]:
+        return self.secrets.calls_of(operation)
+
+    def only_message(self) -> QueuedMessage:
+        (message,) = self.queues.messages
+        return message
+
+    def only_dead_letter(self) -> Mapping[str, str]:
+        (letter,) = self.queues.dead_letters
+        return letter.attributes
+
+
+def _app(settings: Settings, secrets: FakeSecretsManager, queues: FakeQueues, clock: ManualClock) -> App:
+    config = Config(retries={"total_max_attempts": 1})
+    client = boto3.client("secretsmanager", region_name=HOME, config=config)
+    secrets.attach(client)
+    budget = Budget(settings.writes_per_second / settings.maximum_concurrency, clock, clock.advance)
+    return make_app(settings, client, queues, budget, clock)
+
+
+def make_world(folder: Path, repeat: Repeat = "accepted", seconds_in_progress: float = 0) -> World:
+    clock = ManualClock(time.time())
+    policy_file = folder / "policy.toml"
+    policy_file.write_text(POLICY)
+    settings = Settings(
+        region=HOME,
+        allowed_regions=("eu-west-1", "us-west-2"),
+        mode="apply",
+        allow_overwrite=False,
+        prune_replicas=False,
+        prune_idle_days=7,
+        writes_per_second=20,
+        maximum_concurrency=2,
+        max_attempts=10,
+        queue_url=QUEUE_URL,
+        dead_letter_queue_url=DEAD_LETTER_QUEUE_URL,
+        policy_file=policy_file,
+    )
+    secrets = FakeSecretsManager(
+        clock=clock, sleep=clock.advance, repeat=repeat, seconds_in_progress=seconds_in_progress
+    )
+    queues = FakeQueues(clock)
+    return World(clock, secrets, queues, _app(settings, secrets, queues, clock))
+
+
+@pytest.fixture(params=["accepted", "refused"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """Both worlds: replicating a Region that is listed already is accepted, or refused as invalid."""
+    return make_world(tmp_path, request.param)
+
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def log_lines() -> Iterator[Lines]:
+    """Return what the function's logger has written, parsed."""
+    written = io.StringIO()
+    before = logger.registered_handler.setStream(written)
+    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    logger.registered_handler.setStream(before)

@@ -1,0 +1,781 @@
+"""Breaks each promise of the design once, in a copy of the tree, and expects its tests to go red.
+
+`make mutate` runs it. A promise whose mutation survives is not held by any test. Words choose among the
+promises: `python -m tools.mutate the role`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+ROOT = Path(__file__).parents[2]
+CODE = "functions/secret_replicator"
+LIFE = "tests/function/test_life_of_a_message.py"
+SWITCHES = "tests/function/test_operator_switches.py"
+BUDGET = "tests/function/test_budget.py"
+SWEEP = "tests/function/test_sweep.py"
+HANDLER = "tests/function/test_handler.py"
+MODEL = "tests/function/test_model.py"
+DRIFT = "tests/function/test_drift.py"
+NO_LOOP = "tests/function/test_no_loop.py"
+SWEEP_COMMAND = "tests/replicas/test_sweep_command.py"
+POLICY = "tests/unit/test_policy.py"
+MESSAGES = "tests/unit/test_messages.py"
+PLANNER = "tests/unit/test_planner.py"
+TEMPLATE = "tests/template"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old`, found once in `file`, becomes `new`; then one of the `tests` must fail."""
+
+    promise: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+class Verdict(StrEnum):
+    """How it ended for a mutation. Only `caught` is good."""
+
+    CAUGHT = "caught"
+    SURVIVED = "SURVIVED"
+    NOT_FOUND = "OLD TEXT NOT FOUND ONCE"
+    DOES_NOT_RUN = "TESTS DO NOT RUN"
+
+
+MUTATIONS = (
+    # Loud when it must be, silent otherwise.
+    Mutation(
+        "a retry that is accepted hides no Failed Region",
+        f"{CODE}/measures.py",
+        "return still | {wanted.region for wanted in outcome.plan.retry}",
+        "return still",
+        "tests/function/test_measures.py",
+    ),
+    Mutation(
+        "an event that is not taken repeats nothing",
+        f"{CODE}/app.py",
+        'logger.warning("events_not_sent", number=len(notices), error=str(error))',
+        "raise",
+        "tests/function/test_notices.py",
+    ),
+    # The template says what the README promises a security team.
+    Mutation(
+        "Mode=plan cannot use a key",
+        "template.yaml",
+        "MayUseKmsKeys: !And [!Condition MayWrite, !Not",
+        "MayUseKmsKeys: !And [!Condition MayRemove, !Not",
+        TEMPLATE,
+    ),
+    Mutation(
+        "only this account reads the queue",
+        "template.yaml",
+        "sqs:PurgeQueue]\n            Resource: !GetAtt DeadLetterQueue.Arn\n"
+        "            Condition:\n              StringNotEquals",
+        "sqs:PurgeQueue]\n            Resource: !GetAtt DeadLetterQueue.Arn\n"
+        "            Condition:\n              StringEquals",
+        TEMPLATE,
+    ),
+    # 1. A message is deleted only when its secret is converged, rightly skipped, or dead-lettered.
+    Mutation(
+        "1 InProgress is not success",
+        f"{CODE}/reconciler.py",
+        "elif replica.status != IN_SYNC:",
+        'elif replica.status not in (IN_SYNC, "InProgress"):',
+        LIFE,
+    ),
+    Mutation(
+        "1 a status that nobody knows is not success",
+        f"{CODE}/reconciler.py",
+        "elif replica.status != IN_SYNC:",
+        'elif replica.status in ("Failed", "InProgress"):',
+        LIFE,
+    ),
+    Mutation(
+        "1 what was requested is not yet there",
+        f"{CODE}/reconciler.py",
+        "        if replica is None:\n",
+        "        if replica is None and region not in answer.refusals:\n            continue\n"
+        "        if replica is None:\n",
+        MODEL,
+    ),
+    Mutation(
+        "1 a dead letter is sent",
+        f"{CODE}/work_queue.py",
+        "            self.client.send_message(\n",
+        "            dict(\n",
+        LIFE,
+    ),
+    Mutation(
+        "1 a dead letter has the original body",
+        f"{CODE}/work_queue.py",
+        "MessageBody=message.body,",
+        "MessageBody=secret,",
+        LIFE,
+    ),
+    Mutation(
+        "1 a dead letter has its reason",
+        f"{CODE}/work_queue.py",
+        '"ErrorMessage": error,',
+        '"ErrorMessage": error_type,',
+        LIFE,
+    ),
+    Mutation(
+        "1 a message whose dead letter could not be written stays",
+        f"{CODE}/app.py",
+        "            return outcome, Verdict.PUT_OFF\n",
+        "            return outcome, what\n",
+        LIFE,
+    ),
+    Mutation(
+        "1 only messages that are named in the answer stay",
+        f"{CODE}/app.py",
+        "for message in delays_seconds]}",
+        "for message in [*delays_seconds][1:]]}",
+        LIFE,
+    ),
+    Mutation(
+        "1 a failed item does not delete its batch: ReportBatchItemFailures",
+        "template.yaml",
+        "            FunctionResponseTypes: [ReportBatchItemFailures]\n",
+        "",
+        TEMPLATE,
+    ),
+    Mutation(
+        "1 what the time did not suffice for stays",
+        f"{CODE}/judge.py",
+        "            return Verdict.RETURN\n",
+        "            return Verdict.DELETE\n",
+        LIFE,
+    ),
+    Mutation(
+        "1 what is out of attempts is dead-lettered",
+        f"{CODE}/judge.py",
+        "            return Verdict.DEAD_LETTER\n",
+        "            return Verdict.DELETE\n",
+        LIFE,
+    ),
+    Mutation(
+        "1 an error that nobody knows is transient",
+        f"{CODE}/judge.py",
+        "    kind = Kind.WAITING\n",
+        "    kind = Kind.SKIPPED\n",
+        HANDLER,
+    ),
+    Mutation(
+        "1 a refusal is permanent only when seen twice",
+        f"{CODE}/judge.py",
+        "REFUSED_LOOKS = 2",
+        "REFUSED_LOOKS = 1",
+        f"{LIFE} {MODEL}",
+    ),
+    Mutation(
+        "1 a removal that came second is no reason for a dead letter",
+        f"{CODE}/reconciler.py",
+        "            return {region: _refusal(region, error) for region in regions}\n",
+        "            raise\n",
+        MODEL,
+    ),
+    Mutation(
+        "1 a secret that is not visible yet is waited for",
+        f"{CODE}/reconciler.py",
+        "NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20",
+        "NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 1, 0",
+        LIFE,
+    ),
+    Mutation(
+        "1 looks without a wait between them do not make a new secret a deleted one",
+        f"{CODE}/reconciler.py",
+        "NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20",
+        "NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 0",
+        MODEL,
+    ),
+    Mutation(
+        "1 access denied is not a success",
+        f"{CODE}/gateway.py",
+        '_DENIED = {"AccessDeniedException", "AccessDenied"}',
+        "_DENIED: set[str] = set()",
+        LIFE,
+    ),
+    Mutation(
+        "1 the next page of a sweep is enqueued",
+        f"{CODE}/sweep.py",
+        "        if page.next_token:\n",
+        "        if not page:\n",
+        SWEEP,
+    ),
+    Mutation(
+        "1 a sweep whose token has expired begins anew, once",
+        f"{CODE}/sweep.py",
+        "            if request.next_token and not request.restarted:\n",
+        "            if not request.next_token:\n",
+        SWEEP,
+    ),
+    Mutation(
+        "1 words of AWS that nobody knows are a letter, not drift",
+        f"{CODE}/reconciler.py",
+        '_NAME_TAKEN = re.compile("already exists|ResourceExistsException")',
+        '_NAME_TAKEN = re.compile("")',
+        DRIFT,
+    ),
+    Mutation(
+        "1 a name that is taken is a letter if the tag asks for the Region",
+        f"{CODE}/policy.py",
+        "frozenset(replica.region for replica in replicas) - tagged_regions",
+        "frozenset(replica.region for replica in replicas)",
+        DRIFT,
+    ),
+    Mutation(
+        "1 an event of our own call ends in no further call",
+        f"{CODE}/app.py",
+        "only_look=_only_looks(request, message)",
+        "only_look=False",
+        NO_LOOP,
+    ),
+    Mutation(
+        "1 such an event is left only to what has looked since",
+        f"{CODE}/followed.py",
+        "happened_at + MARGIN_SECONDS < self._looked_at.get(secret, 0)",
+        "secret in self._looked_at",
+        f"{LIFE} {MODEL}",
+    ),
+    Mutation(
+        "1 two such events are not left to each other",
+        f"{CODE}/app.py",
+        "if not future.exception() and not _only_looks(request, message):",
+        "if not future.exception():",
+        f"{LIFE} {MODEL}",
+    ),
+    Mutation(
+        "1 such an event is not left to a message that could not look",
+        f"{CODE}/app.py",
+        "if not future.exception() and not _only_looks(request, message):",
+        "if not _only_looks(request, message):",
+        LIFE,
+    ),
+    Mutation(
+        "1 such an event is not left to what was looked at before it happened",
+        f"{CODE}/followed.py",
+        "MARGIN_SECONDS = 5",
+        "MARGIN_SECONDS = -5",
+        LIFE,
+    ),
+    Mutation(
+        "1 such an event is not left to a look that began before it happened",
+        f"{CODE}/app.py",
+        "self.followed.note(outcome.secret, begun)",
+        "self.followed.note(outcome.secret, self.now())",
+        LIFE,
+    ),
+    Mutation(
+        "1 such an event is not left to a message that is perhaps gone",
+        f"{CODE}/app.py",
+        "if delays_seconds and self._put_off(delays_seconds):",
+        "if delays_seconds and self._put_off(delays_seconds) in (True, False):",
+        LIFE,
+    ),
+    Mutation(
+        "1 a secret that fails for good has one letter",
+        f"{CODE}/followed.py",
+        "happened_at + MARGIN_SECONDS < self._looked_at.get(secret, 0)",
+        "not secret",
+        LIFE,
+    ),
+    Mutation(
+        "1 the last look asks for nothing that nobody would see",
+        f"{CODE}/app.py",
+        "last=message.attempt >= self.settings.max_attempts",
+        "last=False",
+        LIFE,
+    ),
+    Mutation(
+        "1 a letter about such an event is acted on once it is redriven",
+        f"{CODE}/work_queue.py",
+        '"ErrorType" in record.get("messageAttributes", {})',
+        "False",
+        LIFE,
+    ),
+    Mutation(
+        "1 what a queue did not take is not lost",
+        f"{CODE}/work_queue.py",
+        'raise TransientError(f"{action} failed ({error})", ',
+        'return  # (f"{action} failed ({error})", ',
+        f"{LIFE} {SWEEP}",
+    ),
+    Mutation(
+        "1 what EventBridge cannot deliver is kept",
+        "template.yaml",
+        "          RetryPolicy: { MaximumEventAgeInSeconds: 86400, MaximumRetryAttempts: 185 }\n"
+        "          DeadLetterConfig: { Arn: !GetAtt DeadLetterQueue.Arn }\n\n  ReplicationFailedRule",
+        "          RetryPolicy: { MaximumEventAgeInSeconds: 86400, MaximumRetryAttempts: 185 }\n\n"
+        "  ReplicationFailedRule",
+        TEMPLATE,
+    ),
+    Mutation(
+        "1 a crash ends in the dead-letter queue",
+        "template.yaml",
+        "        deadLetterTargetArn: !GetAtt DeadLetterQueue.Arn\n",
+        "        deadLetterTargetArn: !GetAtt ReplicationQueue.Arn\n",
+        TEMPLATE,
+    ),
+    Mutation(
+        "1 a call that AWS refused is no event: errorCode",
+        "template.yaml",
+        "          errorCode: [{ exists: false }]\n",
+        "",
+        TEMPLATE,
+    ),
+    # 2. Only selected secrets are touched.
+    Mutation(
+        "2 a rule that only limits does not select",
+        f"{CODE}/policy.py",
+        "any(rule.regions for rule in rules)",
+        "rules",
+        f"{POLICY} {MODEL}",
+    ),
+    Mutation(
+        "2 a rule needs every tag of its match",
+        f"{CODE}/policy.py",
+        "        return all(\n",
+        "        return any(\n",
+        POLICY,
+    ),
+    Mutation(
+        "2 a sweep enqueues selected secrets only",
+        f"{CODE}/sweep.py",
+        "            and desired_replicas(self.policy, secret.tags, region, allowed).selected\n",
+        "",
+        SWEEP,
+    ),
+    Mutation(
+        "2 what nothing selects wants nothing",
+        f"{CODE}/policy.py",
+        "        return Desired(selected=False)\n",
+        "        return Desired(selected=True, replicas=tuple(map(DesiredReplica, sorted(allowed))))\n",
+        f"{POLICY} {LIFE} {MODEL}",
+    ),
+    Mutation(
+        "2 untagging is no request to remove",
+        f"{CODE}/planner.py",
+        "prune_before is not None and desired.selected and not desired.problems",
+        "prune_before is not None and not desired.problems",
+        PLANNER,
+    ),
+    Mutation(
+        "2 plan mode writes nothing",
+        f"{CODE}/reconciler.py",
+        'if settings.mode == "plan":',
+        'if settings.mode == "planning":',
+        SWITCHES,
+    ),
+    # 3. No secret value is ever readable.
+    Mutation(
+        "3 no value is read",
+        f"{CODE}/gateway.py",
+        "            answer = self.client.describe_secret(SecretId=secret_id)\n",
+        "            answer = self.client.describe_secret(SecretId=secret_id)\n"
+        '            self.client.batch_get_secret_value(SecretIdList=["orders/db"])\n',
+        LIFE,
+    ),
+    Mutation(
+        "3 the role is denied to read values",
+        "template.yaml",
+        "                Effect: Deny\n"
+        "                Action: [secretsmanager:GetSecretValue, secretsmanager:BatchGetSecretValue]",
+        "                Effect: Deny\n                Action: [secretsmanager:GetSecretValue]",
+        TEMPLATE,
+    ),
+    # 4. Tags never grant destructive power.
+    Mutation(
+        "4 overwriting needs the operator's switch",
+        f"{CODE}/reconciler.py",
+        "overwrite = desired.overwrite and self.settings.allow_overwrite",
+        "overwrite = desired.overwrite",
+        SWITCHES,
+    ),
+    Mutation(
+        "4 overwriting needs a rule",
+        f"{CODE}/reconciler.py",
+        "overwrite = desired.overwrite and self.settings.allow_overwrite",
+        "overwrite = self.settings.allow_overwrite",
+        SWITCHES,
+    ),
+    Mutation(
+        "4 removing needs the operator's switch",
+        f"{CODE}/settings.py",
+        "24 * 60 * 60 if self.prune_replicas else None",
+        "24 * 60 * 60",
+        SWITCHES,
+    ),
+    Mutation(
+        "4 a wrong tag removes nothing",
+        f"{CODE}/planner.py",
+        "prune_before is not None and desired.selected and not desired.problems",
+        "prune_before is not None and desired.selected",
+        SWITCHES,
+    ),
+    Mutation(
+        "4 what was read lately is not removed",
+        f"{CODE}/planner.py",
+        "region for region in unwanted if region not in read",
+        "region for region in unwanted if region not in {*read} - {*unwanted}",
+        DRIFT,
+    ),
+    Mutation(
+        "4 a day of reading counts to its end",
+        f"{CODE}/planner.py",
+        "return replica.last_accessed + _DAY_SECONDS if",
+        "return replica.last_accessed if",
+        PLANNER,
+    ),
+    Mutation(
+        "4 the role cannot remove while the switch is off",
+        "template.yaml",
+        'MayRemove: !And [!Condition MayWrite, !Equals [!Ref PruneReplicas, "true"]]',
+        'MayRemove: !And [!Condition MayWrite, !Not [!Equals [!Ref PruneReplicas, "maybe"]]]',
+        TEMPLATE,
+    ),
+    Mutation(
+        "4 the role cannot overwrite while the switch is off",
+        "template.yaml",
+        '["false", !If [MayOverwrite, "true", "false"]]',
+        '["false", "true"]',
+        TEMPLATE,
+    ),
+    Mutation(
+        "4 the role cannot write in plan mode",
+        "template.yaml",
+        "MayWrite: !Equals [!Ref Mode, apply]",
+        'MayWrite: !Not [!Equals [!Ref Mode, "off"]]',
+        TEMPLATE,
+    ),
+    # 5. Only the primary, only in this Region.
+    Mutation(
+        "5 a replica is left alone: PrimaryRegion",
+        f"{CODE}/reconciler.py",
+        'if secret.primary_region not in ("", home_region):',
+        'if secret.primary_region == "nowhere":',
+        LIFE,
+    ),
+    Mutation(
+        "5 a sweep leaves replicas out",
+        f"{CODE}/sweep.py",
+        'if secret.primary_region in ("", region)',
+        "if secret.primary_region is not None",
+        SWEEP,
+    ),
+    Mutation(
+        "5 an event from a replica's Region is about the primary",
+        f"{CODE}/messages.py",
+        "    return secret_id[:start] + home_region + secret_id[end:]\n",
+        "    return secret_id if home_region else secret_id[start:end]\n",
+        MESSAGES,
+    ),
+    Mutation(
+        "5 the role writes to primaries of this Region only",
+        "template.yaml",
+        "StringEqualsIfExists: { secretsmanager:SecretPrimaryRegion: !Ref AWS::Region }",
+        "StringEqualsIfExists: { secretsmanager:Name: any }",
+        TEMPLATE,
+    ),
+    # 6. Writes stay inside a budget.
+    Mutation(
+        "6 no second has more writes than the share",
+        f"{CODE}/gateway.py",
+        "(wait_seconds := before.over_at() + WINDOW_SECONDS - self.clock()) > 0",
+        "(wait_seconds := before.over_at() - self.clock()) > 99",
+        BUDGET,
+    ),
+    Mutation(
+        "6 nor if a write waits for its turn in vain",
+        f"{CODE}/gateway.py",
+        "                turn.given_up_for = before\n",
+        "                turn.ended_at = self.clock()\n",
+        BUDGET,
+    ),
+    Mutation(
+        "6 nor if a call is on its way for long",
+        f"{CODE}/gateway.py",
+        "                turn.ended_at = self.clock()\n",
+        "                turn.ended_at = turn.begins_at\n",
+        BUDGET,
+    ),
+    Mutation(
+        "6 an instance that replaces another leaves it its last second",
+        f"{CODE}/gateway.py",
+        "deque([Turn(now, now)] * share, maxlen=share)",
+        "deque([Turn(0, 0)] * share, maxlen=share)",
+        BUDGET,
+    ),
+    Mutation(
+        "6 no write is repeated behind the budget's back",
+        f"{CODE}/clients.py",
+        "_config(attempts=1, connect_seconds=2, read_seconds=5)",
+        "_config(attempts=2, connect_seconds=2, read_seconds=5)",
+        BUDGET,
+    ),
+    Mutation(
+        "6 a sweep comes no faster than it is worked off",
+        f"{CODE}/sweep.py",
+        "min(MAX_DELAY_SECONDS, max(0, rounded))",
+        "min(MAX_DELAY_SECONDS, max(0, rounded)) * 0",
+        SWEEP,
+    ),
+    Mutation(
+        "6 a replication waits for its turn",
+        f"{CODE}/gateway.py",
+        'with self.budget.turn(deadline), _errors_translated("Replicate',
+        'with _errors_translated("Replicate',
+        f"{BUDGET} {LIFE} {MODEL}",
+    ),
+    Mutation(
+        "6 a removal waits for its turn",
+        f"{CODE}/gateway.py",
+        'with self.budget.turn(deadline), _errors_translated("Remove',
+        'with _errors_translated("Remove',
+        f"{BUDGET} {SWITCHES} {MODEL}",
+    ),
+    Mutation(
+        "6 the budget is for all instances together",
+        f"{CODE}/app.py",
+        "Budget(settings.writes_per_second / settings.maximum_concurrency)",
+        "Budget(settings.writes_per_second)",
+        BUDGET,
+    ),
+    # 7. One bad Region does not stop the others.
+    Mutation(
+        "7 a refused Region does not stop the others",
+        f"{CODE}/reconciler.py",
+        "            if len(wanted) == 1:\n",
+        "            if wanted:\n",
+        LIFE,
+    ),
+    Mutation(
+        "7 a Region that is not allowed is not asked for: AllowedRegions",
+        f"{CODE}/policy.py",
+        "    if region not in allowed:\n",
+        "    if not region:\n",
+        f"{POLICY} {LIFE}",
+    ),
+    Mutation(
+        "7 a Region that a rule forbids is not asked for: only",
+        f"{CODE}/policy.py",
+        "if rule.only and region not in rule.only:",
+        "if rule.only and not region:",
+        POLICY,
+    ),
+    Mutation(
+        "7 a wrong word of a tag is reported",
+        f"{CODE}/policy.py",
+        "        if word != ALL and word not in regions\n",
+        "        if not word\n",
+        POLICY,
+    ),
+    Mutation(
+        "7 a Failed Region is tried again",
+        f"{CODE}/planner.py",
+        "have and have.status == FAILED),\n        wait",
+        "not have),\n        wait",
+        PLANNER,
+    ),
+    Mutation(
+        "7 the role may replicate",
+        "template.yaml",
+        "Action: secretsmanager:ReplicateSecretToRegions",
+        "Action: secretsmanager:DescribeSecret",
+        TEMPLATE,
+    ),
+    Mutation(
+        "7 the role may replicate to the allowed Regions only",
+        "template.yaml",
+        "ForAllValues:StringEquals: { secretsmanager:AddReplicaRegions: !Ref AllowedRegions }",
+        "ForAllValues:StringEquals: { secretsmanager:AddReplicaRegions: [eu-west-1] }",
+        TEMPLATE,
+    ),
+    # 8. Secrets never reach logs, metrics, dead-letter attributes or error texts.
+    Mutation(
+        "8 a message's body is not logged",
+        f"{CODE}/app.py",
+        '"message_id": message.message_id}',
+        '"message_id": message.message_id, "body": message.body}',
+        f"{HANDLER} {MODEL}",
+    ),
+    Mutation(
+        "8 an error text does not quote what is not understood",
+        f"{CODE}/messages.py",
+        '_malformed("text that is not JSON")',
+        '_malformed(f"text that is not JSON: {body}")',
+        MESSAGES,
+    ),
+    Mutation(
+        "8 a dead letter's attributes do not quote its body",
+        f"{CODE}/app.py",
+        "                secret=outcome.secret,\n                regions",
+        "                secret=message.body,\n                regions",
+        f"{LIFE} {MODEL}",
+    ),
+    # What the operator's commands promise.
+    Mutation(
+        "ops: a plan says what the function does",
+        "replicas/commands/plan.py",
+        "    for want in plan.retry:\n",
+        "    for want in ():\n",
+        "tests/replicas/test_plan.py",
+    ),
+    Mutation(
+        "ops: throttling is waited out",
+        "replicas/inventory/inventory.py",
+        "            time.sleep(THROTTLED_SECONDS)\n",
+        "            raise\n",
+        "tests/replicas/test_reading.py",
+    ),
+    Mutation(
+        "ops: never more than a hundred calls are begun",
+        "replicas/inventory/inventory.py",
+        "AHEAD = 100",
+        "AHEAD = 10_000",
+        "tests/replicas/test_reading.py",
+    ),
+    Mutation(
+        "ops: what needs a person comes first",
+        "replicas/commands/status.py",
+        "    status.rows.sort(key=lambda row: row.place)\n",
+        "",
+        "tests/replicas/test_status.py",
+    ),
+    Mutation(
+        "ops: a letter from before does not end the following",
+        "replicas/commands/apply.py",
+        "if letter.message_id not in one.known_letters",
+        "if letter.message_id",
+        "tests/replicas/test_apply.py",
+    ),
+    Mutation(
+        "ops: a sweep is done only when no secret waits",
+        "replicas/aws/function_log.py",
+        "return read_all and len(self.secrets) >= self.selected and self.settled == len(self.secrets)",
+        "return read_all and len(self.secrets) >= self.selected",
+        SWEEP_COMMAND,
+    ),
+    Mutation(
+        "ops: a sweep with a dead letter is not all well",
+        "replicas/commands/sweep.py",
+        'return CHANGES if account.of("dead_letter") else OK',
+        "return OK",
+        SWEEP_COMMAND,
+    ),
+    Mutation(
+        "ops: hostile names are text in the report",
+        "replicas/commands/report/page.py",
+        "select_autoescape(default=True, default_for_string=True)",
+        "select_autoescape(default=False, default_for_string=False)",
+        "tests/replicas/test_report.py tests/replicas/test_report_page.py",
+    ),
+    Mutation(
+        "ops: no cell of the CSV is a formula",
+        "replicas/commands/report/page.py",
+        "cell.startswith(_FORMULA)",
+        "cell.startswith('=')",
+        "tests/replicas/test_report.py",
+    ),
+    Mutation(
+        "ops: hostile text cannot steer a terminal",
+        "replicas/terminal.py",
+        'character if character.isprintable() else " "',
+        "character",
+        "tests/replicas/test_explain.py tests/replicas/test_redrive.py",
+    ),
+)
+
+
+def files() -> list[Path]:
+    """List what git tracks and what it would, relative to the root."""
+    found = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = [Path(name) for name in found.stdout.split("\0") if name]
+    return [name for name in names if (ROOT / name).is_file()]
+
+
+def copy_tree(to: Path) -> None:
+    for name in files():
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, to / name)
+    (to / ".aws-sam").symlink_to(ROOT / ".aws-sam")
+
+
+def run_tests(tree: Path, tests: Iterable[str]) -> "subprocess.CompletedProcess[str]":
+    """Run pytest: code 0 is green, 1 is red, more is neither."""
+    options = ["--exitfirst", "--no-header", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": "functions", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def judge(tree: Path, mutation: Mutation) -> Verdict:
+    """Mutate the tree, run the tests that must fail, and mend the tree."""
+    file = tree / mutation.file
+    sound = file.read_text("utf-8")
+    if sound.count(mutation.old) != 1:
+        return Verdict.NOT_FOUND
+    file.write_text(sound.replace(mutation.old, mutation.new), "utf-8")
+    try:
+        code = run_tests(tree, mutation.tests.split()).returncode
+    finally:
+        file.write_text(sound, "utf-8")
+    return {0: Verdict.SURVIVED, 1: Verdict.CAUGHT}.get(code, Verdict.DOES_NOT_RUN)
+
+
+def main(words: Sequence[str]) -> int:
+    console = Console()
+    chosen = [one for one in MUTATIONS if all(word.lower() in one.promise.lower() for word in words)]
+    if not chosen:
+        console.print("No promise has these words", style="red")
+        return 2
+    table = Table("Promise", "Mutated", "Tests", "Verdict", title="Each promise, broken once")
+    verdicts = []
+    with TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
+        tree = Path(folder)
+        copy_tree(tree)
+        task = progress.add_task("the tests, unbroken", total=len(chosen) + 1)
+        unbroken = run_tests(tree, sorted({test for one in chosen for test in one.tests.split()}))
+        if unbroken.returncode:
+            console.print(Text(unbroken.stdout[-4000:]))
+            console.print("The tests are not green before anything is broken", style="red")
+            return 1
+        for one in chosen:
+            progress.update(task, advance=1, description=one.promise)
+            verdicts.append(verdict := judge(tree, one))
+            style = "green" if verdict is Verdict.CAUGHT else "red"
+            tests = " ".join(test.removeprefix("tests/") for test in one.tests.split())
+            table.add_row(one.promise, Path(one.file).name, tests, f"[{style}]{verdict}")
+    console.print(table)
+    caught = verdicts.count(Verdict.CAUGHT)
+    console.print(f"{caught} of {len(chosen)} mutations were caught")
+    return 0 if caught == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
