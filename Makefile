@@ -56,7 +56,7 @@ test: setup build ## all tests
 	@VIRTUAL_ENV=.checkov uv pip sync --quiet --require-hashes --compile-bytecode requirements-checkov.txt
 	@touch $@
 
-check: setup .checkov/.ready ## format, lint, types, import contracts, template, policy, requirements, README
+check: setup .checkov/.ready ## format, lint, types, import contracts, template, policy, requirements, docs
 	@ruff format --quiet --check . || { echo "Not formatted: run ruff format" >&2; exit 1; }
 	@ruff check --quiet .
 	@mypy --no-error-summary

@@ -178,8 +178,8 @@ def apply_command(  # noqa: PLR0913  an option each
 @app.command(
     "status",
     cls=OneIsError,
-    epilog="**Exit codes:** 0 all InSync; 1 an error, or wrong usage; 2 somebody is needed: a dead letter, "
-    "or a secret that cannot be where its tags ask for; 3 some only wait; 130 stopped by Ctrl-C. "
+    epilog="**Exit codes:** 0 all InSync; 1 an error, or wrong usage; 2 something needs attention: a dead "
+    "letter, or a secret that cannot be where its tags ask for; 3 some only wait; 130 stopped by Ctrl-C. "
     + READ_ONLY
     + PEEK,
 )
@@ -188,7 +188,7 @@ def status_command(  # noqa: PLR0913  an option each
     secret: options.Secrets = None,
     tag: options.Tags = None,
     failed: Annotated[
-        bool, typer.Option("--failed", metavar="", help="Only the secrets that need a person.")
+        bool, typer.Option("--failed", metavar="", help="Only the secrets that need attention.")
     ] = False,
     everything: Annotated[
         bool,
@@ -217,7 +217,7 @@ def status_command(  # noqa: PLR0913  an option each
     """Show whether every selected secret is where it must be.
 
     A row for each secret, a column for each Region, with AWS's own statuses; `missing` is where AWS lists no
-    replica that must be there. What needs a person comes first.
+    replica that must be there. What needs attention comes first.
 
     AWS keeps no time of a status. "Since" is when the function first received the message that is now a dead
     letter, else when the secret was last changed: its status may be younger, or older.
@@ -258,7 +258,7 @@ def explain_command(  # noqa: PLR0913  an option each
 
     Its tags, what each rule of the policy gave or cut and what a rule misses, the key of each Region and
     where it is named, AWS's own status and message, the last dead letter, the deployed switches that matter,
-    and what happens next. Slips of the pen in tags and names are pointed out.
+    and what happens next. Typos in tags and names are pointed out.
     """
     where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
     from replicas.commands import explain
@@ -281,18 +281,19 @@ def redrive_command(  # noqa: PLR0913  an option each
     secret: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME_OR_ARN", help="Only the letters of this secret. Repeat it for several secrets."
+            metavar="NAME_OR_ARN", help="Only the dead letters of this secret. Repeat it for several secrets."
         ),
     ] = None,
     error_type: Annotated[
         list[str] | None,
         typer.Option(
             metavar="TYPE",
-            help="Only letters with this error type, as --dry-run shows it. Repeat it for several.",
+            help="Only dead letters with this error type, as --dry-run shows it. Repeat it for several.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", metavar="", help="Show the letters, and leave all where they are.")
+        bool,
+        typer.Option("--dry-run", metavar="", help="Show the dead letters, and leave all where they are."),
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", metavar="", help="Move without asking. For scripts.")
@@ -300,7 +301,7 @@ def redrive_command(  # noqa: PLR0913  an option each
     as_json: Annotated[
         bool,
         typer.Option(
-            "--json", metavar="", help="Write letters and result as JSON. Needs --yes or --dry-run."
+            "--json", metavar="", help="Write dead letters and result as JSON. Needs --yes or --dry-run."
         ),
     ] = False,
     region: options.Region = None,
@@ -308,19 +309,19 @@ def redrive_command(  # noqa: PLR0913  an option each
     local: options.Local = False,
     endpoint_url: options.EndpointUrl = None,
 ) -> None:
-    """Move dead letters back into the queue, once their cause is mended.
+    """Move dead letters back into the queue, once their cause is fixed.
 
     A dead letter is a secret that could not be replicated, with the reason. This command shows them, asks,
     and moves them into the ReplicationQueue, where the function works on them again with a full set of
-    attempts. A letter whose cause is not mended comes back with its reason: moving too many spoils nothing.
+    attempts. A dead letter whose cause is not fixed comes back with its reason: moving too many does no harm.
 
-    It can be stopped at any time: a letter is deleted only after it was sent. At worst its secret is looked
-    at twice. Message bodies are never shown.
+    It can be stopped at any time: a dead letter is deleted only after it was sent. At worst its secret is
+    checked twice. Message bodies are never shown.
     """
     if not (yes or dry_run) and (as_json or not sys.stdin.isatty()):
         raise typer.BadParameter(
             "nobody is asked with --json, or where standard input is not a terminal: "
-            "add --yes to move the letters, or --dry-run to see them",
+            "add --yes to move the dead letters, or --dry-run to see them",
             param_hint="--yes",
         )
     _require_endpoint(endpoint_url, local=local)
@@ -428,7 +429,7 @@ def doctor_command(  # noqa: PLR0913  an option each
     local: options.Local = False,
     endpoint_url: options.EndpointUrl = None,
 ) -> None:
-    """Say whether all is there that the stack depends on, and whether it needs a person.
+    """Say whether all is there that the stack depends on, and whether it needs attention.
 
     Looks for a trail, the rules, the Regions and keys of policy.toml, the deployed policy, dead letters,
     stuck messages and alarms. A line each: good, bad with what to do, or not checkable with the permission

@@ -19,7 +19,9 @@ def heard(world: World) -> Iterator[str]:
     queues, events = world.stack.clients.queues, world.stack.clients.events
     url = queues.create_queue(QueueName="others")["QueueUrl"]
     arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    section = (ROOT / "README.md").read_text("utf-8").partition("\n### Tell others\n")[2]
+    section = (
+        (ROOT / "docs/how-to/get-notified.md").read_text("utf-8").partition("\n## An EventBridge rule\n")[2]
+    )
     (shown,) = re.findall(r"```json\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
     pattern = json.loads(shown)
     assert pattern["source"] == ["secret-replicator"]

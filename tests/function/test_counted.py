@@ -1,4 +1,4 @@
-"""What `make bench` counts never gets worse; the report and the README say what was measured."""
+"""What `make bench` counts never gets worse; report and docs say what was measured."""
 
 import json
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def empty(tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.fixture(scope="module")
 def reported() -> dict[str, Any]:
-    return json.loads((ROOT / "docs/benchmarks.json").read_text("utf-8"))
+    return json.loads((ROOT / "docs/explanation/benchmarks.json").read_text("utf-8"))
 
 
 def test_a_new_secret_takes_three_calls_and_a_converged_one_takes_one(empty: Stage) -> None:
@@ -74,12 +74,12 @@ def test_a_backfill_uses_all_of_the_budget_at_most(seconds: float, share: float)
 
 
 def test_the_report_is_what_the_numbers_say(reported: dict[str, Any]) -> None:
-    assert (ROOT / "docs/benchmarks.md").read_text("utf-8") == report.markdown(reported)
+    assert (ROOT / "docs/explanation/benchmarks.md").read_text("utf-8") == report.markdown(reported)
 
 
-def test_the_readme_has_the_reports_numbers(reported: dict[str, Any]) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert f"{report.BEGIN}\n{report.summary(reported)}\n{report.END}" in readme
+def test_the_page_has_the_reports_numbers(reported: dict[str, Any]) -> None:
+    page = (ROOT / "docs/reference/limits.md").read_text("utf-8")
+    assert f"{report.BEGIN}\n{report.summary(reported)}\n{report.END}" in page
 
 
 def test_the_report_says_why_a_goal_is_missed_and_nothing_of_one_that_is_met(
@@ -119,7 +119,7 @@ def test_more_memory_costs_more_and_takes_no_longer() -> None:
     assert sorted(at_sizes, key=lambda each: each.million_events_dollars) == at_sizes
 
 
-def test_the_readme_promises_no_less_than_was_measured(reported: dict[str, Any]) -> None:
+def test_the_page_promises_no_less_than_was_measured(reported: dict[str, Any]) -> None:
     (ours,) = (each for each in reported["cost"] if each["megabytes"] == reported["template_megabytes"])
     assert ours["million_events_dollars"] <= running_cost.events()
     assert ours["nightly_dollars"] <= running_cost.sweeps()

@@ -15,7 +15,7 @@ from tests.support.desk import Desk, at_desk
 from tests.support.world import make_world
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
+PAGE = (ROOT / "docs/reference/permissions.md").read_text("utf-8")
 READING = ("plan", "status", "explain", "report")
 COMMANDS = (*READING, "apply", "sweep")
 _PERMISSION_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ((?:`[a-z]+:\w+`(?:, )?)+) \|$", re.MULTILINE)
@@ -31,7 +31,7 @@ def permissions() -> dict[str, set[str]]:
     """Return the permissions of each command, as the README lists them."""
     return {
         command: set(re.findall(r"`([a-z]+:\w+)`", actions))
-        for commands, actions in _PERMISSION_ROW.findall(README)
+        for commands, actions in _PERMISSION_ROW.findall(PAGE)
         for command in re.findall(r"`(\w+)`", commands)
     }
 

@@ -11,7 +11,7 @@ from tools.checks import POLICIES, ROOT, problems
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A copy of the files that are checked."""
-    for name in (*POLICIES, "template.yaml", "README.md"):
+    for name in POLICIES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
@@ -32,14 +32,3 @@ def test_a_wrong_policy_is_found_with_its_file(repository: Path) -> None:
     (problem,) = problems(repository)
     assert problem.startswith("functions/policy.toml is wrong:")
     assert "tags" in problem
-
-
-def test_a_parameter_without_a_row_in_the_readme_is_found(repository: Path) -> None:
-    edit(repository / "template.yaml", "  SweepRate:", "  SweepPace:")
-    assert [problem.split()[-1] for problem in problems(repository)] == ["SweepPace", "SweepRate"]
-
-
-def test_a_default_that_the_readme_does_not_know_is_found(repository: Path) -> None:
-    edit(repository / "template.yaml", "Default: rate(1 day)", "Default: rate(2 days)")
-    (problem,) = problems(repository)
-    assert "SweepRate" in problem

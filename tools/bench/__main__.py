@@ -26,9 +26,9 @@ def main() -> int:
         table.add_row(goal.name, goal.measured, goal.goal, "yes" if goal.met else "NO")
     console.print(table)
     if not short:
-        report.write(results, ROOT / "docs")
-        report.write_readme(results, ROOT / "README.md")
-        console.print("Written: docs/benchmarks.md, docs/benchmarks.json, docs/benchmarks/*.svg, README.md")
+        report.write(results, ROOT / "docs" / "explanation")
+        report.write_summary(results, ROOT / "docs" / "reference" / "limits.md")
+        console.print("Written: docs/explanation/benchmarks.md, .json and /*.svg, docs/reference/limits.md")
     console.print(f"{time.monotonic() - began:.0f} s")
     return 0 if all(goal.met for goal in goals(results)) else 1
 

@@ -1,4 +1,4 @@
-"""The report: docs/benchmarks.md with its plots, and the raw numbers as JSON."""
+"""The report: docs/explanation/benchmarks.md with its plots, and the raw numbers as JSON."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -46,12 +46,12 @@ def write(results: dict[str, Any], docs: Path) -> None:
     _cost_plot(results, docs / "benchmarks/cost.svg")
 
 
-def write_readme(results: dict[str, Any], readme: Path) -> None:
-    """Put what the README says of the results between its two marks."""
-    text = readme.read_text("utf-8")
+def write_summary(results: dict[str, Any], page: Path) -> None:
+    """Put what docs/reference/limits.md says of the results between its two marks."""
+    text = page.read_text("utf-8")
     before, rest = text.split(BEGIN)
     _old, after = rest.split(END)
-    readme.write_text(f"{before}{BEGIN}\n{summary(results)}\n{END}{after}", "utf-8")
+    page.write_text(f"{before}{BEGIN}\n{summary(results)}\n{END}{after}", "utf-8")
 
 
 def goal_table(results: dict[str, Any]) -> str:
@@ -61,7 +61,7 @@ def goal_table(results: dict[str, Any]) -> str:
 
 
 def summary(results: dict[str, Any]) -> str:
-    """Return what the README says: all goals, and what ours takes."""
+    """Return what docs/reference/limits.md says: all goals, and what ours takes."""
     cold = results["cold"]["ours"]["wall_ms"]
     (at,) = (each for each in results["cost"] if each["megabytes"] == results["recommended_megabytes"])
     most = max(each["resident_megabytes"] for each in results["sweep"])
@@ -85,7 +85,7 @@ def missed(results: dict[str, Any]) -> list[str]:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Return docs/benchmarks.md."""
+    """Return docs/explanation/benchmarks.md."""
     return "\n\n".join(_sections(results)) + "\n"
 
 
@@ -193,8 +193,8 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
         "API call, and list prices (us-east-1, arm64). A million "
         "events are as many new secrets: two looks, three Secrets Manager calls ($15.00), five of SQS "
         "($2.00), log, traces and notices ($3.50). A month of nightly sweeps is for 1,000 converged secrets. "
-        "Each message is in a batch of its own, which is the most that it can cost. The README has the same "
-        "with 0.25 s for each invocation."
+        "Each message is in a batch of its own, which is the most that it can cost. docs/reference/cost.md "
+        "has the same with 0.25 s for each invocation."
     )
     yield _table(
         ("Memory", "First look", "Million events", "Nightly sweeps, a month"),

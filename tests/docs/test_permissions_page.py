@@ -13,8 +13,8 @@ from secret_replicator.notices import CONVERGED, FAILED, SOURCE
 from tests.template.stack import Stack, declared
 from tests.template.test_template import every_setting, granted, listed
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-SECTION = README.partition("\n## What it can and cannot do\n")[2].partition("\n## ")[0]
+PAGE = (Path(__file__).parents[2] / "docs/reference/permissions.md").read_text("utf-8")
+SECTION = PAGE.partition("\n## The function\n")[2].partition("\n## ")[0]
 ALWAYS = "always"
 
 SECRETS = {

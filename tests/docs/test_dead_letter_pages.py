@@ -18,8 +18,11 @@ from tests.support.fakes.queues import DeadLetter
 from tests.support.fakes.secrets_model import Call, Fault
 from tests.support.world import HOME, World, make_world
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-SECTION = README.partition("\n## When something fails\n")[2].partition("\n### Alarms\n")[0]
+PAGES = Path(__file__).parents[2] / "docs"
+SECTION = "\n".join(
+    (PAGES / page).read_text("utf-8")
+    for page in ("how-to/fix-a-dead-letter.md", "reference/dead-letters.md", "reference/drift.md")
+)
 WIDTH = 130
 DENIAL = (
     "User: arn:aws:sts::123456789012:assumed-role/replicator/replicator is not authorized to perform: "

@@ -8,9 +8,9 @@ import pytest
 
 from secret_replicator.policy import desired_replicas, parse_policy
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-SECTION = README.partition("\n## The policy\n")[2].partition("\n## ")[0]
-POLICY = parse_policy(SECTION.partition("```toml\n")[2].partition("```")[0], "README.md")
+PAGE = (Path(__file__).parents[2] / "docs/reference/policy.md").read_text("utf-8")
+SECTION = PAGE.partition("\n## policy.toml\n")[2].partition("\n## ")[0]
+POLICY = parse_policy(SECTION.partition("```toml\n")[2].partition("```")[0], "docs/reference/policy.md")
 ALLOWED = SECTION.partition("AllowedRegions=")[2].partition("`")[0].split(",")
 ROW = re.compile(r"^\| (`.*`) \| (.*) \| (.*)\|$", re.MULTILINE)
 CODE = re.compile("`([^`]+)`")

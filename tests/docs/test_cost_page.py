@@ -1,11 +1,12 @@
 """The README's cost table is what is computed, for the alarms and metrics that there are."""
 
+from pathlib import Path
+
 from replicas.inventory import running_cost
-from tests.docs.test_readme_permissions import README
 from tests.template.stack import deployed
 from tests.template.test_template import dashboard_metrics, published_metrics
 
-SECTION = README.partition("\n## Cost and limits\n")[2].partition("\n## ")[0]
+PAGE = (Path(__file__).parents[2] / "docs/reference/cost.md").read_text("utf-8")
 
 
 def own_metrics() -> int:
@@ -20,5 +21,5 @@ def own_metrics() -> int:
 
 def test_the_table_is_what_is_computed() -> None:
     alarms = len(deployed().of_type("AWS::CloudWatch::Alarm"))
-    table = [line for line in SECTION.splitlines() if line.startswith("| ")][1:]
+    table = [line for line in PAGE.splitlines() if line.startswith("| ")][1:]
     assert table == [*running_cost.rows(alarms, own_metrics())]

@@ -1,0 +1,145 @@
+"""Pages that repeat code or template are written from them; links and words of all pages are checked.
+
+`python -m tools.docs` writes the generated parts in place; `make check` compares them.
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+
+from replicas.cli import app
+
+ROOT = Path(__file__).parents[1]
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+_OLD_WORDS = re.compile(
+    r"(?<!dead )(?<!dead-)\bletters?\b|\bmend(s|ed|ing)?\b|\bslips? of the pen\b|\bneeds? (you|a person)\b"
+    r"|\bstandings?\b|\brings?\b|\bsee before you leap\b",
+    re.IGNORECASE,
+)
+_NOT_CHECKED_FOR_WORDS = ("CHANGELOG.md", "decisions.md")
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Reads CloudFormation's YAML; what !Ref and its like mean does not matter here."""
+
+
+_TemplateLoader.add_multi_constructor("!", lambda _loader, _suffix, node: node.value)
+
+
+def _template() -> Any:  # noqa: ANN401  whatever YAML has
+    return yaml.load((ROOT / "template.yaml").read_text("utf-8"), _TemplateLoader)  # noqa: S506  it is a SafeLoader
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [tuple(columns)]
+    lines += [("---",) * len(lines[0]), *map(tuple, rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def parameters() -> str:
+    """Return the template's parameters with default and description."""
+    rows = (
+        (f"`{name}`", _default(facts.get("Default")), facts["Description"])
+        for name, facts in _template()["Parameters"].items()
+    )
+    return table(("Parameter", "Default", "Meaning"), rows)
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return "required"
+    return f"`{value}`" if value != "" else "empty"
+
+
+def alarms() -> str:
+    """Return the template's alarms with what their descriptions say."""
+    rows = []
+    for name, resource in _template()["Resources"].items():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            meaning, _, rest = resource["Properties"]["AlarmDescription"].partition(" Do: ")
+            rows.append((f"`{name}`", meaning, rest.rpartition(". ")[0]))
+    return table(("Alarm", "What it means", "What to do"), rows)
+
+
+def commands() -> str:
+    """Return what `--help` says of every command."""
+    group = typer.main.get_command(app)
+    parts = []
+    for name in sorted(group.commands):  # type: ignore[attr-defined]
+        command = group.commands[name]  # type: ignore[attr-defined]
+        options = (
+            (f"`{', '.join(each.opts)}`", (each.help or "").replace("\n", " ").replace("|", "\\|"))
+            for each in command.params
+            if getattr(each, "help", None)
+        )
+        text = " ".join((command.help or "").split("\f")[0].split())
+        parts.append(f"### {name}\n\n{text}\n\n{table(('Option', 'Meaning'), options)}")
+    return "\n".join(parts)
+
+
+PARTS: Mapping[str, Callable[[], str]] = {"parameters": parameters, "alarms": alarms, "commands": commands}
+
+
+def generated(text: str) -> str:
+    """Return the page with its generated parts as the code says them now."""
+    return _PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}{part[3]}", text)
+
+
+def pages() -> list[Path]:
+    """Return every Markdown page that git tracks or would."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()  # noqa: S603
+    return [ROOT / name for name in names if (ROOT / name).is_file()]
+
+
+def problems(page: Path) -> Iterator[str]:
+    """Yield what is wrong with a page: a generated part, a link, a word."""
+    text = page.read_text("utf-8")
+    if generated(text) != text:
+        yield f"{page}: not what code and template say: run python -m tools.docs"
+    prose = _CODE.sub(" ", text)
+    for found in _LINK.finditer(prose):
+        yield from _dead_link(page, found[1])
+    if page.name not in _NOT_CHECKED_FOR_WORDS:
+        yield from (
+            f"{page}: {found.group()!r} is not the field's word" for found in _OLD_WORDS.finditer(prose)
+        )
+
+
+def _dead_link(page: Path, link: str) -> Iterator[str]:
+    path, _, anchor = link.partition("#")
+    if "://" in path or path.startswith("mailto:"):
+        return
+    target = (page.parent / path).resolve() if path else page
+    if not target.exists():
+        yield f"{page}: dead link {link}"
+    elif anchor and target.suffix == ".md" and anchor not in _anchors(target.read_text("utf-8")):
+        yield f"{page}: no such heading {link}"
+
+
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def main() -> None:
+    """Write the generated parts of every page in place."""
+    for page in pages():
+        text = page.read_text("utf-8")
+        if (new := generated(text)) != text:
+            page.write_text(new, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
