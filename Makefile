@@ -85,7 +85,7 @@ chaos: setup ## many secrets under every fault at once: make chaos [SECRETS=500]
 mutate: setup build ## break every promise once, and expect a red test (minutes)
 	@python -m tools.mutate
 
-bench: setup build ## measure everything side by side, and write docs/benchmarks.md (minutes)
+bench: setup build ## measure everything side by side, and write docs/explanation/benchmarks.md (minutes)
 	@python -m tools.bench $(if $(SHORT),--short)
 
 build: setup ## sam build, into .aws-sam/build

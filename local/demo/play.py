@@ -319,7 +319,8 @@ def _report(console: Console, checks: Checks, seconds: float) -> int:
         return 1
     console.print(
         f"{checks.kept} checks, all as promised. {seconds:.0f} s in all; nothing is left running.\n"
-        "Next: `make local` keeps this stack up for your own secrets; docs/tutorial/first-deployment.md says how to deploy it to AWS."
+        "Next: `make local` keeps this stack up for your own secrets; docs/tutorial/first-deployment.md "
+        "leads to AWS."
     )
     return 0
 

@@ -1,4 +1,4 @@
-"""A small run of `make chaos`, on a local AWS of its own. docs/chaos.md says how to make a large one."""
+"""A small run of `make chaos`, on a local AWS of its own. docs/explanation/chaos.md says how to make a large one."""
 
 import sys
 from pathlib import Path
