@@ -346,6 +346,49 @@ def test_a_promoted_replica_stands_alone(
     assert "already exists" in str(message(home, WEST))
 
 
+@pytest.mark.parametrize(
+    ("shows", "listed"), [("nothing", {}), ("failed", {WEST: "Failed"}), ("stale", {WEST: "InSync"})]
+)
+def test_what_the_old_primary_shows_of_a_promoted_copy_is_a_switch(
+    fake: FakeSecretsManager,
+    home: "SecretsManagerClient",
+    west: "SecretsManagerClient",
+    shows: Any,
+    listed: dict[str, str],
+) -> None:
+    fake.old_primary_shows = shows
+    fake.add_secret(HOME, "db")
+    replicate(home, WEST)
+    west.stop_replication_to_replica(SecretId="db")
+    assert statuses(home) == listed
+    west.put_secret_value(SecretId="db", SecretString="its own now")
+    home.put_secret_value(SecretId="db", SecretString="new at home")
+    assert fake.secret(WEST, "db").value == "its own now"
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_whether_a_replica_has_the_version_ids_of_its_primary_is_a_switch(
+    fake: FakeSecretsManager, home: "SecretsManagerClient", *, own: bool
+) -> None:
+    fake.replication.own_version_ids = own
+    fake.add_secret(HOME, "db")
+    replicate(home, WEST)
+    here, there = fake.secret(HOME, "db").versions, fake.secret(WEST, "db").versions
+    assert (here.keys() == there.keys()) is not own
+    assert [version.value for version in there.values()] == ["a value"]
+
+
+def test_a_region_that_is_switched_off_answers_nothing(
+    fake: FakeSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient"
+) -> None:
+    fake.add_secret(HOME, "db")
+    replicate(home, WEST)
+    fake.switched_off.add(HOME)
+    with pytest.raises(ConnectionClosedError):
+        home.describe_secret(SecretId="db")
+    assert west.describe_secret(SecretId="db")["PrimaryRegion"] == HOME
+
+
 # Refusals
 
 

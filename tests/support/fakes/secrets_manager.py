@@ -25,6 +25,7 @@ from tests.support.fakes.secrets_model import (
     MANAGED_KEY,
     AwsError,
     Call,
+    ConnectionCutError,
     Fault,
     FaultHook,
     Outcome,
@@ -38,6 +39,8 @@ from tests.support.fakes.secrets_model import (
 from tests.support.fakes.secrets_replication import Replication
 
 Repeat = Literal["accepted", "refused"]
+# What the old primary's list has of a promoted copy.
+Promoted = Literal["nothing", "failed", "stale"]
 # Those that every account has without opting in.
 REGIONS = frozenset(
     "us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 sa-east-1 eu-west-1 eu-west-2 eu-west-3 eu-north-1"  # noqa: SIM905
@@ -58,6 +61,7 @@ METERED = frozenset(
 )
 NAME = re.compile(r"[A-Za-z0-9/_+=.@!-]{1,512}")
 ARN_TAIL = re.compile(r"-[A-Za-z0-9]{6}$")
+PROMOTED = "The replica has been promoted to a standalone secret"
 NO_REPLICA_WRITES = (
     "Operation not permitted on a replica secret. Call must be made in primary secret's region."
 )
@@ -78,6 +82,8 @@ class FakeSecretsManager:
         self.account = account
         self.repeat = repeat
         self.primary_region_stays = False
+        self.old_primary_shows: Promoted = "nothing"
+        self.switched_off: set[str] = set()
         self.regions = set(REGIONS)
         self.seconds_until_visible = 0.0
         self.writes_per_second: float | None = None
@@ -168,6 +174,8 @@ class FakeSecretsManager:
     def handle(self, operation: str, region: str, params: Params) -> Params:
         """Do one call; raises AwsError for an error answer, ConnectionCutError for none."""
         error, answer = None, {}
+        if region in self.switched_off:
+            raise ConnectionCutError
         with self._lock:
             self.replication.settle()
             call = self._call(operation, region, params)
@@ -401,8 +409,7 @@ class FakeSecretsManager:
         secret = self._find(region, params)
         if not secret.is_replica:
             raise invalid_request("The secret is not a replica.")
-        primary = self._store[str(secret.primary_region)][secret.name]
-        self._drop_replica(primary, region)
+        self._forget_promoted(self._store[str(secret.primary_region)][secret.name], region)
         secret.primary_region = None
         self._changed(secret)
         return {"ARN": secret.arn}
@@ -449,6 +456,15 @@ class FakeSecretsManager:
 
     def _replica_of(self, secret: Secret) -> Replica:
         return self._store[str(secret.primary_region)][secret.name].replicas[secret.region]
+
+    def _forget_promoted(self, primary: Secret, region: str) -> None:
+        if self.old_primary_shows == "nothing":
+            self._drop_replica(primary, region)
+            return
+        listed = primary.replicas[region]
+        listed.overwrite = False
+        if self.old_primary_shows == "failed":
+            listed.status, listed.message = "Failed", PROMOTED
 
     def _drop_replica(self, primary: Secret, region: str) -> None:
         del primary.replicas[region]

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from uuid import NAMESPACE_URL, uuid5
 
 from tests.support.fakes.secrets_listing import Listing
-from tests.support.fakes.secrets_model import MANAGED_KEY, Outcome, Replica, Secret, Store
+from tests.support.fakes.secrets_model import MANAGED_KEY, Outcome, Replica, Secret, Store, Version
 
 # A secret's name and a replica Region, either of them "*" for any.
 Place = tuple[str, str]
@@ -19,6 +20,7 @@ class Replication:
     def __init__(self, store: Store, clock: Callable[[], float], listing: Listing) -> None:
         self.seconds_in_progress = 0.0
         self.keys: dict[tuple[str, str], str] = {}
+        self.own_version_ids = False
         self._store = store
         self._clock = clock
         self._listing = listing
@@ -89,11 +91,19 @@ class Replication:
         source = self.key_problem(primary.region, primary.kms_key_id)
         return source or self.key_problem(replica.region, replica.kms_key_id)
 
+    def _versions(self, primary: Secret, region: str) -> dict[str, Version]:
+        """Return the versions as the replica has them: whether their ids are the same is not documented."""
+        copied = deepcopy(primary.versions)
+        if not self.own_version_ids:
+            return copied
+        return {str(uuid5(NAMESPACE_URL, region + key)): version for key, version in copied.items()}
+
     def _write(self, primary: Secret, replica: Replica) -> None:
         old = self.own_replica(primary, replica.region)
         secret = replace(
             deepcopy(primary),
             region=replica.region,
+            versions=self._versions(primary, replica.region),
             arn=primary.arn_in(replica.region),
             kms_key_id=replica.kms_key_id,
             created=old.created if old else replica.settles_at,
