@@ -58,10 +58,14 @@ class Page:
 
 @dataclass(frozen=True, order=True)
 class DesiredReplica:
-    """A Region a secret must be in. An empty key means aws/secretsmanager."""
+    """A Region a secret must be in. An empty key means aws/secretsmanager.
+
+    With `overwrite` a secret of the same name may be replaced there; in a plan, only if the operator lets it.
+    """
 
     region: str
     kms_key_id: str = ""
+    overwrite: bool = False
 
 
 @dataclass(frozen=True, order=True)
@@ -86,7 +90,6 @@ class Desired:
     asked_by_tag: bool = False
     replicas: tuple[DesiredReplica, ...] = ()
     problems: tuple[Problem, ...] = ()
-    overwrite: bool = False
     asked_by_rules_alone: frozenset[str] = frozenset()
 
 

@@ -81,7 +81,8 @@ def desired_replicas(
     replicas = []
     for region in sorted(({*asked} | unnamed) - {home_region}):
         if (cut := why_not(region, rules, allowed)) is None:
-            replicas.append(DesiredReplica(region, kms_key(region, policy, rules)[0]))
+            key, overwrite = kms_key(region, policy, rules)[0], may_overwrite(region, rules)
+            replicas.append(DesiredReplica(region, key, overwrite))
         elif region in asked:
             problems.append(Problem(region, f"{asked[region]} asks for {region}, {cut[0]}", cut[1]))
     return Desired(
@@ -89,7 +90,6 @@ def desired_replicas(
         asked_by_tag=asked_by_tag,
         replicas=tuple(replicas),
         problems=tuple(sorted(problems)),
-        overwrite=any(rule.overwrite for rule in rules),
         asked_by_rules_alone=frozenset(replica.region for replica in replicas) - tagged_regions,
     )
 
@@ -137,6 +137,11 @@ def kms_key(region: str, policy: Policy, rules: Sequence[Rule]) -> tuple[str, st
     """Return the key of a Region and where in the policy it is named; both are empty if it is not."""
     tables = (*((rule.name, rule.kms_keys) for rule in rules), ("[kms_keys]", policy.kms_keys))
     return next(((table[region], where) for where, table in tables if region in table), ("", ""))
+
+
+def may_overwrite(region: str, rules: Iterable[Rule]) -> bool:
+    """Tell whether one of the rules that ask for this very Region may overwrite."""
+    return any(rule.overwrite and region in rule.regions for rule in rules)
 
 
 def parse_policy(text: str, source: str = "policy.toml") -> Policy:
@@ -196,6 +201,8 @@ class _Reader:
         self._known_keys(where, table, {"match"} | effects)
         if not effects & table.keys():
             self._error(where, "does nothing: give it regions, only, kms_keys or overwrite")
+        if table.get("overwrite") is True and "regions" not in table:
+            self._error(f"{where} overwrite", "needs regions beside it: it holds for these, and no others")
         return Rule(
             name=name,
             match=self._match(f"{where} match", table.get("match")),

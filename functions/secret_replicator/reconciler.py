@@ -79,7 +79,7 @@ class Reconciler:
 
     def _reconcile(self, secret: Secret, desired: Desired, todo: Plan, look: Look) -> Outcome:
         try:
-            answer = self._apply(secret, desired, todo, look.deadline)
+            answer = self._apply(secret, todo, look.deadline)
         except ReplicatorError as error:
             raise error.about(secret.arn, todo.open_regions, _known(secret, todo)) from error
         if answer.deleted:
@@ -95,13 +95,12 @@ class Reconciler:
             ),
         )
 
-    def _apply(self, secret: Secret, desired: Desired, todo: Plan, deadline: float) -> Answer:
+    def _apply(self, secret: Secret, todo: Plan, deadline: float) -> Answer:
         """Do what the plan says; return what AWS then reports."""
         answer = Answer(best_by_region(secret.replicas))
-        if wanted := todo.add + todo.retry:
-            overwrite = desired.overwrite and self.settings.allow_overwrite
+        for overwrite, wanted in _by_overwrite(todo.add + todo.retry):
             new = self._replicate(secret.arn, wanted, deadline, overwrite=overwrite)
-            answer = Answer({**answer.actual, **new.actual}, new.refusals)
+            answer = Answer({**answer.actual, **new.actual}, {**answer.refusals, **new.refusals})
         if todo.remove:
             refusals = self._remove(secret.arn, todo.remove, deadline)
             answer = replace(answer, refusals={**answer.refusals, **refusals})
@@ -144,8 +143,13 @@ def intent(secret: Secret, policy: Policy, settings: Settings, now: float) -> In
         return Intent(desired, Plan(drift=(Drift("", "managed_by_service"),)), skip="managed_by_service")
     if secret.owning_service:
         return Intent(desired, problems=_managed(secret.owning_service, policy.tag_key))
-    todo = plan(desired, secret.replicas, prune_before=settings.prune_before(now))
+    permitted = desired if settings.allow_overwrite else _overwriting_nothing(desired)
+    todo = plan(permitted, secret.replicas, prune_before=settings.prune_before(now))
     return Intent(desired, todo, desired.problems)
+
+
+def _overwriting_nothing(desired: Desired) -> Desired:
+    return replace(desired, replicas=tuple(replace(wanted, overwrite=False) for wanted in desired.replicas))
 
 
 def _reason_to_skip(secret: Secret, desired: Desired, home_region: str) -> str:
@@ -166,6 +170,15 @@ def _stack_that_removed(todo: Plan, secret: Secret, home_region: str) -> str:
     """Return the CloudFormation stack of a secret that lacks Regions though it was replicated before."""
     replicated_before = secret.primary_region == home_region
     return secret.tags.get(_CLOUDFORMATION_STACK, "") if todo.add and replicated_before else ""
+
+
+def _by_overwrite(
+    wanted: tuple[DesiredReplica, ...],
+) -> Iterator[tuple[bool, tuple[DesiredReplica, ...]]]:
+    """Yield the Regions of each call: a call may overwrite in all of its Regions, or in none."""
+    for overwrite in (False, True):
+        if regions := tuple(want for want in wanted if want.overwrite is overwrite):
+            yield overwrite, regions
 
 
 def _refusal(region: str, error: ReplicatorError) -> Problem:

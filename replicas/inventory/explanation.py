@@ -190,7 +190,7 @@ def _rule_source(rule: Rule, secret: Secret) -> Source:
     if rule.kms_keys:
         parts.append("keys " + ", ".join(f"{region} {key}" for region, key in rule.kms_keys.items()))
     if rule.overwrite:
-        parts.append("may replace a same-named secret, if AllowOverwrite is on")
+        parts.append("may replace a same-named secret in these, if AllowOverwrite is on")
     return Source(rule.name, counts=True, text="; ".join(parts))
 
 
@@ -331,7 +331,7 @@ def switches(seen: Seen, settings: Settings, found: Sequence[Place]) -> Iterator
     ):
         yield f"PruneReplicas={str(settings.prune_replicas).lower()}: whether unwanted replicas are removed"
     taken = any(wording.NAME_TAKEN in place.message for place in found)
-    if seen.intent.desired.overwrite or taken:
+    if taken or any(replica.overwrite for replica in seen.intent.desired.replicas):
         yield f"AllowOverwrite={str(settings.allow_overwrite).lower()}: whether a same-named one is replaced"
     if seen.intent.plan.open_regions:
         yield f"MaxAttempts={settings.max_attempts}: looks before it is dead-lettered"

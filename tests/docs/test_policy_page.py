@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from secret_replicator.models import DesiredReplica
 from secret_replicator.policy import desired_replicas, parse_policy
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/policy.md").read_text("utf-8")
@@ -27,8 +28,12 @@ def written(tags: dict[str, str]) -> str:
     wanted = desired_replicas(POLICY, tags, "us-east-1", ALLOWED)
     if not wanted.selected:
         return "not selected"
-    replicas = [f"`{f'{replica.region} {replica.kms_key_id}'.strip()}`" for replica in wanted.replicas]
-    return (" ".join(replicas) or "none") + (", may overwrite" if wanted.overwrite else "")
+    return " ".join(map(written_replica, wanted.replicas)) or "none"
+
+
+def written_replica(replica: DesiredReplica) -> str:
+    overwrites = " (may overwrite)" if replica.overwrite else ""
+    return f"`{f'{replica.region} {replica.kms_key_id}'.strip()}`{overwrites}"
 
 
 @pytest.mark.parametrize(("tags", "replicas", "reported"), [*rows()], ids=[str(row[0]) for row in rows()])

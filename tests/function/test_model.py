@@ -604,8 +604,11 @@ class Model(RuleBasedStateMachine):
         return (
             keys.keys() <= found.wish.regions
             and all(key == found.wish.keys.get(region) for region, key in keys.items())
-            and force is (self.settings.allow_overwrite and found.wish.overwrite)
+            and all(force is self._overwritten(found, region) for region in keys)
         )
+
+    def _overwritten(self, found: Look, region: str) -> bool:
+        return self.settings.allow_overwrite and region in found.wish.overwrite
 
     def _target(self, body: str) -> str:
         return self.targets.get(body) or json.loads(body)["secret_id"]
@@ -782,7 +785,7 @@ class Model(RuleBasedStateMachine):
     def _hopeless(self, found: Look, region: str) -> bool:
         """Whether a person must do something before this Region can be had."""
         there = self.secrets.secret(region, found.name) if found.name in self.secrets.names(region) else None
-        overwritten = self.settings.allow_overwrite and found.wish.overwrite
+        overwritten = self._overwritten(found, region)
         return (
             region not in self.secrets.regions
             or (found.name, region) in self.lost_for_good

@@ -99,6 +99,20 @@ def test_a_same_named_secret_is_overwritten_only_if_rule_and_operator_say_so(
     assert (world.secrets.secret("us-west-2", "orders/db").value == "theirs") is not allowed
 
 
+def test_a_rule_overwrites_in_no_region_that_it_does_not_name(world: World) -> None:
+    """Its call would replace another team's secret in the Region that only the tag asks for."""
+    world.secrets.set_key("us-west-2", "alias/payments")
+    for region in ("eu-west-1", "us-west-2"):
+        world.secrets.add_secret(region, "orders/db", value="theirs")
+    world.add("orders/db", to="eu-west-1", team="payments")
+    switched = world.having(allow_overwrite=True)
+    switched.send("orders/db")
+    switched.deliver_until_empty()
+    assert world.secrets.secret("eu-west-1", "orders/db").value == "theirs"
+    assert world.status("orders/db")["us-west-2"] == "InSync"
+    assert switched.only_dead_letter()["FailedRegions"] == "eu-west-1"
+
+
 def test_without_a_rule_nothing_is_overwritten_though_the_operator_would_allow_it(world: World) -> None:
     world.secrets.add_secret("us-west-2", "orders/db", value="theirs")
     world.add("orders/db", to="us-west-2")

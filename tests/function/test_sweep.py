@@ -77,7 +77,9 @@ def test_a_page_is_filtered_by_the_keys_that_can_select(world: World) -> None:
     world.queues.send('{"sweep": {}}')
     world.deliver()
     (call,) = world.calls("ListSecrets")
-    assert call.parameters["Filters"] == [{"Key": "tag-key", "Values": ["environment", "replicate-to"]}]
+    assert call.parameters["Filters"] == [
+        {"Key": "tag-key", "Values": ["environment", "replicate-to", "team"]}
+    ]
 
 
 def page_of(world: World) -> dict[str, Any]:

@@ -74,7 +74,7 @@ REASONS = [
         tagged(team="search"),
         [
             "It is not replicated: it has neither the tag replicate-to nor all tags of a rule.",
-            "The closest rule is rule 1: it has no tag environment (must be prod)",
+            "The closest rule is rule 3: team is search, and must be payments",
         ],
         id="no tag selects it: the closest rule and what it misses",
     ),

@@ -43,8 +43,9 @@ only  = ["europe"]
 
 [[rules]]
 match     = { team = "payments" }
+regions   = ["dr"]
 kms_keys  = { us-west-2 = "alias/payments" }
-overwrite = true                # needs AllowOverwrite
+overwrite = true                # in these regions; needs AllowOverwrite
 """
 ONLY_TAG = '[tag]\nkey = "replicate-to"\n'
 NOT_SELECTED = Desired(selected=False)
@@ -177,13 +178,17 @@ def test_whether_the_tag_itself_asked(tag: str | None, *, by_tag: bool) -> None:
         pytest.param({"environment": "prod", "criticality": "low"}, id="a value that is no alternative"),
         pytest.param({"environment": "PROD", "criticality": "high"}, id="a value in other letters"),
         pytest.param({"residency": "eu"}, id="a rule that only limits selects nothing"),
-        pytest.param({"team": "payments"}, id="a rule that only names keys selects nothing"),
         pytest.param({"Replicate-To": "dr"}, id="the tag key in other letters is another tag"),
         pytest.param({"replicate-to-x": "dr"}, id="a longer key is another tag"),
     ],
 )
 def test_a_secret_that_nothing_selects_is_not_selected(tags: dict[str, str]) -> None:
     assert desired(tags=tags) == NOT_SELECTED
+
+
+def test_a_rule_that_only_names_keys_selects_nothing() -> None:
+    policy = rule('match = { team = "payments" }\nkms_keys = { us-west-2 = "alias/payments" }')
+    assert desired(tags={"team": "payments"}, policy=policy) == NOT_SELECTED
 
 
 def test_selected_with_no_regions_is_not_the_same_as_not_selected() -> None:
@@ -329,11 +334,13 @@ def test_a_rule_cannot_reach_beyond_the_allowed_regions() -> None:
     ],
 )
 def test_the_key_of_a_region(tags: dict[str, str], key: str) -> None:
-    assert desired("dr", tags).replicas == (DesiredReplica("us-west-2", key),)
+    (replica,) = desired("dr", tags).replicas
+    assert (replica.region, replica.kms_key_id) == ("us-west-2", key)
 
 
 def test_a_region_with_no_key_named_gets_the_default_key() -> None:
-    assert desired("eu-west-1", {"team": "payments"}).replicas == (DesiredReplica("eu-west-1", ""),)
+    wanted = desired("eu-west-1", {"team": "payments"})
+    assert DesiredReplica("eu-west-1", "") in wanted.replicas
 
 
 def test_the_first_matching_rule_that_names_a_key_for_the_region_wins() -> None:
@@ -366,16 +373,32 @@ def test_a_rule_may_be_written_in_capitals() -> None:
     ("tags", "overwrite"), [({}, False), ({"team": "payments"}, True), ({"team": "other"}, False)]
 )
 def test_only_a_matching_rule_may_overwrite(tags: dict[str, str], *, overwrite: bool) -> None:
-    assert desired("dr", tags).overwrite is overwrite
+    assert [replica.overwrite for replica in desired("dr", tags).replicas] == [overwrite]
+
+
+def test_a_rule_may_overwrite_in_no_region_but_those_it_names() -> None:
+    """Another team's secret of the same name would be gone, in a Region that only the tag asks for."""
+    policy = "".join(
+        [
+            rule('match = { a = "1" }\nregions = ["us-west-2"]\noverwrite = true'),
+            '[[rules]]\nmatch = { a = "1" }\nregions = ["eu-west-1"]\n',
+        ]
+    )
+    wanted = desired("eu-central-1 us-west-2", {"a": "1"}, policy=policy)
+    assert {replica.region: replica.overwrite for replica in wanted.replicas} == {
+        "eu-central-1": False,
+        "eu-west-1": False,
+        "us-west-2": True,
+    }
 
 
 def test_no_tag_of_a_secret_can_ask_to_overwrite() -> None:
     tags = {"overwrite": "true", "AllowOverwrite": "true"}
-    assert not desired("dr overwrite", tags).overwrite
+    assert not any(replica.overwrite for replica in desired("dr overwrite", tags).replicas)
 
 
 def test_a_sweep_looks_for_the_tag_and_one_key_of_each_rule_that_selects() -> None:
-    assert parse_policy(EXAMPLE).selecting_tag_keys() == ("environment", "replicate-to")
+    assert parse_policy(EXAMPLE).selecting_tag_keys() == ("environment", "replicate-to", "team")
     assert parse_policy(ONLY_TAG).selecting_tag_keys() == ("replicate-to",)
 
 
@@ -581,6 +604,12 @@ def test_a_sweep_looks_for_the_tag_and_one_key_of_each_rule_that_selects() -> No
             "must be true or false",
             id="a number for overwrite",
         ),
+        pytest.param(
+            rule('match = { a = "1" }\noverwrite = true\nkms_keys = { us-west-2 = "alias/x" }'),
+            "[[rules]] rule 1 overwrite",
+            "needs regions beside it: it holds for these, and no others",
+            id="overwrite without regions",
+        ),
     ],
 )
 def test_a_wrong_policy_says_where_and_why(text: str, place: str, why: str) -> None:
@@ -690,7 +719,7 @@ RULES = st.fixed_dictionaries(
         ),
         "overwrite": st.booleans(),
     },
-).filter(lambda rule: len(rule) > 1)
+).filter(lambda rule: len(rule) > 1 and (not rule.get("overwrite") or "regions" in rule))
 DOCUMENTS = st.fixed_dictionaries(
     {
         "tag": st.just({"key": "replicate-to"}),
@@ -762,7 +791,9 @@ def test_desired_regions_obey_every_limit_and_what_is_cut_is_named(
         )
 
     assert not found - asked or "all" in (words or []), "nobody asked for it"
-    assert wanted.overwrite == (wanted.selected and any(rule.get("overwrite") for _, rule in matching))
+    overwriting = [place for _, rule in matching if rule.get("overwrite") for place in rule["regions"]]
+    replaced = {replica.region for replica in wanted.replicas if replica.overwrite}
+    assert replaced == found & spelled_out(overwriting, document)
 
 
 @given(DOCUMENTS, WORDS, OTHER_TAGS, ALLOWED_REGIONS, st.data())

@@ -402,15 +402,29 @@ MUTATIONS = (
     Mutation(
         "4 overwriting needs the operator's switch",
         f"{CODE}/reconciler.py",
-        "overwrite = desired.overwrite and self.settings.allow_overwrite",
-        "overwrite = desired.overwrite",
+        "desired if settings.allow_overwrite else _overwriting_nothing(desired)",
+        "desired",
         SWITCHES,
     ),
     Mutation(
         "4 overwriting needs a rule",
+        f"{CODE}/policy.py",
+        "any(rule.overwrite and region in rule.regions for rule in rules)",
+        "True",
+        SWITCHES,
+    ),
+    Mutation(
+        "4 a rule overwrites in no Region that it does not name",
+        f"{CODE}/policy.py",
+        "any(rule.overwrite and region in rule.regions for rule in rules)",
+        "any(rule.overwrite for rule in rules)",
+        f"{POLICY} {SWITCHES}",
+    ),
+    Mutation(
+        "4 nor does the call for the Regions that it names reach others: overwrite",
         f"{CODE}/reconciler.py",
-        "overwrite = desired.overwrite and self.settings.allow_overwrite",
-        "overwrite = self.settings.allow_overwrite",
+        "tuple(want for want in wanted if want.overwrite is overwrite)",
+        "tuple(want for want in wanted if overwrite or not want.overwrite)",
         SWITCHES,
     ),
     Mutation(

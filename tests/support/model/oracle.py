@@ -38,7 +38,7 @@ class Wish:
     regions: frozenset[str]
     by_rules_alone: frozenset[str]
     wrong: frozenset[str]
-    overwrite: bool
+    overwrite: frozenset[str]
     keys: Mapping[str, str]
 
 
@@ -49,18 +49,18 @@ def wish(tags: Mapping[str, str]) -> Wish:
     unknown = (words - MEANINGS.keys() - {"all", "none"}) if not mistaken else {""}
     critical = tags.get("environment") == "prod" and tags.get("criticality") in ("high", "critical")
     unnamed = set(ALLOWED) if "all" in words and not mistaken else set()
-    ruled = {"us-west-2"} if critical else set()
+    payments = tags.get("team") == "payments"
+    ruled = {"us-west-2"} if critical or payments else set()
     by_rules_alone = ruled - named - unnamed
     named |= ruled
     reachable = set(ALLOWED) & EUROPE if tags.get("residency") == "eu" else set(ALLOWED)
-    payments = tags.get("team") == "payments"
     return Wish(
-        selected=TAG in tags or critical,
+        selected=TAG in tags or critical or payments,
         asked_by_tag=words != {"none"},
         regions=frozenset((named | unnamed) & reachable - {HOME}),
         by_rules_alone=frozenset(by_rules_alone),
         wrong=frozenset(unknown | (named - reachable - {HOME})),
-        overwrite=payments,
+        overwrite=frozenset({"us-west-2"} if payments else ()),
         keys={"us-west-2": PAYMENTS_KEY} if payments else {},
     )
 
@@ -122,7 +122,7 @@ def look(secrets: FakeSecretsManager, now: float) -> dict[str, Look]:
 
 def look_at(secrets: FakeSecretsManager, secret: Secret, now: float) -> Look:
     replicas = secret.replicas.items()
-    taken = [region for region in ALLOWED if _is_taken(secrets, secret.name, region)]
+    taken = [region for region in ALLOWED if _is_taken(secrets, secret, region)]
     said = [region for region, replica in replicas if "already exists" in (replica.message or "")]
     read = [region for region, replica in replicas if now - (replica.last_accessed or 0) <= KEPT_SECONDS]
     return Look(
@@ -139,6 +139,8 @@ def look_at(secrets: FakeSecretsManager, secret: Secret, now: float) -> Look:
     )
 
 
-def _is_taken(secrets: FakeSecretsManager, name: str, region: str) -> bool:
-    """Tell whether a secret of the same name that is no replica of ours stands there."""
-    return name in secrets.names(region) and secrets.secret(region, name).primary_region != HOME
+def _is_taken(secrets: FakeSecretsManager, secret: Secret, region: str) -> bool:
+    """Tell whether a secret of the same name that is no replica of ours stands there, and in the way."""
+    if region in secret.replicas and secret.replicas[region].overwrite:
+        return False
+    return secret.name in secrets.names(region) and secrets.secret(region, secret.name).primary_region != HOME
