@@ -10,8 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-from tests.support.fakes.secrets_manager import FakeSecretsManager, Repeat
-from tests.support.fakes.secrets_model import (
+from local.secrets_manager.model import (
     ACCESS_DENIED,
     CUT_AFTER_EFFECT,
     CUT_BEFORE_EFFECT,
@@ -24,6 +23,7 @@ from tests.support.fakes.secrets_model import (
     ManualClock,
     Outcome,
 )
+from local.secrets_manager.service import FakeSecretsManager, Repeat
 
 if TYPE_CHECKING:
     from random import Random

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from local.aws.ministack import LocalAws, local_aws
-from tests.support.fakes.secrets_manager import NO_REPLICA_WRITES, FakeSecretsManager
+from local.secrets_manager.service import NO_REPLICA_WRITES, FakeSecretsManager
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

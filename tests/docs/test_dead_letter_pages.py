@@ -11,11 +11,11 @@ import pytest
 from moto import mock_aws
 from rich.console import Console
 
+from local.secrets_manager.model import Call, Fault
 from replicas.aws.dead_letters import NO_REASON, Queues, read_letters
 from replicas.commands.redrive import show_letters
 from replicas.terminal import Screen
 from tests.support.fakes.queues import DeadLetter
-from tests.support.fakes.secrets_model import Call, Fault
 from tests.support.world import HOME, World, make_world
 
 PAGES = Path(__file__).parents[2] / "docs"

@@ -9,11 +9,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from local.secrets_manager import transport
+from local.secrets_manager.model import Params
 from secret_replicator.app import make_app
 from secret_replicator.gateway import Budget
-from tests.support.fakes import transport
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL
-from tests.support.fakes.secrets_model import Params
 from tests.support.model.queues import ModelQueues
 from tests.support.model.virtual_time import TimedApp, TimedQueue, VirtualTime
 from tests.support.world import FUNCTION_SECONDS, HOME, World, make_world

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
+from local.secrets_manager.model import ManualClock
 from secret_replicator.app import app
 from secret_replicator.errors import OutOfTimeError
 from secret_replicator.gateway import CALL_SECONDS, POLL_SECONDS, WINDOW_SECONDS, Budget
 from secret_replicator.models import DesiredReplica
-from tests.support.fakes.secrets_model import ManualClock
 from tests.support.world import World
 
 

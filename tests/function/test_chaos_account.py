@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from local.secrets_manager.model import Call
 from secret_replicator.messages import ReconcileRequest, parse
-from tests.support.fakes.secrets_model import Call
 from tests.support.model.oracle import HOME, TAG, Look, wish
 from tools.chaos.account import FOLLOWED, Account, Letter, Observed, Said, account, most_in_a_second
 from tools.chaos.aws import Moment, World, secret_name

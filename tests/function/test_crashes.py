@@ -11,11 +11,11 @@ from threading import Barrier
 
 import pytest
 
-from tests.support.fakes import transport
+from local.secrets_manager import transport
+from local.secrets_manager.model import ConnectionCutError, ManualClock, Params
+from local.secrets_manager.service import FakeSecretsManager
 from tests.support.fakes.instance import Instance, KilledError, running_instance
 from tests.support.fakes.queues import VISIBILITY_TIMEOUT, FakeQueues
-from tests.support.fakes.secrets_manager import FakeSecretsManager
-from tests.support.fakes.secrets_model import ConnectionCutError, ManualClock, Params
 from tests.support.model.oracle import HOME, POLICY_FILE
 
 Strike = Callable[[], None]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fakes.secrets_model import DAY, Fault, Outcome
+from local.secrets_manager.model import DAY, Fault, Outcome
 from tests.support.world import HOME, Lines, World
 
 RULED = {"environment": "prod", "criticality": "high"}

@@ -14,8 +14,8 @@ import pytest
 from local.errors import LocalError
 from local.function.emulator import ARTIFACT, Emulator, emulated
 from local.function.template import Function, replicator_function
+from local.secrets_manager.service import FakeSecretsManager
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, QueuedMessage
-from tests.support.fakes.secrets_manager import FakeSecretsManager
 
 HOME = "us-east-1"
 QUEUES = {"ReplicationQueue": QUEUE_URL, "DeadLetterQueue": DEAD_LETTER_QUEUE_URL}

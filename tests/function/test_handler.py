@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from local.secrets_manager.model import ACCESS_DENIED, THROTTLED
+from local.secrets_manager.service import FakeSecretsManager
 from secret_replicator import app as module
 from secret_replicator.errors import AccessDeniedError, MalformedMessageError, PermanentError, TransientError
-from tests.support.fakes.secrets_manager import FakeSecretsManager
-from tests.support.fakes.secrets_model import ACCESS_DENIED, THROTTLED
 from tests.support.world import HOME, Lines, World
 
 EVENTS = Path(__file__).parents[2] / "events"

@@ -10,10 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from secret_replicator.errors import TransientError
-from secret_replicator.gateway import Budget, Gateway
-from tests.support.fakes.secrets_manager import FakeSecretsManager
-from tests.support.fakes.secrets_model import (
+from local.secrets_manager.model import (
     ACCESS_DENIED,
     CUT_AFTER_EFFECT,
     CUT_BEFORE_EFFECT,
@@ -24,6 +21,9 @@ from tests.support.fakes.secrets_model import (
     Fault,
     Outcome,
 )
+from local.secrets_manager.service import FakeSecretsManager
+from secret_replicator.errors import TransientError
+from secret_replicator.gateway import Budget, Gateway
 from tests.support.world import FUNCTION_SECONDS, HOME, Lines, World
 
 HOUR = 3600

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fakes.secrets_model import Fault
+from local.secrets_manager.model import Fault
 from tests.support.world import World
 
 Numbers = dict[tuple[str, ...], float]

@@ -51,12 +51,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from secret_replicator.app import logger, make_app
-from secret_replicator.gateway import Budget
-from tests.support.fakes import transport
-from tests.support.fakes.queues import QueuedMessage
-from tests.support.fakes.secrets_manager import METERED, VALUE_READS, Repeat
-from tests.support.fakes.secrets_model import (
+from local.secrets_manager import transport
+from local.secrets_manager.model import (
     ACCESS_DENIED,
     CUT_AFTER_EFFECT,
     CUT_BEFORE_EFFECT,
@@ -69,6 +65,10 @@ from tests.support.fakes.secrets_model import (
     Outcome,
     Params,
 )
+from local.secrets_manager.service import METERED, VALUE_READS, Repeat
+from secret_replicator.app import logger, make_app
+from secret_replicator.gateway import Budget
+from tests.support.fakes.queues import QueuedMessage
 from tests.support.model.conductor import ConductedApp, ConductedQueue, Conductor, Instance
 from tests.support.model.events import ECHO, MALFORMED, MARK, SHAPES, names_the_name
 from tests.support.model.oracle import ALLOWED, HOME, PAYMENTS_KEY, TAG, Look, look, wish

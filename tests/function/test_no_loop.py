@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fakes.secrets_manager import METERED
-from tests.support.fakes.secrets_model import Outcome, Params, Replica
+from local.secrets_manager.model import Outcome, Params, Replica
+from local.secrets_manager.service import METERED
 from tests.support.world import HOME, World, make_world
 from tests.template.test_rules import EVENTS, matching_rules
 

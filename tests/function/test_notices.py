@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 
+from local.secrets_manager.service import FakeSecretsManager
 from secret_replicator import app as lambda_app
 from secret_replicator.notices import CALL_SECONDS, Notifier
-from tests.support.fakes.secrets_manager import FakeSecretsManager
 from tests.support.world import Lines, World
 
 EVENTS = Path(__file__).parents[2] / "events"

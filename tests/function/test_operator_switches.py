@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.fakes.secrets_manager import METERED, Repeat
-from tests.support.fakes.secrets_model import ACCESS_DENIED, THROTTLED, Fault
+from local.secrets_manager.model import ACCESS_DENIED, THROTTLED, Fault
+from local.secrets_manager.service import METERED, Repeat
 from tests.support.world import HOME, Lines, World, make_world
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fakes.secrets_model import THROTTLED, Call, Fault
+from local.secrets_manager.model import THROTTLED, Call, Fault
 from tests.support.world import HOME, Lines, World
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from local.secrets_manager.model import ACCESS_DENIED, Outcome
 from tests.support.desk import Desk, at_desk
-from tests.support.fakes.secrets_model import ACCESS_DENIED, Outcome
 from tests.support.world import HOME, World, make_world
 
 SAME_NAME = "Secret with this name already exists in this region"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from local.secrets_manager.model import ACCESS_DENIED, DAY, Outcome
+from local.secrets_manager.service import FakeSecretsManager
 from tests.support.desk import Desk, at_desk, policy_file
-from tests.support.fakes.secrets_manager import FakeSecretsManager
-from tests.support.fakes.secrets_model import ACCESS_DENIED, DAY, Outcome
 from tests.support.world import HOME, POLICY, World, make_world
 
 TAG_VALUES = (

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from local.secrets_manager.model import THROTTLED, Call, Fault
 from replicas.aws.connection import MAX_CONNECTIONS, Clients
 from replicas.aws.deployment import Deployment
 from replicas.commands.plan import Asked, Totals, make
@@ -21,7 +22,6 @@ from secret_replicator.gateway import Budget, Gateway
 from secret_replicator.models import Secret
 from secret_replicator.policy import parse_policy
 from tests.support.desk import Desk, at_desk
-from tests.support.fakes.secrets_model import THROTTLED, Call, Fault
 from tests.support.world import HOME, POLICY, World, make_world
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from local.secrets_manager.model import Outcome
 from replicas.commands.report.page import as_csv, percent
 from tests.support.desk import Desk, at_desk
-from tests.support.fakes.secrets_model import Outcome
 from tests.support.world import HOME, World, make_world
 
 

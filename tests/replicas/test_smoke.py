@@ -8,12 +8,12 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local.secrets_manager.model import Fault
 from replicas import interrupts
 from replicas.aws.connection import Clients
 from replicas.aws.services import Services
 from replicas.commands import smoke
 from replicas.commands.smoke import Clock, Trial
-from tests.support.fakes.secrets_model import Fault
 from tests.support.world import HOME, World
 
 REGIONS = ("eu-west-1", "us-west-2")

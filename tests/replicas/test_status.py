@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from local.secrets_manager.model import Outcome
 from replicas.aws.deployment import Where
 from replicas.commands import status
 from replicas.terminal import Screen
 from tests.support.desk import Desk, at_desk
 from tests.support.fakes.account import STACK
 from tests.support.fakes.queues import DeadLetter
-from tests.support.fakes.secrets_model import Outcome
 from tests.support.world import HOME, World, make_world
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from local.secrets_manager.model import DAY, Fault, Outcome
 from replicas.aws import function_log
 from replicas.aws.connection import Access
 from replicas.commands import sweep
@@ -20,7 +21,6 @@ from secret_replicator.app import logger
 from tests.replicas.test_commands import permissions
 from tests.support.desk import Desk, at_desk
 from tests.support.fakes.account import STACK
-from tests.support.fakes.secrets_model import DAY, Fault, Outcome
 from tests.support.world import HOME, World, make_world
 
 RULED = {"environment": "prod", "criticality": "high"}

@@ -12,12 +12,12 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from local.secrets_manager.model import Call, ManualClock, Secret
+from local.secrets_manager.service import FakeSecretsManager, Repeat
 from secret_replicator.app import App, logger, make_app
 from secret_replicator.gateway import Budget
 from secret_replicator.settings import Settings
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, FakeQueues, QueuedMessage
-from tests.support.fakes.secrets_manager import FakeSecretsManager, Repeat
-from tests.support.fakes.secrets_model import Call, ManualClock, Secret
 from tests.support.model.oracle import POLICY_FILE
 
 HOME = "us-east-1"

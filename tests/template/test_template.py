@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from local.secrets_manager.model import Fault
 from secret_replicator import app, gateway, reconciler
 from secret_replicator.notices import CONVERGED, FAILED, SOURCE
 from secret_replicator.policy import REGION_CODE
 from secret_replicator.settings import Settings, read_settings
-from tests.support.fakes.secrets_model import Fault
 from tests.support.world import make_world
 from tests.template.stack import PSEUDO, Stack, declared, deployed
 

@@ -16,9 +16,9 @@ import psutil
 
 from local.function.emulator import ARTIFACT, Emulator, emulated
 from local.function.template import Function, replicator_function
-from tests.support.fakes import transport
+from local.secrets_manager import transport
+from local.secrets_manager.service import FakeSecretsManager
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, VISIBILITY_TIMEOUT, QueuedMessage
-from tests.support.fakes.secrets_manager import FakeSecretsManager
 
 HOME = "us-east-1"
 REGIONS = "eu-west-1 us-west-2"

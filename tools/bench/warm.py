@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from local.function.emulator import Emulator
-from tests.support.fakes.secrets_model import Fault
+from local.secrets_manager.model import Fault
 from tools.bench.measure import Samples, by_turns
 from tools.bench.stage import HOME, Stage, batch, processor_seconds, runtime
 

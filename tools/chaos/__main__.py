@@ -8,8 +8,8 @@ from rich.console import Console
 
 from local.console import make_console
 from local.errors import LocalError
+from local.secrets_manager.service import Repeat
 from replicas import interrupts
-from tests.support.fakes.secrets_manager import Repeat
 from tools.chaos.account import account, most_in_a_second
 from tools.chaos.run import Chosen, run
 from tools.chaos.tables import report, writes

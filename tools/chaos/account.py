@@ -21,8 +21,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.support.fakes.secrets_manager import METERED
-from tests.support.fakes.secrets_model import Call
+from local.secrets_manager.model import Call
+from local.secrets_manager.service import METERED
 from tests.support.model.oracle import Look
 from tools.chaos.aws import BY_A_FAULT, Moment
 from tools.chaos.cases import Case, Fate, Message

@@ -6,8 +6,7 @@ from random import Random
 from time import time
 from typing import NamedTuple
 
-from tests.support.fakes.secrets_manager import FakeSecretsManager, Repeat
-from tests.support.fakes.secrets_model import (
+from local.secrets_manager.model import (
     ACCESS_DENIED,
     CUT_AFTER_EFFECT,
     CUT_BEFORE_EFFECT,
@@ -19,6 +18,7 @@ from tests.support.fakes.secrets_model import (
     Outcome,
     Params,
 )
+from local.secrets_manager.service import FakeSecretsManager, Repeat
 from tests.support.model.oracle import HOME, Look, look_at
 from tools.chaos.cases import Case, Failure, Fate
 

@@ -16,9 +16,9 @@ from rich.console import Console
 from local.aws import observe
 from local.aws.observe import FunctionLog, LogLine
 from local.console import step
+from local.secrets_manager import transport
+from local.secrets_manager.service import Repeat
 from local.stack import Stack, Variant, local_stack
-from tests.support.fakes import transport
-from tests.support.fakes.secrets_manager import Repeat
 from tests.support.model.events import SHAPES
 from tests.support.model.oracle import ALLOWED, POLICY_FILE
 from tools.chaos.account import Letter, Observed, Said

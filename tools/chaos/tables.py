@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from tests.support.fakes.secrets_manager import METERED
+from local.secrets_manager.service import METERED
 from tools.chaos.account import Account, most_in_a_second
 from tools.chaos.aws import FAULTY
 from tools.chaos.cases import Fate

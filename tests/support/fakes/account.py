@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
-from tests.support.fakes import transport
+from local.secrets_manager import transport
+from local.secrets_manager.service import FakeSecretsManager
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, FakeQueues
-from tests.support.fakes.secrets_manager import FakeSecretsManager
 from tests.support.fakes.stacks import describe_stacks
 
 STACK = "replicator"

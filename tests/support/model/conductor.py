@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from local.secrets_manager.model import ManualClock
 from secret_replicator.app import App
 from secret_replicator.messages import Request
 from secret_replicator.models import Outcome
 from secret_replicator.reconciler import Look
 from secret_replicator.work_queue import WorkQueue
-from tests.support.fakes.secrets_model import ManualClock
 
 STUCK_SECONDS = 60
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from tests.support.fakes.secrets_model import Params
+from local.secrets_manager.model import Params
 
 MARK = "v4lu3-that-nobody-may-read"
 """Part of every secret value, and of every field in which an event might hold one."""

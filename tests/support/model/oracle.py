@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.fakes.secrets_manager import FakeSecretsManager
-from tests.support.fakes.secrets_model import Secret
+from local.secrets_manager.model import Secret
+from local.secrets_manager.service import FakeSecretsManager
 
 POLICY_FILE = Path(__file__).parent / "policy.toml"
 HOME = "us-east-1"

@@ -1,4 +1,4 @@
-"""A strict fake of AWS Secrets Manager: it refuses, delays, throttles and fails as AWS does.
+"""A strict model of AWS Secrets Manager: it refuses, delays, throttles and fails as AWS does.
 
 Where AWS's behaviour is not documented, a switch chooses one of two worlds. A test may read and set the state
 itself (`secret`, `add_secret`), and every public field here, of `replication` and of `listing`.
@@ -18,9 +18,9 @@ from uuid import uuid4
 
 from botocore.client import BaseClient
 
-from tests.support.fakes import transport
-from tests.support.fakes.secrets_listing import Listing
-from tests.support.fakes.secrets_model import (
+from local.secrets_manager import transport
+from local.secrets_manager.listing import Listing
+from local.secrets_manager.model import (
     DAY,
     MANAGED_KEY,
     AwsError,
@@ -36,7 +36,7 @@ from tests.support.fakes.secrets_model import (
     invalid_parameter,
     invalid_request,
 )
-from tests.support.fakes.secrets_replication import Replication
+from local.secrets_manager.replication import Replication
 
 Repeat = Literal["accepted", "refused"]
 # What the old primary's list has of a promoted copy.

@@ -1,4 +1,4 @@
-"""Carries JSON 1.1 requests to a fake AWS service: over HTTP on this machine, or in process."""
+"""Carries JSON 1.1 requests to a model of an AWS service: over HTTP on this machine, or in process."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from threading import Thread
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from uuid import uuid4
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -15,7 +15,7 @@ from botocore.client import BaseClient
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectionClosedError
 
-from tests.support.fakes.secrets_model import AwsError, ConnectionCutError, Params
+from local.secrets_manager.model import AwsError, ConnectionCutError, Params
 
 # Does one operation: (operation, Region, parameters) → the answer.
 Handle = Callable[[str, str, Params], Params]
@@ -55,9 +55,8 @@ def attach(handle: Handle, client: BaseClient) -> None:
 
     def before_send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         target, authorization = request.headers["X-Amz-Target"], request.headers["Authorization"]
-        assert isinstance(request.body, bytes)
         try:
-            answer = reply(handle, target, authorization, request.body)
+            answer = reply(handle, target, authorization, cast("bytes", request.body))
         except ConnectionCutError as error:
             raise ConnectionClosedError(endpoint_url=request.url) from error
         headers = HTTPHeaders.from_dict(answer.headers)

@@ -6,8 +6,8 @@ from copy import deepcopy
 from dataclasses import replace
 from uuid import NAMESPACE_URL, uuid5
 
-from tests.support.fakes.secrets_listing import Listing
-from tests.support.fakes.secrets_model import MANAGED_KEY, Outcome, Replica, Secret, Store, Version
+from local.secrets_manager.listing import Listing
+from local.secrets_manager.model import MANAGED_KEY, Outcome, Replica, Secret, Store, Version
 
 # A secret's name and a replica Region, either of them "*" for any.
 Place = tuple[str, str]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from math import inf
 
-from tests.support.fakes.secrets_model import AwsError, Params, Secret, invalid_parameter
+from local.secrets_manager.model import AwsError, Params, Secret, invalid_parameter
 
 Position = tuple[float, str]
 
