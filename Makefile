@@ -19,10 +19,10 @@ export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help setup demo local invoke test check backfill chaos mutate build bench package preview requirements clean
+.PHONY: help setup demo local invoke test-fast test test-all check-quick check backfill chaos mutate build bench package preview requirements clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(BIN)/.ready ## make .venv, with everything in requirements.txt
 
@@ -47,7 +47,13 @@ invoke: setup build ## run the built function on a file: make invoke EVENT=event
 	@test -n "$(EVENT)" || { echo "Name a file: make invoke EVENT=events/create-secret.json" >&2; exit 2; }
 	@python -m local invoke $(EVENT)
 
-test: setup build ## all tests
+test-fast: setup build ## what you run while you work: no stack
+	@pytest -m "not slow" --numprocesses 2 tests/unit tests/function tests/replicas tests/template tests/docs
+
+test: setup build ## the same, and the deployed stack on a local AWS
+	@pytest -m "not slow" --numprocesses 2 --dist loadgroup
+
+test-all: setup build ## every test: also chaos, containers, full scale, coverage
 	@pytest --cov --numprocesses 2 --dist loadgroup
 
 # checkov's own packages contradict ours, so it lives apart.
@@ -56,18 +62,20 @@ test: setup build ## all tests
 	@VIRTUAL_ENV=.checkov uv pip sync --quiet --require-hashes --compile-bytecode requirements-checkov.txt
 	@touch $@
 
-check: setup .checkov/.ready ## format, lint, types, import contracts, template, policy, requirements, docs
+check-quick: setup ## the quick half of the checks
 	@ruff format --quiet --check . || { echo "Not formatted: run ruff format" >&2; exit 1; }
 	@ruff check --quiet .
 	@mypy --no-error-summary
 	@log=$$(lint-imports 2>&1) || { echo "$$log" >&2; exit 1; }
+	@python -m tools.checks
+
+check: check-quick .checkov/.ready ## format, lint, types, import contracts, template, policy, requirements, docs
 	@cfn-lint --include-checks I -- template.yaml
 	@plain=$$(mktemp -d); trap 'rm -r "$$plain"' EXIT; python -m tools.package $$plain/plain.yaml; \
 	  cfn-lint --include-checks I -- $$plain/plain.yaml; \
 	  log=$$(.checkov/bin/checkov --file template.yaml --file $$plain/plain.yaml --framework cloudformation \
 	  --skip-download --quiet --compact 2>&1) || { echo "$$log" >&2; exit 1; }
 	@log=$$(sam validate --lint 2>&1) || { echo "$$log" >&2; exit 1; }
-	@python -m tools.checks
 	@old=$$(mktemp -d); trap 'rm -r "$$old"' EXIT; mkdir $$old/functions; \
 	  cp requirements*.txt $$old; cp functions/requirements.txt $$old/functions; \
 	  $(COMPILE_DEV) -o $$old/requirements.txt; $(COMPILE_CHECKOV) -o $$old/requirements-checkov.txt; \

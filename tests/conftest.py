@@ -1,9 +1,14 @@
 """What every test needs: an environment in which the function can be imported, and no real AWS."""
 
 import os
+from functools import cache
 from itertools import chain
 
+import botocore.loaders
 import pytest
+
+# One loader for all sessions: the models of AWS's services are read once, not for each client.
+botocore.loaders.create_loader = cache(botocore.loaders.create_loader)
 
 os.environ.update(
     {

@@ -16,7 +16,7 @@ LOOKS = 2
 """A new secret is looked at twice: describe and replicate, then describe again."""
 
 SECONDS, GIGABYTES = Decimal("0.25"), Decimal("0.25")
-"""Of one invocation, with one message in its batch: more than docs/explanation/benchmarks.md computes, on average, from
+"""Of one invocation, with one message in its batch: more than docs/explanation/benchmarks.md computes from
 the processor time that was measured. A test compares the dollars."""
 
 LOG_GIGABYTES = Decimal("0.000002")

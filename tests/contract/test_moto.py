@@ -86,6 +86,7 @@ def test_a_call_that_boto3_itself_refuses_is_refused(gateway: Gateway) -> None:
         gateway.replicate("orders/db", [], DEADLINE, overwrite=False)
 
 
+@pytest.mark.slow
 def test_an_unreachable_secrets_manager_is_transient() -> None:
     client = boto3.client("secretsmanager", region_name=HOME, endpoint_url="http://127.0.0.1:1")
     with pytest.raises(TransientError, match="EndpointConnectionError"):

@@ -7,6 +7,8 @@ import pytest
 
 from tests.e2e import base_image
 
+pytestmark = pytest.mark.slow
+
 AWS, OURS = '["sha256:aws"]', '["sha256:ours"]'
 ENGINE = """#!/bin/sh
 # Docker with its images as files of layers; what a registry has is in the folder "registry".

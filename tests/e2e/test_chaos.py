@@ -1,9 +1,13 @@
-"""A small run of `make chaos`, on a local AWS of its own. docs/explanation/chaos.md says how to make a large one."""
+"""A small run of `make chaos` (docs/explanation/chaos.md), on a local AWS of its own."""
 
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.commands import running
+
+pytestmark = pytest.mark.slow
 
 SMALL = ["--secrets", "15", "--seed", "1", "--world", "both", "--attempts", "14", "--factor", "200"]
 

@@ -81,6 +81,7 @@ class Backfill:
         return self.secrets.handle(operation, region, params)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:No application metrics to publish")
 @pytest.mark.parametrize(
     ("call_seconds", "writes_per_second"),

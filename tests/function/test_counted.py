@@ -48,6 +48,7 @@ def test_a_sweep_takes_one_call_per_secret_and_one_per_hundred(empty: Stage) -> 
     assert swept.calls == {"ListSecrets": 3, "DescribeSecret": 250}
 
 
+@pytest.mark.slow
 def test_a_backfill_is_never_throttled(empty: Stage) -> None:
     empty.queues.patient = False
     found = warm.backfill(empty, "ours", 60)

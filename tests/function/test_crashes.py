@@ -18,6 +18,8 @@ from tests.support.fakes.instance import Instance, KilledError, running_instance
 from tests.support.fakes.queues import VISIBILITY_TIMEOUT, FakeQueues
 from tests.support.model.oracle import HOME, POLICY_FILE
 
+pytestmark = pytest.mark.slow
+
 Strike = Callable[[], None]
 
 

@@ -17,6 +17,8 @@ from local.function.template import Function, replicator_function
 from local.secrets_manager.service import FakeSecretsManager
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, QueuedMessage
 
+pytestmark = pytest.mark.slow
+
 HOME = "us-east-1"
 QUEUES = {"ReplicationQueue": QUEUE_URL, "DeadLetterQueue": DEAD_LETTER_QUEUE_URL}
 NOBODY = "http://127.0.0.1:9"

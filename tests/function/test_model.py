@@ -812,6 +812,7 @@ class Model(RuleBasedStateMachine):
 BOTH_WORLDS = pytest.mark.parametrize("repeat", ["accepted", "refused"])
 
 
+@pytest.mark.slow
 # Two instances count into the same object here, so that one may find nothing left to publish.
 @pytest.mark.filterwarnings("ignore:No application metrics to publish")
 @BOTH_WORLDS

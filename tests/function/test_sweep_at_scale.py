@@ -18,6 +18,8 @@ import pytest
 from tests.support.fakes.queues import QueuedMessage
 from tests.support.world import HOME, World, make_world
 
+pytestmark = pytest.mark.slow
+
 SCALE = int(os.environ.get("SWEEP_SCALE", "10000"))
 SWEEP = '{"sweep": {"id": "a sweep"}}'
 

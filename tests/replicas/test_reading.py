@@ -72,6 +72,7 @@ class Held:
             self.most = max(self.most, self._now)
 
 
+@pytest.mark.slow
 def test_ten_thousand_secrets_are_read_in_a_call_per_page_and_selected_secret_and_not_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,7 @@ def test_never_more_than_a_hundred_requests_are_under_way(desk: Desk) -> None:
     assert desk.account.calls["secretsmanager:DescribeSecret"] == 300
 
 
+@pytest.mark.slow
 def test_throttling_is_waited_out_and_said(desk: Desk) -> None:
     for number in range(40):
         desk.world.add(f"s/{number}", "eu-west-1")

@@ -14,7 +14,7 @@ from replicas.inventory.secret_status import Counts, Row, Standing
 from tests.support import chromium
 from tests.support.chromium import Chromium
 
-pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.WHERE_FROM)
+pytestmark = [pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.WHERE_FROM), pytest.mark.slow]
 
 HOSTILE = (
     "<script>document.title = 'hacked'; console.log(1)</script>",

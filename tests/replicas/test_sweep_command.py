@@ -176,6 +176,7 @@ def test_in_plan_mode_every_secret_is_skipped(run: Run, world: World) -> None:
     assert world.status("good") == {}
 
 
+@pytest.mark.slow
 def test_a_sweep_that_begins_anew_says_so(run: Run, world: World) -> None:
     for number in range(130):
         world.clock.advance(0.001)

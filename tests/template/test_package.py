@@ -54,6 +54,7 @@ def test_the_template_fits_into_one_call() -> None:
     assert len(packaged_template("code.zip").encode()) <= MAX_TEMPLATE_BYTES
 
 
+@pytest.mark.slow
 def test_two_builds_have_the_same_bytes(tmp_path: Path) -> None:
     """The second is built elsewhere, later, from nothing."""
     built = tmp_path / "build"
