@@ -16,7 +16,15 @@ from tests.template.stack import deployed
 FILES = {path.name: path for path in (Path(__file__).parents[2] / "events").glob("*.json")}
 EVENTS = {name: json.loads(path.read_text("utf-8")) for name, path in FILES.items()}
 RULES = deployed().of_type("AWS::Events::Rule")
-PATTERNS = {name: rule["EventPattern"] for name, rule in RULES.items() if "EventPattern" in rule}
+
+
+def pattern(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return the rule's pattern, which may be written as a text."""
+    written = rule["EventPattern"]
+    return json.loads(written) if isinstance(written, str) else written
+
+
+PATTERNS = {name: pattern(rule) for name, rule in RULES.items() if "EventPattern" in rule}
 NONE = None
 
 TABLE = [
@@ -29,6 +37,11 @@ TABLE = [
     pytest.param("untag-resource.json", "SecretChangedRule", id="an untagged secret"),
     pytest.param("update-secret.json", "SecretChangedRule", id="a changed secret"),
     pytest.param("restore-secret.json", "SecretChangedRule", id="a restored secret"),
+    pytest.param("put-resource-policy.json", "SecretChangedRule", id="another policy, which is replicated"),
+    pytest.param("delete-resource-policy.json", "SecretChangedRule", id="a policy that was taken off"),
+    pytest.param("stop-replication-to-replica.json", "SecretChangedRule", id="a replica that was promoted"),
+    pytest.param("tag-resource-hidden.json", "SecretChangedRule", id="a success that has errorCode: null"),
+    pytest.param("put-secret-value.json", NONE, id="a new value: its label has an event of its own"),
     pytest.param("delete-secret.json", NONE, id="a deleted secret"),
     pytest.param("get-secret-value.json", NONE, id="a value that was read: thousands a second"),
     pytest.param("replicate-secret-to-regions.json", NONE, id="our own call: it would wake us for ever"),
@@ -39,7 +52,13 @@ TABLE = [
     pytest.param(
         "replication-failed-in-replica-region.json", "ReplicationFailedRule", id="the same, said elsewhere"
     ),
+    pytest.param(
+        "replication-failed-by-resources.json", "ReplicationFailedRule", id="the same, with a resource"
+    ),
     pytest.param("secret-label-updated.json", "SecretLabelUpdatedRule", id="a new current value"),
+    pytest.param(
+        "secret-label-updated-custom.json", "SecretLabelUpdatedRule", id="a label of one's own that was moved"
+    ),
     pytest.param("own-converged.json", NONE, id="our own event: it would wake us for ever"),
     pytest.param("own-failed.json", NONE, id="our own event of a failure"),
     pytest.param("secret-id.json", NONE, id="no event: a message sent by hand"),
@@ -87,7 +106,9 @@ def test_every_event_name_of_the_rules_is_understood() -> None:
     ("name", "change"),
     [
         pytest.param("create-secret.json", {"source": "my.app"}, id="an application that says the same"),
-        pytest.param("create-secret.json", {"detail-type": "Secret Label Updated"}, id="another detail-type"),
+        pytest.param(
+            "create-secret.json", {"detail-type": "AWS Console Sign In via CloudTrail"}, id="another type"
+        ),
         pytest.param("secret-label-updated.json", {"source": "my.app"}, id="a label of an application"),
         pytest.param("replication-failed.json", {"source": "my.app"}, id="a failure of an application"),
     ],
@@ -101,7 +122,7 @@ def test_an_event_from_elsewhere_matches_nothing(name: str, change: dict[str, st
     [
         pytest.param("tag-resource.json", {"eventSource": "kms.amazonaws.com"}, id="another service's tag"),
         pytest.param("tag-resource.json", {"errorCode": "ThrottlingException"}, id="a throttled call"),
-        pytest.param("secret-label-updated.json", {"labelUpdated": "AWSPENDING"}, id="a rotation that began"),
+        pytest.param("tag-resource.json", {"errorCode": ""}, id="a refused call without a code"),
     ],
 )
 def test_a_detail_that_does_not_concern_us_matches_nothing(name: str, change: dict[str, str]) -> None:

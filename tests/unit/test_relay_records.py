@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,12 @@ from local.cloudtrail.records import Secret
 EVENTS = Path(__file__).parents[2] / "events"
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:orders/db-AbCdEf"
 SECRET = Secret(ARN, "orders/db", datetime(2026, 12, 20, 11, 20, 40, tzinfo=UTC))
+REPLICA = ARN.replace("us-east-1", "eu-west-1")
 VALUE = "***REDACTED***"
+RESOURCE_POLICY = (
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":'
+    '"arn:aws:iam::123456789012:role/orders"},"Action":"secretsmanager:GetSecretValue","Resource":"*"}]}'
+)
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "create-secret": {
@@ -24,7 +30,18 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "ForceOverwriteReplicaSecret": False,
         "SecretString": VALUE,
     },
+    "delete-resource-policy": {"SecretId": ARN},
     "delete-secret": {"SecretId": ARN, "RecoveryWindowInDays": 30},
+    "put-resource-policy": {
+        "SecretId": "orders/db",
+        "ResourcePolicy": RESOURCE_POLICY,
+        "BlockPublicPolicy": True,
+    },
+    "put-secret-value": {
+        "SecretId": ARN,
+        "ClientRequestToken": "7f0c3d6e-0f9b-4a5e-9b1e-2f1f2a0c6b11",
+        "SecretString": VALUE,
+    },
     "remove-regions-from-replication": {"SecretId": ARN, "RemoveReplicaRegions": ["us-west-2"]},
     "replicate-secret-to-regions": {
         "SecretId": ARN,
@@ -35,6 +52,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "ForceOverwriteReplicaSecret": False,
     },
     "restore-secret": {"SecretId": "orders/db"},
+    "stop-replication-to-replica": {"SecretId": REPLICA},
     "tag-resource": {"SecretId": ARN, "Tags": [{"Key": "replicate-to", "Value": "eu-west-1 us-west-2"}]},
     "tag-resource-by-name": {
         "SecretId": "orders/db",
@@ -85,7 +103,8 @@ def shape(value: object) -> object:
 def test_the_event_is_the_one_in_the_file(name: str) -> None:
     expected = file(name)
     expected["detail"].pop(FROM_THE_CONSOLE_ALONE, None)
-    event = records.event(recorded(expected, REQUESTS[name]), SECRET)
+    secret = replace(SECRET, arn=REPLICA) if name == "stop-replication-to-replica" else SECRET
+    event = records.event(recorded(expected, REQUESTS[name]), secret)
     assert shape(event) == shape(expected)
     assert event | {"id": "any"} == expected | {"id": "any"}
 

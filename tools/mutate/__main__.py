@@ -34,6 +34,7 @@ POLICY = "tests/unit/test_policy.py"
 MESSAGES = "tests/unit/test_messages.py"
 PLANNER = "tests/unit/test_planner.py"
 TEMPLATE = "tests/template"
+RULES = "tests/template/test_rules.py"
 
 
 @dataclass(frozen=True)
@@ -334,9 +335,58 @@ MUTATIONS = (
     Mutation(
         "1 a call that AWS refused is no event: errorCode",
         "template.yaml",
-        "          errorCode: [{ exists: false }]\n",
-        "",
-        TEMPLATE,
+        '            ],\n            "errorCode": [{ "exists": false }, null]\n',
+        "            ]\n",
+        RULES,
+    ),
+    Mutation(
+        "1 a call whose errorCode is null has succeeded: its event is wanted",
+        "template.yaml",
+        '"errorCode": [{ "exists": false }, null]',
+        '"errorCode": [{ "exists": false }]',
+        RULES,
+    ),
+    Mutation(
+        "1 a call whose errorCode is null has succeeded: its event is understood",
+        f"{CODE}/messages.py",
+        'detail.get("errorCode") is not None',
+        '"errorCode" in detail',
+        MESSAGES,
+    ),
+    Mutation(
+        "1 a label of any name is an event",
+        "template.yaml",
+        "        detail-type: [Secret Label Updated]\n",
+        "        detail-type: [Secret Label Updated]\n        detail: { labelUpdated: [AWSCURRENT] }\n",
+        RULES,
+    ),
+    Mutation(
+        "1 a promoted replica is an event",
+        "template.yaml",
+        '"StopReplicationToReplica", "PutResourcePolicy"',
+        '"PutResourcePolicy"',
+        RULES,
+    ),
+    Mutation(
+        "1 a secret is found among an event's resources",
+        f"{CODE}/messages.py",
+        "_OF_SERVICE + _RESPONSE + _REQUEST + _RESOURCES, SERVICE_EVENTS",
+        "_OF_SERVICE + _RESPONSE + _REQUEST, SERVICE_EVENTS",
+        MESSAGES,
+    ),
+    Mutation(
+        "1 what CloudTrail hides is not taken for a secret's name",
+        f"{CODE}/messages.py",
+        "text != _HIDDEN and _SECRET_NAME",
+        "_SECRET_NAME",
+        MESSAGES,
+    ),
+    Mutation(
+        "1 a part of the wrong type does not hide the good one beside it",
+        f"{CODE}/messages.py",
+        "        if path and isinstance(item, dict):\n",
+        "        if path:\n            assert isinstance(item, dict)\n",
+        MESSAGES,
     ),
     # 2. Only selected secrets are touched.
     Mutation(
