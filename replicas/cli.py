@@ -480,6 +480,54 @@ def smoke_command(  # noqa: PLR0913  an option each
     raise typer.Exit(health.run_smoke(stack, access, Screen(), to or (), patience))
 
 
+@app.command(
+    "verify",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 every wanted replica is there and current; 1 an error, or wrong usage; "
+    "2 one needs attention: missing, behind, standalone, another secret, key unusable; 3 some are under way; "
+    "130 stopped by Ctrl-C. " + READ_ONLY + ", also in the replica Regions; kms:DescribeKey there. With "
+    "--from only secretsmanager:ListSecrets, there. Nothing is written, and no value can be read.",
+)
+def verify_command(  # noqa: PLR0913  an option each
+    *,
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    from_region: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="REGION",
+            help="Ask this Region alone what it holds: for the hour when the primary Region does not answer.",
+            show_default=False,
+        ),
+    ] = "",
+    policy: options.PolicyFile = None,
+    allowed_regions: options.AllowedRegions = "",
+    as_json: options.Json = False,
+    stack: options.Stack = None,
+    region: options.Regions = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(help="Profile of your AWS configuration: which account. Repeat it."),
+    ] = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Prove from the other side that the replicas are there and hold the current version.
+
+    Lists the primaries and what each Region really holds, 100 secrets a call, and compares version ids. It
+    does not believe the primary's list of replicas: where AWS says InSync and the copy is behind or missing,
+    that comes first.
+    """
+    where = _where(
+        stack, region, profile[0] if profile else None, endpoint_url, policy, allowed_regions, local=local
+    )
+    from replicas.commands.failover import verify
+
+    asked = verify.Asked(_choice(secret, tag), profile or (), as_json=as_json)
+    raise typer.Exit(verify.run(asked, where, Screen(), from_region))
+
+
 def _require_endpoint(endpoint_url: str | None, *, local: bool) -> None:
     if endpoint_url is not None and not _URL.fullmatch(endpoint_url):
         raise typer.BadParameter("it must look like https://127.0.0.1:4566", param_hint="--endpoint-url")

@@ -30,6 +30,7 @@ from replicas.errors import NoStackError, OperatorError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -134,6 +135,13 @@ class Clients:
         """Lambda."""
         return self.session.client(
             "lambda", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
+        )
+
+    @cached_property
+    def keys(self) -> "KMSClient":
+        """KMS."""
+        return self.session.client(
+            "kms", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
         )
 
     @cached_property

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from local.secrets_manager.model import AwsError
+from local.secrets_manager.service import VALUE_READS, FakeSecretsManager
 from replicas.cli import app
 from tests.support.desk import Desk, at_desk
 from tests.support.world import make_world
@@ -17,7 +19,7 @@ from tests.support.world import make_world
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/permissions.md").read_text("utf-8")
 READING = ("plan", "status", "explain", "report")
-COMMANDS = (*READING, "apply", "sweep")
+COMMANDS = (*READING, "apply", "sweep", "verify")
 _PERMISSION_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ((?:`[a-z]+:\w+`(?:, )?)+) \|$", re.MULTILINE)
 
 
@@ -69,11 +71,14 @@ def test_the_help_names_the_permissions_and_the_exit_codes(command: str) -> None
 
 
 def test_no_command_has_a_way_to_ask_for_a_value() -> None:
-    """Neither the function, nor the commands, nor the local stack: only the role's Deny names the actions."""
+    """Neither the function, nor the commands, nor the local stack: what names the actions denies them."""
     names = re.compile("(batch_?)?get_?secret_?value", re.IGNORECASE)
-    files = [path for folder in ("functions", "ops", "local") for path in (ROOT / folder).rglob("*.py")]
+    files = [path for folder in ("functions", "replicas", "local") for path in (ROOT / folder).rglob("*.py")]
     found = [path.name for path in files if names.search(path.read_text("utf-8"))]
-    assert found == []
+    assert found == ["service.py"]
+    for action in VALUE_READS:
+        with pytest.raises(AwsError, match="never read"):
+            FakeSecretsManager().handle(action, "us-west-2", {"SecretId": "a"})
     template = (ROOT / "template.yaml").read_text("utf-8")
     lines = template.splitlines()
     (place,) = (number for number, line in enumerate(lines) if names.search(line))

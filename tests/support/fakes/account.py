@@ -101,6 +101,9 @@ class FakeAccount:
             return self._do("lambda:GetFunctionConfiguration", self._function)
         if service == "secretsmanager":
             return self._do(f"secretsmanager:{operation}", lambda: self._secrets(headers, body))
+        if service == "TrentService":
+            assert operation == "DescribeKey"
+            return self._do("kms:DescribeKey", lambda: self._key(headers, json.loads(body)["KeyId"]))
         if service == "AmazonSQS":
             # IAM knows no batches.
             action = f"sqs:{operation.removesuffix('Batch')}"
@@ -135,6 +138,13 @@ class FakeAccount:
             self.secrets.handle, headers["X-Amz-Target"], headers["Authorization"], body.encode()
         )
         return answer.status, answer.body.decode()
+
+    def _key(self, headers: Mapping[str, str], key: str) -> Answer:
+        region = headers["Authorization"].partition("Credential=")[2].split("/")[2]
+        state = self.secrets.replication.keys.get((region, key))
+        if state is None:
+            return 400, json.dumps({"__type": "NotFoundException", "message": f"no key {key}"})
+        return 200, json.dumps({"KeyMetadata": {"KeyId": key, "KeyState": state}})
 
     def _sqs(self, operation: str, params: Mapping[str, Any]) -> Answer:
         if operation == "ReceiveMessage":

@@ -1,0 +1,151 @@
+"""Secrets Manager in one Region, by the operator's own rights. No value is ever asked for.
+
+https://docs.aws.amazon.com/secretsmanager/latest/apireference/
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from replicas.aws.connection import Access, connect, errors_in_words
+from replicas.aws.held import Held
+from secret_replicator.gateway import Budget
+from secret_replicator.models import Replica
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import ListSecretsRequestTypeDef
+
+USABLE = "Enabled"
+MANAGED_KEY = "alias/aws/secretsmanager"
+
+
+@dataclass(frozen=True)
+class RegionSecrets:
+    """One Region's secrets. Every call raises OperatorError for what AWS refuses."""
+
+    region: str
+    client: "SecretsManagerClient"
+    keys: "KMSClient"
+    budget: Budget
+
+    def pages(self, **filters: str) -> Iterator[list[Held]]:
+        """Yield the secrets, 100 a call; a filter is named as in the API, with _ for -."""
+        request: ListSecretsRequestTypeDef = {"MaxResults": 100}
+        if filters:
+            request["Filters"] = [
+                {"Key": key.replace("_", "-"), "Values": [value]}  # type: ignore[typeddict-item]
+                for key, value in filters.items()
+            ]
+        while True:
+            with errors_in_words("secretsmanager"):
+                answer = self.client.list_secrets(**request)
+            yield [_held(self.region, entry, "SecretVersionsToStages") for entry in answer["SecretList"]]
+            if not answer.get("NextToken"):
+                return
+            request["NextToken"] = answer["NextToken"]
+
+    def listed(self, **filters: str) -> Iterator[Held]:
+        """Yield the secrets, one by one."""
+        for page in self.pages(**filters):
+            yield from page
+
+    def describe(self, secret_id: str) -> Held | None:
+        """Return what is there now, None if nothing is."""
+        with errors_in_words("secretsmanager"):
+            try:
+                answer = self.client.describe_secret(SecretId=secret_id)
+            except self.client.exceptions.ResourceNotFoundException:
+                return None
+        return _held(self.region, answer, "VersionIdsToStages")
+
+    def promote(self, arn: str) -> None:
+        """Let a replica stand alone. What stands alone already is done already."""
+        with self.budget.turn(inf), errors_in_words("secretsmanager"):
+            try:
+                self.client.stop_replication_to_replica(SecretId=arn)
+            except self.client.exceptions.InvalidRequestException:
+                if (held := self.describe(arn)) is None or held.is_replica:
+                    raise
+
+    def replicate(self, arn: str, replicas: Iterable[Replica], *, overwrite: bool) -> None:
+        """Ask for replicas in these Regions with these keys; what has the name there goes, if said so."""
+        wanted: list[Any] = [
+            {"Region": replica.region} | ({"KmsKeyId": replica.kms_key_id} if replica.kms_key_id else {})
+            for replica in replicas
+        ]
+        with self.budget.turn(inf), errors_in_words("secretsmanager"):
+            self.client.replicate_secret_to_regions(
+                SecretId=arn, AddReplicaRegions=wanted, ForceOverwriteReplicaSecret=overwrite
+            )
+
+    def remove(self, arn: str, regions: Iterable[str]) -> None:
+        """Delete the replicas in these Regions, at once."""
+        with self.budget.turn(inf), errors_in_words("secretsmanager"):
+            self.client.remove_regions_from_replication(SecretId=arn, RemoveReplicaRegions=[*regions])
+
+    def tag(self, arn: str, key: str, value: str) -> None:
+        """Set a tag."""
+        with errors_in_words("secretsmanager"):
+            self.client.tag_resource(SecretId=arn, Tags=[{"Key": key, "Value": value}])
+
+    def untag(self, arn: str, key: str) -> None:
+        """Take a tag away."""
+        with errors_in_words("secretsmanager"):
+            self.client.untag_resource(SecretId=arn, TagKeys=[key])
+
+    def key_problem(self, key: str) -> str:
+        """Return what is wrong with a key here, nothing if it can be used."""
+        with errors_in_words("kms"):
+            try:
+                state = self.keys.describe_key(KeyId=key)["KeyMetadata"].get("KeyState", USABLE)
+            except self.keys.exceptions.NotFoundException:
+                state = "not there"
+        return "" if state == USABLE else f"key {key} is {state}"
+
+
+def region_secrets(access: Access, writes_per_second: float = 1) -> RegionSecrets:
+    """Return the secrets of a Region; raise OperatorError if there is no such profile or Region."""
+    with errors_in_words("secretsmanager"):
+        clients = connect(access)
+        secrets = clients.secrets
+        return RegionSecrets(
+            secrets.meta.region_name, secrets, clients.keys, Budget(writes_per_second=writes_per_second)
+        )
+
+
+def said_by_aws(error: Exception) -> str:
+    """Return AWS's code of what was refused, empty if AWS said nothing."""
+    cause = error.__cause__
+    return cause.response["Error"].get("Code", "") if isinstance(cause, ClientError) else ""
+
+
+def _held(region: str, answer: Mapping[str, Any], versions: str) -> Held:
+    key = answer.get("KmsKeyId", "")
+    return Held(
+        region=region,
+        arn=answer["ARN"],
+        name=answer["Name"],
+        tags={tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", [])},
+        versions={version: tuple(stages) for version, stages in answer.get(versions, {}).items()},
+        primary_region=answer.get("PrimaryRegion", ""),
+        kms_key_id="" if key == MANAGED_KEY else key,
+        owning_service=answer.get("OwningService", ""),
+        deleted="DeletedDate" in answer,
+        changed=answer.get("LastChangedDate"),
+        replicas=tuple(_replica(entry) for entry in answer.get("ReplicationStatus", [])),
+    )
+
+
+def _replica(entry: Mapping[str, Any]) -> Replica:
+    key = entry.get("KmsKeyId", "")
+    return Replica(
+        entry["Region"],
+        entry.get("Status", ""),
+        entry.get("StatusMessage", ""),
+        "" if key == MANAGED_KEY else key,
+    )

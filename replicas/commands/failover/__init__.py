@@ -1,0 +1,1 @@
+"""The commands of the worst hour: `verify`, `promote` and `rejoin`."""

@@ -1,0 +1,333 @@
+"""`replicas verify`: the proof from the other side, by version ids that both Regions list."""
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from replicas.aws.connection import MAX_CONNECTIONS, Access
+from replicas.aws.deployment import Deployment, Where, deployments
+from replicas.aws.held import Held
+from replicas.aws.region_secrets import RegionSecrets, region_secrets
+from replicas.errors import OperatorError
+from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
+from replicas.failover.states import Finding, Pair, State, finding, state_of, told_by_aws
+from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.terminal import Column, Report, Screen, count
+from secret_replicator.reconciler import intent
+
+LAG_SECONDS = 600
+"""ListSecrets may lag five minutes: what changed within twice that is asked again."""
+
+COLUMNS = (
+    Column("Primary"),
+    Column("Secret", short=False),
+    Column("Region"),
+    Column("State"),
+    Column("AWS says"),
+    Column("Since (UTC)", narrow=True),
+    Column("Why", short=False),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a verify."""
+
+    choice: Choice = EVERYTHING
+    profiles: Sequence[str | None] = ()
+    as_json: bool = False
+
+
+@dataclass
+class Verified:
+    """What was found. Replicas that are as they must be are only counted."""
+
+    findings: list[Finding] = field(default_factory=list)
+    counts: Counter[State] = field(default_factory=Counter)
+    not_comparable: list[str] = field(default_factory=list)
+    unchecked_keys: list[str] = field(default_factory=list)
+    regions: set[str] = field(default_factory=set)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all is there, 2 somebody is needed, 3 some is under way."""
+        if any(found.needs_attention for found in self.findings):
+            return CHANGES
+        return WAITING if any(found.waits for found in self.findings) else OK
+
+    def note(self, found: Finding) -> None:
+        """Count it, and keep it if there is something to say."""
+        self.counts[found.state] += 1
+        if found.state not in (State.CURRENT, State.PRESENT):
+            self.findings.append(found)
+
+    def __str__(self) -> str:
+        """Say how many are how."""
+        wanted = sum(self.counts.values()) - self.counts[State.UNWANTED]
+        others = [
+            f"{self.counts[state]:,} {state}"
+            for state in State
+            if state is not State.CURRENT and self.counts[state]
+        ]
+        head = f"Verified: {self.counts[State.CURRENT]:,} of {count(wanted, 'replica')} current"
+        return ", ".join([f"{head} in {count(len(self.regions), 'Region')}", *others])
+
+
+@dataclass
+class _Side:
+    """One Region, compared with one primary Region."""
+
+    home: RegionSecrets
+    there: RegionSecrets
+    clock: Callable[[], float]
+    open: list[Pair] = field(default_factory=list)
+    sound: int = 0
+    comparable: bool = False
+    by_key: dict[str, list[Pair]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, pair: Pair) -> None:
+        """Note a pair as the lists show it."""
+        self.comparable |= pair.shares_versions
+        if pair.there and pair.there.kms_key_id and pair.there.is_replica:
+            self.by_key[pair.there.kms_key_id].append(pair)
+        if state_of(pair) is State.CURRENT:
+            self.sound += 1
+            self.comparable = True
+        else:
+            self.open.append(pair)
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether there is a replica whose version differs from its primary's."""
+        return any(state_of(pair) is State.BEHIND for pair in self.open)
+
+
+def run(
+    asked: Asked, where: Where, screen: Screen, from_region: str = "", clock: Callable[[], float] = time.time
+) -> int:
+    """Compare, show what is not as it must be, and return the exit code."""
+
+    def work() -> int:
+        if from_region:
+            return _run_from(asked, where, from_region, screen)
+        return _run(asked, where, screen, clock)
+
+    return exit_code(work, screen, "Stopped. Nothing was written.")
+
+
+def _run(asked: Asked, where: Where, screen: Screen, clock: Callable[[], float]) -> int:
+    verified = Verified()
+    for profile in asked.profiles or [where.profile]:
+        place = replace(where, profile=profile)
+        for deployment in deployments(place):
+            screen.say(str(deployment))
+            compare(deployment, place, asked.choice, verified, screen, clock)
+    verified.findings.sort(key=lambda found: found.place)
+    _show(asked, verified, screen)
+    return verified.exit_code
+
+
+def compare(  # noqa: PLR0913, PLR0917  what is compared, and where it goes
+    deployment: Deployment,
+    where: Where,
+    choice: Choice,
+    verified: Verified,
+    screen: Screen,
+    clock: Callable[[], float],
+) -> None:
+    """Compare a Region's primaries with all Regions that must hold them."""
+
+    def secrets_in(region: str) -> RegionSecrets:
+        return region_secrets(Access(region, where.profile, where.endpoint_url, where.local))
+
+    home = secrets_in(deployment.region)
+    with screen.progress(f"Listing the primaries of {home.region}") as report:
+        primaries, wanted = _primaries(home, deployment, choice, report)
+    for region in sorted(wanted.keys() | {*deployment.settings.allowed_regions} - {home.region}):
+        verified.regions.add(region)
+        side = _Side(home, secrets_in(region), clock)
+        with screen.progress(f"Listing {region}") as report:
+            for found in _read_side(side, primaries, wanted.get(region, set()), choice, report):
+                verified.note(found)
+        _settle(side, verified)
+
+
+def _primaries(
+    home: RegionSecrets, deployment: Deployment, choice: Choice, report: Report
+) -> tuple[dict[str, Held], dict[str, set[str]]]:
+    """Return the chosen secrets by name, and the names that the policy wants in each Region."""
+    primaries: dict[str, Held] = {}
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for held in home.listed():
+        report(len(primaries))
+        secret = held.as_secret()
+        if held.is_replica or not choice.takes(secret):
+            continue
+        what = intent(secret, deployment.policy, deployment.settings, time.time())
+        primaries[held.name] = held
+        for replica in () if what.skip and what.skip != "held" else what.desired.replicas:
+            wanted[replica.region].add(held.name)
+    return primaries, wanted
+
+
+def _read_side(
+    side: _Side, primaries: dict[str, Held], wanted: set[str], choice: Choice, report: Report
+) -> Iterator[Finding]:
+    """Note all pairs of a Region; yield the replicas that nobody wants."""
+    region, seen = side.there.region, set[str]()
+    for number, held in enumerate(side.there.listed(), start=1):
+        report(number)
+        if held.name in wanted:
+            seen.add(held.name)
+            side.add(Pair(primaries[held.name], region, held))
+        elif held.primary_region == side.home.region and choice.takes(held.as_secret()):
+            home = primaries.get(held.name, held)
+            yield Finding(side.home.region, held.name, home.arn, region, State.UNWANTED)
+    for name in sorted(wanted - seen):
+        side.add(Pair(primaries[name], region, None))
+
+
+def _settle(side: _Side, verified: Verified) -> None:
+    """Ask again what the lists may not show yet, and note how each secret stands."""
+    verified.counts[State.CURRENT] += side.sound
+    comparable = side.comparable or not side.has_versions
+    if not comparable:
+        verified.not_comparable.append(side.there.region)
+    with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
+        for found in pool.map(lambda pair: _settled(side, pair, comparable=comparable), side.open):
+            verified.note(found)
+    _check_keys(side, verified, sound={State.CURRENT} if comparable else {State.CURRENT, State.BEHIND})
+
+
+def _settled(side: _Side, pair: Pair, *, comparable: bool) -> Finding:
+    asked_again: Held | None = None
+    if not comparable and state_of(pair) is State.BEHIND:
+        return finding(pair, State.PRESENT)
+    if _recent(pair, side.clock()):
+        asked_again = side.home.describe(pair.primary.arn) or pair.primary
+        pair = Pair(asked_again, pair.region, side.there.describe(pair.primary.name))
+    found = finding(pair)
+    if found.state is State.CURRENT:
+        return found
+    return told_by_aws(found, asked_again or side.home.describe(pair.primary.arn))
+
+
+def _recent(pair: Pair, now: float) -> bool:
+    sides = (pair.primary, pair.there)
+    return any(
+        side.changed and now - side.changed.timestamp() < LAG_SECONDS for side in sides if side is not None
+    )
+
+
+def _check_keys(side: _Side, verified: Verified, sound: set[State]) -> None:
+    """Ask about each key once; a replica that is sound but for its key is not."""
+    for key, pairs in sorted(side.by_key.items()):
+        try:
+            problem = side.there.key_problem(key)
+        except OperatorError as error:
+            verified.unchecked_keys.append(f"{side.there.region}: {key} could not be checked: {error}")
+            continue
+        for pair in pairs if problem else ():
+            if (state := state_of(pair)) in sound:
+                verified.counts[State.PRESENT if state is State.BEHIND else state] -= 1
+                verified.note(finding(pair, State.KEY_UNUSABLE, problem))
+
+
+def _show(asked: Asked, verified: Verified, screen: Screen) -> None:
+    if asked.as_json:
+        screen.write(json.dumps(_document(verified), indent=2) + "\n")
+        return
+    loud = [found for found in verified.findings if found.contradicts_aws]
+    if loud:
+        text = f"AWS says InSync, and it is not so: {count(len(loud), 'replica')}, the first below"
+        screen.show(text, "bold red")
+    if verified.findings:
+        screen.table(COLUMNS, [_line(found) for found in verified.findings])
+    for region in verified.not_comparable:
+        screen.show(
+            f"{region}: versions cannot be compared here: no replica has a version id of its primary. "
+            "What is there is counted, how new it is is not known."
+        )
+    for text in verified.unchecked_keys:
+        screen.say(text)
+    screen.show(str(verified), "bold")
+
+
+def _line(found: Finding) -> tuple[str, ...]:
+    return (
+        found.home,
+        found.name,
+        found.region,
+        str(found.state),
+        found.aws_says or "-",
+        f"{found.since:%Y-%m-%d %H:%M}" if found.since else "-",
+        found.why or "-",
+    )
+
+
+def _document(verified: Verified) -> dict[str, Any]:
+    return {
+        "replicas": [_entry(found) for found in verified.findings],
+        "summary": {str(state): verified.counts[state] for state in State}
+        | {"contradicts_aws": sum(found.contradicts_aws for found in verified.findings)},
+        "not_comparable": verified.not_comparable,
+        "unchecked_keys": verified.unchecked_keys,
+    }
+
+
+def _entry(found: Finding) -> dict[str, Any]:
+    return {
+        "primary_region": found.home,
+        "name": found.name,
+        "arn": found.arn,
+        "region": found.region,
+        "state": str(found.state),
+        "since": found.since.isoformat() if found.since else None,
+        "aws_says": found.aws_says or None,
+        "why": found.why or None,
+    }
+
+
+def _run_from(asked: Asked, where: Where, region: str, screen: Screen) -> int:
+    there = region_secrets(Access(region, where.profile, where.endpoint_url, where.local))
+    with screen.progress(f"Listing {region}") as report:
+        held = [*_chosen(there, asked.choice, report)]
+    if asked.as_json:
+        screen.write(json.dumps({"region": region, "secrets": [_here(secret) for secret in held]}, indent=2))
+        return OK
+    columns = (
+        Column("Primary"),
+        Column("Secret", short=False),
+        Column("Version"),
+        Column("Changed (UTC)", narrow=True),
+    )
+    screen.table(columns, [(*_here(secret).values(),) for secret in held])
+    screen.show(_summary(region, held), "bold")
+    return OK
+
+
+def _chosen(there: RegionSecrets, choice: Choice, report: Report) -> Iterator[Held]:
+    for number, held in enumerate(there.listed(), start=1):
+        report(number)
+        if choice.takes(held.as_secret()):
+            yield held
+
+
+def _here(held: Held) -> dict[str, str]:
+    return {
+        "primary_region": held.primary_region if held.is_replica else "standalone",
+        "name": held.name,
+        "version": held.current,
+        "changed": f"{held.changed:%Y-%m-%d %H:%M}" if held.changed else "-",
+    }
+
+
+def _summary(region: str, held: Iterable[Held]) -> str:
+    primaries = Counter(secret.primary_region for secret in held if secret.is_replica)
+    parts = [f"{count(number, 'replica')} of {home}" for home, number in sorted(primaries.items())]
+    alone = sum(not secret.is_replica for secret in held)
+    return f"{region} holds " + ", ".join([*parts, f"{alone:,} that follow nobody"])

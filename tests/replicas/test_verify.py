@@ -1,0 +1,242 @@
+"""`replicas verify`: each state is found, in both worlds, and nothing is written."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.secrets_manager.model import Outcome, Replica
+from tests.replicas.test_commands import permissions
+from tests.support.desk import Desk, at_desk
+from tests.support.world import HOME, make_world
+
+WEST, EU = "us-west-2", "eu-west-1"
+READS = {"ListSecrets", "DescribeSecret"}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    world = make_world(tmp_path)
+    with at_desk(world) as desk:
+        yield desk
+        assert {call.operation for call in world.secrets.calls} <= WRITES_OF_THE_TESTS | READS
+
+
+WRITES_OF_THE_TESTS = {"ReplicateSecretToRegions", "StopReplicationToReplica", "PutSecretValue"}
+
+
+def replicate(desk: Desk, name: str, *regions: str, key: str = "") -> None:
+    entries = [{"Region": region} | ({"KmsKeyId": key} if key else {}) for region in regions]
+    desk.world.secrets.handle(
+        "ReplicateSecretToRegions", HOME, {"SecretId": name, "AddReplicaRegions": entries}
+    )
+    desk.world.secrets.names(WEST)  # whatever takes no time has happened
+
+
+def put(desk: Desk, name: str, value: str) -> None:
+    desk.world.secrets.handle("PutSecretValue", HOME, {"SecretId": name, "SecretString": value})
+
+
+def add(desk: Desk, name: str, *, key: str = "") -> None:
+    desk.world.add(name, WEST)
+    replicate(desk, name, WEST, key=key)
+
+
+def let_it_be_old(desk: Desk) -> None:
+    """Move all changes out of the time in which the lists are not believed."""
+    for region in (HOME, WEST, EU):
+        for name in desk.world.secrets.names(region):
+            desk.world.secrets.secret(region, name).last_changed = time.time() - 3600
+
+
+def found(desk: Desk, *arguments: str) -> dict[str, Any]:
+    result = desk.run("verify", "--json", *arguments)
+    assert result.exit_code in (0, 2, 3), result.output
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document | {"exit_code": result.exit_code}
+
+
+def only(document: dict[str, Any]) -> dict[str, Any]:
+    (entry,) = document["replicas"]
+    return dict(entry)
+
+
+def test_what_is_there_and_current_is_only_counted(desk: Desk) -> None:
+    for name in ("a", "b"):
+        add(desk, name)
+    result = desk.run("verify")
+    assert (result.exit_code, result.stdout) == (0, "Verified: 2 of 2 replicas current in 2 Regions\n")
+
+
+def test_a_replica_that_is_behind_though_aws_says_in_sync_is_the_first_line(desk: Desk) -> None:
+    add(desk, "fine")
+    desk.world.add("absent", WEST)
+    add(desk, "old")
+    versions = dict(desk.world.secrets.secret(WEST, "old").versions)
+    put(desk, "old", "new")
+    desk.world.secrets.secret(WEST, "old").versions = versions
+    for version in versions.values():
+        version.stages = ["AWSCURRENT"]
+    let_it_be_old(desk)
+    entry = found(desk)["replicas"][0]
+    assert (entry["name"], entry["state"], entry["aws_says"]) == ("old", "behind", "InSync")
+    assert entry["since"]
+    result = desk.run("verify")
+    assert result.exit_code == 2
+    assert result.stdout.splitlines()[0] == ("AWS says InSync, and it is not so: 1 replica, the first below")
+
+
+def test_a_missing_replica_is_found_also_where_aws_says_in_sync(desk: Desk) -> None:
+    add(desk, "db")
+    del desk.world.secrets._store[WEST]["db"]
+    document = found(desk)
+    assert document["exit_code"] == 2
+    assert (only(document)["state"], only(document)["aws_says"]) == ("missing", "InSync")
+
+
+@pytest.mark.parametrize("shows", ["nothing", "failed", "stale"])
+def test_a_promoted_copy_stands_alone_whatever_the_old_primary_shows(desk: Desk, shows: Any) -> None:
+    desk.world.secrets.old_primary_shows = shows
+    add(desk, "db")
+    desk.world.secrets.handle("StopReplicationToReplica", WEST, {"SecretId": "db"})
+    document = found(desk)
+    shown = {"nothing": "not listed", "failed": "Failed", "stale": "InSync"}
+    assert only(document)["state"] == "standalone"
+    assert only(document)["aws_says"] == shown[shows]
+    assert document["exit_code"] == 2
+
+
+def test_another_secret_of_the_same_name_is_not_the_replica(desk: Desk) -> None:
+    desk.world.secrets.add_secret(WEST, "db")
+    desk.world.add("db", WEST)
+    assert only(found(desk))["state"] == "another secret"
+
+
+@pytest.mark.parametrize("state", ["Disabled", "PendingDeletion", None])
+def test_a_key_that_cannot_be_used_is_asked_about_once(desk: Desk, state: str | None) -> None:
+    desk.world.secrets.set_key(WEST, "alias/secrets")
+    for name in ("a", "b"):
+        add(desk, name, key="alias/secrets")
+    keys = desk.world.secrets.replication.keys
+    keys.clear()
+    if state:
+        desk.world.secrets.set_key(WEST, "alias/secrets", state)
+    document = found(desk)
+    assert [entry["state"] for entry in document["replicas"]] == ["key unusable"] * 2
+    assert document["summary"]["current"] == 0
+    assert desk.account.calls["kms:DescribeKey"] == 1
+    assert document["exit_code"] == 2
+
+
+def test_a_key_that_may_not_be_asked_about_is_said_and_no_finding(desk: Desk) -> None:
+    desk.world.secrets.set_key(WEST, "alias/secrets")
+    add(desk, "a", key="alias/secrets")
+    desk.account.denied.add("kms:DescribeKey")
+    document = found(desk)
+    assert (document["replicas"], document["exit_code"]) == ([], 0)
+    assert "Permission kms:DescribeKey is missing" in document["unchecked_keys"][0]
+
+
+def test_a_replica_that_nobody_wants_needs_nobody(desk: Desk) -> None:
+    add(desk, "db")
+    replicate(desk, "db", EU)
+    document = found(desk)
+    assert (only(document)["state"], only(document)["region"], document["exit_code"]) == ("unwanted", EU, 0)
+
+
+def test_what_is_under_way_only_waits(desk: Desk) -> None:
+    desk.world.secrets.set_outcome("db", WEST, Outcome(seconds=1000))
+    add(desk, "db")
+    document = found(desk)
+    assert (only(document)["state"], document["exit_code"]) == ("missing", 3)
+
+
+def test_what_changed_just_now_is_asked_again_before_it_is_called_behind(desk: Desk) -> None:
+    """The home Region's list lags: it shows a version that the replica has left already."""
+    for name in ("a", "b"):
+        add(desk, name)
+    desk.world.clock.advance(3600)
+    put(desk, "a", "new")
+    desk.world.secrets.listing.lag_seconds = 300
+    stale = desk.world.secrets.listing._history[WEST]
+    for history in stale.values():
+        history.append((0, history[-1][1]))  # the other Region shows it at once
+    document = found(desk)
+    assert document["replicas"] == []
+    assert document["summary"]["current"] == 2
+
+
+def test_where_no_replica_shares_a_version_id_nothing_is_called_behind(desk: Desk) -> None:
+    desk.world.secrets.replication.own_version_ids = True
+    for name in ("a", "b"):
+        add(desk, name)
+    desk.world.add("absent", WEST)
+    let_it_be_old(desk)
+    document = found(desk)
+    assert [entry["state"] for entry in document["replicas"]] == ["missing"]
+    assert (document["summary"]["behind"], document["summary"]["not comparable"]) == (0, 2)
+    assert document["not_comparable"] == [WEST]
+    assert "us-west-2: versions cannot be compared here" in desk.run("verify").stdout
+
+
+def test_a_secret_without_a_value_is_current_where_it_is(desk: Desk) -> None:
+    desk.world.secrets.add_secret(HOME, "empty", value=None, tags={"replicate-to": WEST})
+    replicate(desk, "empty", WEST)
+    assert found(desk)["summary"]["current"] == 1
+
+
+def test_only_the_chosen_are_compared(desk: Desk) -> None:
+    for name in ("shop/a", "shop/b", "other"):
+        desk.world.add(name, WEST)
+    document = found(desk, "--secret", "shop/*")
+    assert [entry["name"] for entry in document["replicas"]] == ["shop/a", "shop/b"]
+
+
+def test_with_the_home_region_gone_a_region_says_alone_what_it_holds(desk: Desk) -> None:
+    for name in ("a", "b"):
+        add(desk, name)
+    desk.world.secrets.handle("StopReplicationToReplica", WEST, {"SecretId": "b"})
+    desk.world.secrets.switched_off.add(HOME)
+    before = len(desk.world.secrets.calls)
+    result = desk.run("verify", "--from", WEST)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "us-west-2 holds 1 replica of us-east-1, 1 that follow nobody"
+    assert {call.region for call in desk.world.secrets.calls[before:]} == {WEST}
+    assert set(desk.account.calls) == {"secretsmanager:ListSecrets"}
+
+
+def test_the_calls_are_one_for_a_hundred_secrets_in_each_region(tmp_path: Path) -> None:
+    """10,000 secrets in three Regions take 400: VERIFY_SCALE=10000."""
+    scale = int(os.environ.get("VERIFY_SCALE", "1000"))
+    world = make_world(tmp_path).having(allowed_regions=(WEST, EU, "eu-central-1"))
+    regions = (WEST, EU, "eu-central-1")
+    for number in range(scale):
+        home = world.add(f"s{number}", " ".join(regions))
+        home.primary_region = HOME
+        for region in regions:
+            place(world.secrets, home, region)
+    with at_desk(world) as desk:
+        del world.secrets._store[EU]["s77"]
+        document = found(desk)
+    assert [(entry["name"], entry["region"]) for entry in document["replicas"]] == [("s77", EU)]
+    assert document["summary"]["current"] == 3 * scale - 1
+    assert desk.account.calls["secretsmanager:ListSecrets"] == 4 * scale // 100
+    assert desk.account.calls["secretsmanager:DescribeSecret"] <= 2
+
+
+def place(secrets: Any, home: Any, region: str) -> None:
+    """Put a replica there as replication would, only faster."""
+    home.replicas[region] = Replica(region, status="InSync")
+    secrets.replication._write(home, home.replicas[region])
+
+
+def test_it_needs_what_the_page_lists(desk: Desk) -> None:
+    desk.world.secrets.set_key(WEST, "alias/secrets")
+    add(desk, "a", key="alias/secrets")
+    desk.world.add("absent", WEST)
+    found(desk)
+    assert set(desk.account.calls) == permissions()["verify"]
