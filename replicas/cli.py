@@ -528,6 +528,72 @@ def verify_command(  # noqa: PLR0913  an option each
     raise typer.Exit(verify.run(asked, where, Screen(), from_region))
 
 
+@app.command(
+    "promote",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 promoted and held, or nothing to promote; 1 something failed, or wrong usage; "
+    "130 stopped by Ctrl-C. **Permissions:** secretsmanager:ListSecrets, DescribeSecret, "
+    "StopReplicationToReplica and TagResource in the replica Region alone. No value can be read.",
+)
+def promote_command(  # noqa: PLR0913  an option each
+    *,
+    replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas are promoted.")],
+    primary_region: Annotated[
+        str, typer.Option(metavar="REGION", help="Only replicas of this Region.", show_default="of any")
+    ] = "",
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why: it becomes part of the hold tag.")
+    ] = "the primary Region does not answer",
+    journal: options.Journal = None,
+    writes_per_second: options.WritesPerSecond = 20,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Show it all, and write nothing: the rehearsal.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", metavar="", help="Promote without asking. For scripts.")
+    ] = False,
+    as_json: options.Json = False,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Make replicas writable in their own Region, without the Region that is gone.
+
+    Lists the replicas of one Region, asks, and calls StopReplicationToReplica for each, within the budget.
+    Each gets the tag secret-replicator:hold, so that no stack touches it. Needs no stack and no policy. A
+    journal is written before each call; stopped at any time, the same command goes on where it was.
+    """
+    _require_endpoint(endpoint_url, local=local)
+    _require_yes(as_json=as_json, answered=yes or dry_run)
+    from replicas.aws.connection import Access
+    from replicas.commands.failover import promote
+
+    asked = promote.Asked(
+        replica_region,
+        _choice(secret, tag),
+        primary_region,
+        reason,
+        journal,
+        writes_per_second,
+        yes=yes,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+    access = Access(replica_region, profile, endpoint_url, local)
+    raise typer.Exit(promote.run(asked, access, Screen()))
+
+
+def _require_yes(*, as_json: bool, answered: bool) -> None:
+    if not answered and (as_json or not sys.stdin.isatty()):
+        raise typer.BadParameter(
+            "nobody is asked with --json, or where standard input is not a terminal: add --yes, or see what "
+            "would be done with --dry-run",
+            param_hint="--yes",
+        )
+
+
 def _require_endpoint(endpoint_url: str | None, *, local: bool) -> None:
     if endpoint_url is not None and not _URL.fullmatch(endpoint_url):
         raise typer.BadParameter("it must look like https://127.0.0.1:4566", param_hint="--endpoint-url")

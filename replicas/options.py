@@ -44,6 +44,17 @@ AllowedRegions = Annotated[
         show_default=False,
     ),
 ]
+Journal = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where every step is written to before it is done.",
+        show_default="failover-REGION.jsonl here",
+    ),
+]
+WritesPerSecond = Annotated[
+    float, typer.Option(metavar="NUMBER", min=1, max=50, help="AWS takes 50, shared with all that rotates.")
+]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Write JSON, for programs.")]
 NoDeadLetters = Annotated[
     bool,

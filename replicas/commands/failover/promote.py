@@ -1,0 +1,213 @@
+"""`replicas promote`: let replicas stand alone, with nothing but their own Region reachable."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from replicas.aws.connection import Access
+from replicas.aws.held import Held
+from replicas.aws.region_secrets import RegionSecrets, region_secrets
+from replicas.errors import OperatorError
+from replicas.exit_codes import FAILED, OK, exit_code
+from replicas.failover import journal
+from replicas.failover.hold import HOLD_TAG, hold_value, is_held
+from replicas.failover.journal import BEGUN, DONE, Journal, read_journal
+from replicas.failover.states import short
+from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.terminal import Column, Report, Screen, count
+
+SHOWN = 20
+WORKERS = 8
+MEANING = """\
+What it means: a promoted copy follows nobody. Writes and rotation work in {region} from then on, and the old
+primary must not be written to: what is written there does not arrive here. There is no call that undoes it;
+`replicas rejoin --replica-region {region}` is the way back, and never overwrites a changed value unasked."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a promotion."""
+
+    region: str
+    choice: Choice = EVERYTHING
+    primary_region: str = ""
+    reason: str = "the primary Region does not answer"
+    journal: Path | None = None
+    writes_per_second: float = 20
+    yes: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+    @property
+    def journal_file(self) -> Path:
+        """Where the journal is: one for all runs about this Region, so that each goes on from the last."""
+        return self.journal or Path(f"failover-{self.region}.jsonl")
+
+
+@dataclass(frozen=True)
+class _Promotion:
+    """What is to be done, and what is done already."""
+
+    replicas: list[Held]
+    not_held: list[Held]
+    done: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """How it ended for one secret. `problem` is empty if all is done."""
+
+    name: str
+    promoted: bool
+    problem: str = ""
+
+
+def run(asked: Asked, access: Access, screen: Screen) -> int:
+    """Promote what is asked for; return the exit code."""
+    stopped = (
+        "Stopped. What is done is in the journal "
+        f"{asked.journal_file}: run it again, and it goes on where it stopped."
+    )
+    return exit_code(lambda: _run(asked, access, screen), screen, stopped)
+
+
+def _run(asked: Asked, access: Access, screen: Screen) -> int:
+    there = region_secrets(access, asked.writes_per_second)
+    log = read_journal(asked.journal_file)
+    with screen.progress(f"Listing {there.region}") as report:
+        promotion = _promotion(asked, there, log, report)
+    if not asked.as_json:
+        _show(asked, promotion, screen)
+    if asked.dry_run or not (promotion.replicas or promotion.not_held):
+        return _end(asked, promotion, [], screen)
+    if not (
+        asked.yes or screen.ask(f"Promote {count(len(promotion.replicas), 'replica')} in {asked.region}?")
+    ):
+        screen.say("Nothing was promoted.")
+        return OK
+    work = [*promotion.replicas, *promotion.not_held]
+    with screen.progress("Promoting", len(work)) as report:
+        results = [*each(work, lambda held: _promote(asked, there, log, held), report)]
+    return _end(asked, promotion, results, screen)
+
+
+def each(work: Iterable[T], do: Callable[[T], R], report: Report) -> Iterator[R]:
+    """Yield what comes of each, as it comes. When it is stopped, only what is under way is finished."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        calls = [pool.submit(do, item) for item in work]
+        try:
+            for number, call in enumerate(as_completed(calls), start=1):
+                yield call.result()
+                report(number)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _promotion(asked: Asked, there: RegionSecrets, log: Journal, report: Report) -> _Promotion:
+    replicas, not_held, done, promoted = list[Held](), list[Held](), 0, log.promoted()
+    for number, held in enumerate(there.listed(), start=1):
+        report(number)
+        if not asked.choice.takes(held.as_secret()):
+            continue
+        if held.is_replica:
+            if asked.primary_region in ("", held.primary_region):
+                replicas.append(held)
+        elif is_held(held.tags):
+            done += 1
+        elif held.identity in promoted:
+            not_held.append(held)
+    return _Promotion(replicas, not_held, done)
+
+
+def _promote(asked: Asked, there: RegionSecrets, log: Journal, held: Held) -> Result:
+    """Let it stand alone and hold it; every step is in the journal before it is done."""
+    known = log.promotion(held.identity)
+    home = held.primary_region or (known.primary_region if known else "")
+    if held.is_replica:
+        log.note(journal.PROMOTE, held, BEGUN)
+        try:
+            there.promote(held.arn)
+        except OperatorError as error:
+            log.note(journal.PROMOTE, held, str(error))
+            return Result(held.name, promoted=False, problem=str(error))
+        log.note(journal.PROMOTE, held, DONE)
+    return _hold(asked, there, log, held, home)
+
+
+def _hold(asked: Asked, there: RegionSecrets, log: Journal, held: Held, home: str) -> Result:
+    if is_held(held.tags):
+        return Result(held.name, promoted=True)
+    log.note(journal.HOLD, held, BEGUN, primary_region=home)
+    value = hold_value(asked.reason, home, f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}")
+    try:
+        there.tag(held.arn, HOLD_TAG, value)
+    except OperatorError as error:
+        log.note(journal.HOLD, held, str(error), primary_region=home)
+        return Result(held.name, promoted=True, problem=f"promoted, but not held: {error}")
+    log.note(journal.HOLD, held, DONE, primary_region=home)
+    return Result(held.name, promoted=True)
+
+
+def _show(asked: Asked, promotion: _Promotion, screen: Screen) -> None:
+    columns = (
+        Column("Secret", short=False),
+        Column("Primary"),
+        Column("Version"),
+        Column("Changed (UTC)", narrow=True),
+    )
+    shown = promotion.replicas[:SHOWN] if screen.out.is_terminal else promotion.replicas
+    if shown:
+        screen.table(columns, [_line(held) for held in shown])
+    if len(shown) < len(promotion.replicas):
+        screen.say(f"... and {len(promotion.replicas) - len(shown):,} more.")
+    if promotion.replicas:
+        seconds = len(promotion.replicas) / asked.writes_per_second
+        screen.show(
+            f"{count(len(promotion.replicas), 'replica')} to promote in {asked.region}, "
+            f"about {max(1, round(seconds)):,} s at {asked.writes_per_second:g} writes a second"
+        )
+        screen.say(MEANING.format(region=asked.region))
+    if promotion.done:
+        screen.show(f"{count(promotion.done, 'secret')} standalone and held already")
+
+
+def _line(held: Held) -> tuple[str, ...]:
+    changed = f"{held.changed:%Y-%m-%d %H:%M}" if held.changed else "-"
+    return held.name, held.primary_region, short(held.current), changed
+
+
+def _end(asked: Asked, promotion: _Promotion, results: list[Result], screen: Screen) -> int:
+    problems = [result for result in results if result.problem]
+    promoted = sum(result.promoted for result in results)
+    if asked.as_json:
+        screen.write(json.dumps(_document(asked, promotion, results), indent=2) + "\n")
+    else:
+        for result in problems:
+            screen.show(f"{result.name}: {result.problem}")
+        screen.show(_account(asked, promotion, promoted, problems), "bold")
+    return FAILED if problems else OK
+
+
+def _account(asked: Asked, promotion: _Promotion, promoted: int, problems: list[Result]) -> str:
+    if asked.dry_run:
+        return f"Dry run: {count(len(promotion.replicas), 'replica')} would be promoted, nothing was written"
+    text = f"Promoted: {promoted:,}, {promotion.done:,} before, {len(problems):,} with a problem"
+    return f"{text}; journal {asked.journal_file}" if promoted or problems else text
+
+
+def _document(asked: Asked, promotion: _Promotion, results: list[Result]) -> dict[str, Any]:
+    return {
+        "region": asked.region,
+        "to_promote": [held.arn for held in promotion.replicas],
+        "before": promotion.done,
+        "promoted": sum(result.promoted for result in results),
+        "problems": {result.name: result.problem for result in results if result.problem},
+        "journal": str(asked.journal_file) if results else None,
+    }

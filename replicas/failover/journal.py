@@ -1,0 +1,110 @@
+"""What was done while failing over, as JSON lines: written before each call, so that a kill hides nothing."""
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from replicas.aws.held import Held
+
+PROMOTE, HOLD, REMOVE, REPLICATE, RELEASE = "promote", "hold", "remove", "replicate", "release"
+BEGUN, DONE = "begun", "done"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One step. `result` is begun, done, or why it failed; `regions` have their KMS key, empty for AWS's."""
+
+    time: str
+    action: str
+    region: str
+    arn: str
+    name: str
+    primary_region: str
+    current: str
+    versions: Mapping[str, Sequence[str]]
+    result: str
+    regions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """The ARN without its Region."""
+        return self.arn.replace(f":{self.region}:", "::", 1)
+
+
+@dataclass
+class Journal:
+    """A file that is only ever appended to. Several threads may write."""
+
+    file: Path
+    entries: list[Entry] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def write(self, entry: Entry) -> None:
+        """Have it on the disk when this returns."""
+        line = json.dumps(asdict(entry)) + "\n"
+        with self._lock, self.file.open("a", encoding="utf-8") as stream:
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+            self.entries.append(entry)
+
+    def note(
+        self,
+        action: str,
+        held: Held,
+        result: str,
+        *,
+        primary_region: str = "",
+        regions: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write a step about a secret as it was last seen."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        primary = primary_region or held.primary_region
+        self.write(
+            Entry(
+                now, action, held.region, held.arn, held.name, primary, held.current, held.versions, result,
+                regions or {},
+            )
+        )  # fmt: skip
+
+    def of(self, identity: str) -> list[Entry]:
+        """Return the steps about a secret since it was last given back, oldest first."""
+        steps: list[Entry] = []
+        for entry in self.entries:
+            if entry.identity == identity:
+                over = entry.action == RELEASE and entry.result == DONE
+                steps = [] if over else [*steps, entry]
+        return steps
+
+    def promotion(self, identity: str) -> Entry | None:
+        """Return what the copy was when it was first asked to stand alone."""
+        return next((step for step in self.of(identity) if step.action == PROMOTE), None)
+
+    def promoted(self) -> dict[str, Entry]:
+        """Return the secrets that were promoted and not given back, by their identity."""
+        identities = dict.fromkeys(entry.identity for entry in self.entries)
+        found = {identity: self.promotion(identity) for identity in identities}
+        return {identity: entry for identity, entry in found.items() if entry}
+
+
+def read_journal(file: Path) -> Journal:
+    """Return the journal, an empty one if there is none. A line that a kill cut short is passed over."""
+    if not file.exists():
+        return Journal(file)
+    text = file.read_text("utf-8")
+    if text and not text.endswith("\n"):
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write("\n")
+    return Journal(file, [*_entries(text)])
+
+
+def _entries(text: str) -> Iterator[Entry]:
+    for line in text.splitlines():
+        try:
+            yield Entry(**json.loads(line))
+        except (TypeError, ValueError):
+            continue

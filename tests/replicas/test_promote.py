@@ -1,0 +1,150 @@
+"""`replicas promote`: with one Region alone, resumable, held, and in the journal before it is done."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from local.secrets_manager.model import ACCESS_DENIED, CUT_AFTER_EFFECT, SERVER_ERROR_AFTER_EFFECT
+from replicas.cli import app
+from replicas.failover.hold import HOLD_TAG
+from replicas.failover.journal import BEGUN, DONE, Journal, read_journal
+from tests.replicas.test_commands import permissions
+from tests.support.desk import Desk, at_desk
+from tests.support.world import HOME, make_world
+
+WEST = "us-west-2"
+
+
+@pytest.fixture(params=["nothing", "failed", "stale"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """Three replicas, and a primary Region that does not answer."""
+    world = make_world(tmp_path)
+    world.secrets.old_primary_shows = request.param
+    for name in ("a", "b", "c"):
+        world.add(name, WEST)
+        replicate = {"SecretId": name, "AddReplicaRegions": [{"Region": WEST}]}
+        world.secrets.handle("ReplicateSecretToRegions", HOME, replicate)
+    assert world.secrets.names(WEST) == ["a", "b", "c"]
+    world.secrets.calls.clear()
+    world.secrets.switched_off.add(HOME)
+    with at_desk(world) as desk:
+        yield desk
+
+
+def promote(desk: Desk, folder: Path, *arguments: str) -> Result:
+    options = ["--replica-region", WEST, "--endpoint-url", desk.account.url]
+    options += ["--journal", str(folder / "journal.jsonl")]
+    return CliRunner().invoke(app, ["promote", *options, *arguments], env={"COLUMNS": "400"})
+
+
+def journal(folder: Path) -> Journal:
+    return read_journal(folder / "journal.jsonl")
+
+
+def standalone(desk: Desk) -> list[str]:
+    secrets = (desk.world.secrets.secret(WEST, name) for name in desk.world.secrets.names(WEST))
+    return [secret.name for secret in secrets if not secret.is_replica]
+
+
+def test_with_one_region_alone_every_replica_is_promoted_and_held(desk: Desk, tmp_path: Path) -> None:
+    result = promote(desk, tmp_path, "--yes", "--reason", "outage; ticket #7")
+    assert result.exit_code == 0, result.output
+    assert standalone(desk) == ["a", "b", "c"]
+    for name in ("a", "b", "c"):
+        value = desk.world.secrets.secret(WEST, name).tags[HOLD_TAG]
+        assert value.startswith("failover 20")
+        assert value.endswith("from us-east-1: outage  ticket  7")
+    assert {call.region for call in desk.world.secrets.calls} == {WEST}
+    assert result.stdout.splitlines()[-1].startswith("Promoted: 3, 0 before, 0 with a problem; journal ")
+    assert desk.account.calls.keys() <= permissions()["promote"]
+
+
+def test_a_dry_run_shows_all_and_writes_nothing(desk: Desk, tmp_path: Path) -> None:
+    result = promote(desk, tmp_path, "--dry-run")
+    assert result.exit_code == 0
+    assert "3 replicas to promote in us-west-2, about 1 s at 20 writes a second" in result.stdout
+    assert result.stdout.splitlines()[-1] == "Dry run: 3 replicas would be promoted, nothing was written"
+    assert "What it means" in result.stderr
+    assert {call.operation for call in desk.world.secrets.calls} == {"ListSecrets"}
+    assert not (tmp_path / "journal.jsonl").exists()
+
+
+def test_nobody_is_asked_where_there_is_nobody(desk: Desk, tmp_path: Path) -> None:
+    result = promote(desk, tmp_path)
+    assert (result.exit_code, desk.world.secrets.calls) == (1, [])
+    assert "add --yes" in result.stderr
+
+
+def test_only_the_chosen_are_promoted(desk: Desk, tmp_path: Path) -> None:
+    promote(desk, tmp_path, "--yes", "--secret", "a", "--primary-region", HOME)
+    promote(desk, tmp_path, "--yes", "--secret", "b", "--primary-region", "eu-west-1")
+    assert standalone(desk) == ["a"]
+
+
+def test_the_journal_is_written_before_each_call(desk: Desk, tmp_path: Path) -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    def look(call: object, _random: object) -> None:
+        operation, name = call.operation, call.secret  # type: ignore[attr-defined]
+        if operation != "ListSecrets":
+            *_, last = [entry for entry in journal(tmp_path).entries if entry.name == name]
+            seen.append((operation, last.action, last.result))
+
+    desk.world.secrets.faults = look  # type: ignore[assignment]
+    promote(desk, tmp_path, "--yes", "--secret", "a")
+    assert seen == [("StopReplicationToReplica", "promote", BEGUN), ("TagResource", "hold", BEGUN)]
+    entries = journal(tmp_path).entries
+    assert [(entry.action, entry.result) for entry in entries] == [
+        ("promote", BEGUN), ("promote", DONE), ("hold", BEGUN), ("hold", DONE)
+    ]  # fmt: skip
+    (version,) = desk.world.secrets.secret(WEST, "a").versions
+    assert (entries[0].current, entries[0].primary_region) == (version, HOME)
+
+
+@pytest.mark.parametrize("fault", [CUT_AFTER_EFFECT, SERVER_ERROR_AFTER_EFFECT])
+def test_an_answer_that_got_lost_is_no_failure(desk: Desk, tmp_path: Path, fault: object) -> None:
+    desk.world.secrets.fail_next("StopReplicationToReplica", fault)  # type: ignore[arg-type]
+    assert promote(desk, tmp_path, "--yes").exit_code == 0
+    assert standalone(desk) == ["a", "b", "c"]
+
+
+def test_what_fails_is_named_the_rest_is_done_and_the_next_run_goes_on(desk: Desk, tmp_path: Path) -> None:
+    desk.world.secrets.fail_next("StopReplicationToReplica", ACCESS_DENIED)
+    result = promote(desk, tmp_path, "--yes")
+    assert result.exit_code == 1
+    assert len(standalone(desk)) == 2
+    assert "Permission secretsmanager:StopReplicationToReplica is missing" in result.stdout
+    again = promote(desk, tmp_path, "--yes")
+    assert again.stdout.splitlines()[-1].startswith("Promoted: 1, 2 before, 0 with a problem")
+    assert standalone(desk) == ["a", "b", "c"]
+
+
+def test_a_copy_that_could_not_be_held_is_said_and_held_by_the_next_run(desk: Desk, tmp_path: Path) -> None:
+    desk.world.secrets.fail_next("TagResource", ACCESS_DENIED)
+    result = promote(desk, tmp_path, "--yes")
+    assert (result.exit_code, "promoted, but not held" in result.stdout) == (1, True)
+    assert any("TagResource" in entry.result for entry in journal(tmp_path).entries)
+    promote(desk, tmp_path, "--yes")
+    assert all(HOLD_TAG in desk.world.secrets.secret(WEST, name).tags for name in ("a", "b", "c"))
+
+
+def test_a_hold_that_a_person_has_set_is_left(desk: Desk, tmp_path: Path) -> None:
+    desk.world.secrets.secret(WEST, "a").tags[HOLD_TAG] = "mine"
+    promote(desk, tmp_path, "--yes")
+    assert desk.world.secrets.secret(WEST, "a").tags[HOLD_TAG] == "mine"
+
+
+def test_json_is_the_account_alone(desk: Desk, tmp_path: Path) -> None:
+    document = json.loads(promote(desk, tmp_path, "--yes", "--json").stdout)
+    assert (document["promoted"], document["problems"], len(document["to_promote"])) == (3, {}, 3)
+
+
+def test_a_line_that_a_kill_cut_short_spoils_no_journal(desk: Desk, tmp_path: Path) -> None:
+    promote(desk, tmp_path, "--yes", "--secret", "a")
+    file = tmp_path / "journal.jsonl"
+    file.write_text(file.read_text("utf-8") + '{"time": "20', "utf-8")
+    promote(desk, tmp_path, "--yes", "--secret", "b")
+    assert {entry.name for entry in journal(tmp_path).entries} == {"a", "b"}
