@@ -1,11 +1,13 @@
 """What a person sees: results on standard output; questions, progress and errors on standard error."""
 
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.box import SIMPLE
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.prompt import Confirm
@@ -18,17 +20,28 @@ Report = Callable[[int], None]
 Total = Callable[[], int | None]
 """Says how many there are, as far as that is known by now."""
 
+READABLE = 40
+"""How wide a column of sentences is at least: slivers of sentences cannot be read."""
+
+_GAP = "  "
+
 _STYLES = {"Failed": "bold red", "missing": "yellow", "InProgress": "yellow", "InSync": "green"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. A short one is never broken over lines, a narrow one is as wide as its title."""
+    """A column of a table. A short one is never broken over lines, a narrow one is as wide as its title.
+
+    Where the table does not fit, a labelled cell stands in the row's line as `title cell`, and one that is
+    `below` under it; an empty one, or `-`, is left out there.
+    """
 
     title: str
     short: bool = True
     right: bool = False
     narrow: bool = False
+    labelled: bool = False
+    below: bool = False
 
 
 @dataclass
@@ -85,18 +98,13 @@ class Screen:
             titles = [column.title for column in columns]
             console.file.writelines("\t".join(line) + "\n" for line in (titles, *lines))
             return
-        table = Table(box=SIMPLE, pad_edge=False)
-        for column in columns:
-            table.add_column(
-                column.title,
-                justify="right" if column.right else "left",
-                overflow="fold",
-                no_wrap=column.short and not column.narrow,
-                max_width=len(column.title) if column.narrow else None,
-            )
+        if _fits(columns, lines, console.width):
+            console.print(_grid(columns, lines))
+            return
         for line in lines:
-            table.add_row(*(Text(cell, _STYLES.get(cell.partition(" ")[0], "")) for cell in line))
-        console.print(table)
+            for text in _stacked(columns, line, console.width):
+                console.print(text, soft_wrap=True)
+        console.print()
 
     def _lines(self, what: str, total: Total, note: Callable[[], str]) -> Report:
         began, pause_seconds = time.monotonic(), 1
@@ -108,6 +116,83 @@ class Screen:
                 self.say(f"{what}: {done}" + (f" of {total()}" if total() else "") + note())
 
         return report
+
+
+def _grid(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=SIMPLE, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            overflow="fold",
+            no_wrap=column.short and not column.narrow,
+            min_width=_least(column, [line[number] for line in lines]),
+            max_width=_least(column, [line[number] for line in lines]) if column.narrow else None,
+        )
+    for line in lines:
+        table.add_row(*(Text(cell, _STYLES.get(cell.partition(" ")[0], "")) for cell in line))
+    return table
+
+
+def _fits(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> bool:
+    """Tell whether a table needs to break no word."""
+    least = (_least(column, [line[number] for line in lines]) for number, column in enumerate(columns))
+    return sum(least) + len(_GAP) * (len(columns) - 1) <= width
+
+
+def _least(column: Column, cells: Sequence[str]) -> int:
+    """Return how wide a column must be, so that only between words a line is broken."""
+    if column.short and not column.narrow:
+        return max(map(cell_len, (column.title, *cells)))
+    words = max((cell_len(word) for text in (column.title, *cells) for word in text.split()), default=0)
+    if column.narrow:
+        return max(words, cell_len(column.title))
+    longest = max(map(cell_len, cells), default=0)
+    return max(words, min(longest, READABLE))
+
+
+def _stacked(columns: Sequence[Column], line: Sequence[str], width: int) -> Iterator[Text]:
+    """Yield the lines of a row that has not enough room beside its columns."""
+    said = [(column, cell) for column, cell in zip(columns, line, strict=True) if cell not in ("", "-")]
+    head = [cell for column, cell in said if not (column.labelled or column.below)]
+    labelled = [f"{column.title} {cell}" for column, cell in said if column.labelled]
+    below = [(column.title, cell) for column, cell in said if column.below]
+    several = sum(column.below for column in columns) > 1
+    yield from map(_coloured, _first_lines(head, labelled, width))
+    for title, cell in below:
+        text = f"{title}: {cell}" if several else cell
+        yield from (Text(f"    {part}") for part in wrapped(text, width - 4))
+
+
+def _first_lines(head: Sequence[str], labelled: Sequence[str], width: int) -> list[str]:
+    whole = _GAP.join([*head, *([" · ".join(labelled)] if labelled else [])])
+    if cell_len(whole) <= width:
+        return [whole]
+    first, *more = _packed(head, _GAP, width)
+    return [first, *(f"    {text}" for text in (*more, *_packed(labelled, " · ", width - 4)))]
+
+
+def _packed(items: Sequence[str], between: str, width: int) -> list[str]:
+    """Return the items on as few lines as there must be, none of them broken."""
+    lines: list[str] = []
+    for item in items:
+        if lines and cell_len(lines[-1] + between + item) <= width:
+            lines[-1] += between + item
+        else:
+            lines.append(item)
+    return lines
+
+
+def _coloured(line: str) -> Text:
+    text = Text(line)
+    for word, style in _STYLES.items():
+        text.highlight_words([word], style)
+    return text
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return the lines of a text. A word that is longer than a line, as an ARN may be, is left whole."""
+    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def printable(text: str) -> str:

@@ -9,8 +9,7 @@ IN_SYNC = "InSync"
 FAILED = "Failed"
 
 DRIFT_REMEDIES: Mapping[str, str] = {
-    "unwanted": "remove it (remove-regions-from-replication), or set PruneReplicas; while its tag is wrong, "
-    "correct that first",
+    "unwanted": "remove it (remove-regions-from-replication), or set PruneReplicas",
     "recently_read": "find out who still reads it there; it is removed once nobody has for PruneIdleDays",
     "kms_key": "change its key in that Region (update-secret), or the key in policy.toml",
     "managed_by_service": "let no rule match it, or replicate it with its own service",

@@ -23,7 +23,7 @@ _COLUMNS = (
     Column("Change"),
     Column("Region"),
     Column("Key"),
-    Column("Why", short=False),
+    Column("Why", short=False, below=True),
 )
 
 

@@ -25,10 +25,10 @@ MOST_PAGES = 100
 
 _COLUMNS = (
     Column("Region"),
-    Column("Wanted by", short=False),
-    Column("Key, and where it is named", short=False),
+    Column("Wanted by", short=False, below=True),
+    Column("Key, and where it is named", short=False, below=True),
     Column("Status"),
-    Column("AWS says, and what else there is to know", short=False),
+    Column("AWS says, and what else there is to know", short=False, below=True),
 )
 
 

@@ -10,7 +10,7 @@ from replicas.aws.deployment import Deployment, Where, deployments, shown
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
-from replicas.inventory.inventory import EVERYTHING, Choice, Reading, Seen, read
+from replicas.inventory.inventory import EVERYTHING, Choice, Reading, Seen, read, require_some
 from replicas.terminal import Column, Screen, count
 from secret_replicator.models import FAILED as FAILED_STATUS
 from secret_replicator.models import Plan
@@ -26,7 +26,7 @@ COLUMNS = (
     Column("Plan"),
     Column("Region"),
     Column("Key"),
-    Column("Why", short=False),
+    Column("Why", short=False, below=True),
 )
 
 
@@ -141,7 +141,7 @@ def steps_of(seen: Seen) -> Iterator[Step]:
         yield Step("remove", region, wording.of_key(actual[region].kms_key_id), "nobody asks for it")
     for drift in plan.drift:
         key = wording.of_key(actual[drift.region].kms_key_id) if drift.region in actual else ""
-        yield Step("drift", drift.region, key, wording.of_drift(drift))
+        yield Step("drift", drift.region, key, wording.of_drift(drift, seen.intent))
     for problem in seen.intent.problems:
         yield Step("problem", problem.region, "", f"{problem.text} - {problem.remedy}")
 
@@ -152,6 +152,7 @@ def _run(asked: Asked, where: Where, screen: Screen) -> int:
     for deployment in deployments(where):
         screen.say(str(deployment))
         regions.append(make(deployment, asked, totals, screen))
+    require_some(asked.choice, [region.reading for region in regions])
     if asked.as_json:
         screen.write(json.dumps(_document(regions, totals), indent=2) + "\n")
     else:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +13,14 @@ from replicas.aws.deployment import Deployment, Where, deployments
 from replicas.commands.plan import unread_in_words
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
-from replicas.inventory.inventory import EVERYTHING, Choice, Reading, read
+from replicas.inventory.inventory import EVERYTHING, Choice, Reading, read, require_some
 from replicas.inventory.secret_status import Counts, Letters, Row, Standing, regions_of, row
 from replicas.terminal import Column, Screen, count
 
 SHOWN_IN_SYNC = 20
 """Rows of secrets that are as they must be, on a terminal: more would push what matters off it."""
+
+AS_IT_MUST_BE = (Standing.IN_SYNC, Standing.WANTS_NONE)
 
 SINCE = "Known since (UTC)"
 """AWS keeps no time of a status: each says how it is known, see `Row`."""
@@ -78,19 +81,26 @@ def look(
         with screen.progress(what, note=deployment.clients.throttling.__str__) as report:
             seen = read(deployment, choice, reading, report)
             rows = (row(secret, about.about(secret.secret.arn), by) for secret in seen)
-            _count(status, rows, letters, about)
+            _count(status, rows, letters, about, choice)
+    require_some(choice, status.readings)
     status.rows.sort(key=lambda row: row.place)
     return status
 
 
-def _count(status: Status, rows: Iterable[Row], letters: Sequence[Letter], about: Letters) -> None:
+def _count(
+    status: Status, rows: Iterable[Row], letters: Sequence[Letter], about: Letters, choice: Choice
+) -> None:
     """Note all rows and letters. A letter counts for itself unless its secret is not yet as it must be."""
     waiting_for: set[str] = set()
+    chosen: set[str] = set()
     for found in rows:
+        chosen.update(letter.message_id for letter in about.about(found.arn))
         if found.letters and found.standing < Standing.IN_SYNC:
             waiting_for.update(letter.message_id for letter in about.about(found.arn))
         status.rows.append(found)
         status.counts.count(found)
+    if choice != EVERYTHING:
+        letters = [letter for letter in letters if letter.message_id in chosen]
     others = [letter for letter in letters if letter.message_id not in waiting_for]
     status.other_letters += others
     status.counts.letters += len(letters)
@@ -105,18 +115,33 @@ def _letters(deployment: Deployment, screen: Screen) -> list[Letter]:
 
 
 def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
-    while True:
-        status = look(where, asked.choice, screen, with_letters=asked.letters)
-        if asked.watch_seconds and screen.out.is_terminal:
-            screen.out.clear()
-        _show(asked, status, screen)
-        if not asked.watch_seconds:
-            break
+    status = _look_and_show(asked, where, screen)
+    while asked.watch_seconds:
+        if status and status.unread:
+            screen.say(unread_in_words(status.unread))
         screen.say(f"Again every {asked.watch_seconds:g} s, until Ctrl-C.")
         sleep(asked.watch_seconds)
+        status = _look_again(asked, where, screen) or status
     if status.unread:
         raise OperatorError(unread_in_words(status.unread))
     return status.exit_code
+
+
+def _look_again(asked: Asked, where: Where, screen: Screen) -> Status | None:
+    """Say an error and go on: what was seen once can be seen again, when the network is back."""
+    try:
+        return _look_and_show(asked, where, screen)
+    except OperatorError as error:
+        screen.say(str(error))
+        return None
+
+
+def _look_and_show(asked: Asked, where: Where, screen: Screen) -> Status:
+    status = look(where, asked.choice, screen, with_letters=asked.letters)
+    if asked.watch_seconds and screen.out.is_terminal:
+        screen.out.clear()
+    _show(asked, status, screen)
+    return status
 
 
 def _show(asked: Asked, status: Status, screen: Screen) -> None:
@@ -126,8 +151,9 @@ def _show(asked: Asked, status: Status, screen: Screen) -> None:
     rows = _chosen(asked, status, screen)
     if rows:
         show_matrix(rows, screen)
-    for letter in status.other_letters:
-        screen.show(f"Dead letter about {letter.name}: {letter.error_type}: {letter.reason}")
+    for (name, error_type, reason), times in _alike(status.other_letters):
+        often = f" ({times} times)" if times > 1 else ""
+        screen.show(f"Dead letter about {name}{often}: {error_type}: {reason}")
     screen.show(str(status.counts), "bold")
     for deployment in status.deployments:
         if deployment.settings.mode == "plan":
@@ -136,14 +162,22 @@ def _show(asked: Asked, status: Status, screen: Screen) -> None:
             screen.say(f"{deployment.region}: nothing is deployed, so nobody works on what waits.")
 
 
+def _alike(letters: Iterable[Letter]) -> Iterable[tuple[tuple[str, str, str], int]]:
+    """Return each secret and reason once, and how many letters say so: every sweep writes another."""
+    return Counter((letter.name, letter.error_type, letter.reason) for letter in letters).items()
+
+
 def _chosen(asked: Asked, status: Status, screen: Screen) -> list[Row]:
     if asked.failed:
         return [row for row in status.rows if row.standing is Standing.NEEDS_YOU or row.letters]
-    hidden = status.counts.standings[Standing.IN_SYNC] - SHOWN_IN_SYNC
-    if asked.everything or not screen.out.is_terminal or hidden <= 0:
+    if asked.everything or not screen.out.is_terminal:
         return status.rows
-    screen.say(f"{count(hidden, 'more secret')} InSync in every Region: --all shows them, too.")
-    return status.rows[:-hidden]
+    quiet = [row for row in status.rows if row.standing in AS_IT_MUST_BE and not row.why]
+    if not (hidden := quiet[SHOWN_IN_SYNC:]):
+        return status.rows
+    screen.say(f"{count(len(hidden), 'more secret')} InSync in every Region: --all shows them, too.")
+    arns = {row.arn for row in hidden}
+    return [row for row in status.rows if row.arn not in arns]
 
 
 def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
@@ -153,9 +187,9 @@ def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
         Column("Primary"),
         Column("Secret", short=False),
         Column("Standing"),
-        *(Column(region, narrow=True) for region in regions),
-        Column(SINCE, narrow=True),
-        Column("Why", short=False),
+        *(Column(region, narrow=True, labelled=True) for region in regions),
+        Column(SINCE, narrow=True, below=True),
+        Column("Why", short=False, below=True),
     ]
     screen.table(columns, [_line(row, regions) for row in rows])
 
@@ -177,6 +211,7 @@ def _document(asked: Asked, status: Status) -> dict[str, Any]:
         "summary": {
             "selected": status.counts.selected,
             "in_sync": status.counts.standings[Standing.IN_SYNC],
+            "want_none": status.counts.standings[Standing.WANTS_NONE],
             "waiting": status.counts.standings[Standing.WAITING],
             "need_you": status.counts.standings[Standing.NEEDS_YOU],
             "drifted": status.counts.drifted,

@@ -144,8 +144,16 @@ def _place(  # noqa: PLR0913, PLR0917
         key_from=key_from or ("no rule and no [kms_keys] names one" if wanted else ""),
         status=actual.status if actual else MISSING if wanted else NOWHERE,
         message=actual.message if actual else "",
-        drift=tuple(wording.of_drift(drift) for drift in seen.intent.plan.drift if drift.region == region),
+        drift=tuple(
+            wording.of_drift(drift, seen.intent) for drift in seen.intent.plan.drift if drift.region == region
+        ),
     )
+
+
+def _drift_in(region: str, seen: Seen) -> Iterator[str]:
+    for drift in seen.intent.plan.drift:
+        if drift.region == region:
+            yield wording.of_drift(drift, seen.intent)
 
 
 def _asking(policy: Policy, settings: Settings, secret: Secret) -> Iterator[tuple[str, Sequence[str]]]:

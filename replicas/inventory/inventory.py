@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from replicas.aws.connection import MAX_CONNECTIONS, errors_in_words
 from replicas.aws.deployment import Deployment
+from replicas.errors import OperatorError
 from replicas.terminal import Report
 from secret_replicator.errors import (
     AccessDeniedError,
@@ -55,6 +56,11 @@ class Choice:
         return not self.names or any(
             fnmatchcase(secret.name, name) or secret.arn == name for name in self.names
         )
+
+    def __str__(self) -> str:
+        """Say it as a person asked for it."""
+        named = [f"--secret {name}" for name in self.names]
+        return " ".join([*named, *(f"--tag {key}={value}" for key, value in self.tags)])
 
 
 EVERYTHING = Choice()
@@ -100,6 +106,15 @@ def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Re
         if skip not in ("replica", "not_selected") and choice.takes(secret) and secret.arn not in known:
             known.add(secret.arn)
             yield secret
+
+
+def require_some(choice: Choice, readings: Sequence[Reading]) -> None:
+    """Raise OperatorError if secrets were chosen, and there are none: a success of nothing hides a typo."""
+    if choice == EVERYTHING or any(reading.selected or reading.unread for reading in readings):
+        return
+    raise OperatorError(
+        f"No selected secret matches {choice}: `replicas explain NAME` says why a secret is not selected"
+    )
 
 
 def patiently(deployment: Deployment, call: Callable[[], T]) -> T:

@@ -21,11 +21,12 @@ class Standing(IntEnum):
     NEEDS_YOU = 0
     WAITING = 1
     IN_SYNC = 2
-    LEFT_ALONE = 3
+    WANTS_NONE = 3
+    LEFT_ALONE = 4
 
     def __str__(self) -> str:
         """Say it in wording."""
-        return ("needs you", "waiting", "InSync", "left alone")[self]
+        return ("needs you", "waiting", "InSync", "wants none", "left alone")[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +99,21 @@ class Counts:
         """All secrets that the policy selects and the function may work on."""
         return sum(self.standings.values()) - self.standings[Standing.LEFT_ALONE]
 
+    @property
+    def wanting(self) -> int:
+        """Those of them that want a replica."""
+        return self.selected - self.standings[Standing.WANTS_NONE]
+
     def __str__(self) -> str:
         """Say it as a person would in a meeting."""
         number = self.standings
         need = "needs" if number[Standing.NEEDS_YOU] == 1 else "need"
         parts = [
-            f"{number[Standing.IN_SYNC]:,} of {self.selected:,} selected secrets are InSync in every Region",
+            f"{number[Standing.IN_SYNC]:,} of {self.wanting:,} selected secrets are InSync in every Region",
             f"{number[Standing.WAITING]:,} waiting, {number[Standing.NEEDS_YOU]:,} {need} you",
         ]
+        if none := number[Standing.WANTS_NONE]:
+            parts.append(f"{none:,} {'wants' if none == 1 else 'want'} no replica")
         if number[Standing.LEFT_ALONE]:
             parts.append(f"{number[Standing.LEFT_ALONE]:,} left alone, managed by a service")
         if self.drifted:
@@ -134,7 +142,7 @@ def row(seen: Seen, letters: Sequence[Letter], by: Sequence[str] = ()) -> Row:
         cells=cells,
         since=since,
         since_what=what,
-        why="; ".join(dict.fromkeys(_reasons(seen, letters))),
+        why="; ".join(dict.fromkeys(_reasons(seen, letters, standing))),
         letters=len(letters),
         drift=tuple(_drift(seen)),
         groups=tuple(secret.tags.get(key, "") for key in by),
@@ -154,7 +162,10 @@ def _cells(seen: Seen) -> Iterator[tuple[str, str]]:
         yield region, status if region in desired else f"{status}, unwanted"
 
 
-def _reasons(seen: Seen, letters: Sequence[Letter]) -> Iterator[str]:
+def _reasons(seen: Seen, letters: Sequence[Letter], standing: Standing) -> Iterator[str]:
+    if letters and standing in (Standing.IN_SYNC, Standing.WANTS_NONE):
+        name = seen.secret.name
+        yield f"fixed; its dead letter and the alarm stay until you run: replicas redrive --secret {name}"
     for letter in letters:
         yield f"{letter.error_type}: {letter.reason}"
     if not letters:
@@ -173,7 +184,7 @@ def _reasons(seen: Seen, letters: Sequence[Letter]) -> Iterator[str]:
 def _drift(seen: Seen) -> Iterator[str]:
     for drift in seen.intent.plan.drift:
         where = f"{drift.region}: " if drift.region else ""
-        yield f"{where}{wording.of_drift(drift)}"
+        yield f"{where}{wording.of_drift(drift, seen.intent)}"
 
 
 def _standing(seen: Seen, cells: Sequence[tuple[str, str]], letters: Sequence[Letter]) -> Standing:
@@ -188,4 +199,6 @@ def _standing(seen: Seen, cells: Sequence[tuple[str, str]], letters: Sequence[Le
     )
     if seen.intent.problems or (letters and not in_sync) or taken:
         return Standing.NEEDS_YOU
-    return Standing.IN_SYNC if in_sync else Standing.WAITING
+    if not in_sync:
+        return Standing.WAITING
+    return Standing.IN_SYNC if desired else Standing.WANTS_NONE

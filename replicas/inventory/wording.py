@@ -1,6 +1,6 @@
 """What drift and keys are, in words for a person."""
 
-from secret_replicator.models import Drift
+from secret_replicator.models import Drift, Intent
 
 _MEANING = {
     "unwanted": "nobody asks for this replica",
@@ -14,9 +14,11 @@ NAME_TAKEN = "already exists"
 """What AWS says when another secret has the name. It decides only what a person is told."""
 
 
-def of_drift(drift: Drift) -> str:
-    """Return what the drift is and what can be done."""
-    return f"{_MEANING.get(drift.kind, drift.kind)} - {drift.remedy}"
+def of_drift(drift: Drift, intent: Intent) -> str:
+    """Return what the drift is and what can be done. An unwanted replica may be wanted by a wrong tag."""
+    said = f"{_MEANING.get(drift.kind, drift.kind)} - {drift.remedy}"
+    wrong = drift.kind == "unwanted" and intent.problems
+    return f"{said}; while its tag is wrong, correct that first" if wrong else said
 
 
 def of_key(kms_key_id: str) -> str:

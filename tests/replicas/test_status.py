@@ -226,3 +226,117 @@ def test_watch_looks_again_until_ctrl_c(desk: Desk) -> None:
     assert pauses == [7, 7]
     assert text.index("0 of 1 selected secrets") < text.index("1 of 1 selected secrets")
     assert printed(screen.err).endswith("Stopped.\n")
+
+
+def test_what_is_left_alone_is_never_hidden_in_place_of_what_is_in_sync(desk: Desk) -> None:
+    for number in range(22):
+        desk.world.add(f"fine/{number}", "us-west-2")
+        desk.world.send(f"fine/{number}")
+    desk.world.deliver_until_empty()
+    tags = {"environment": "prod", "criticality": "high"}
+    for number in range(3):
+        desk.world.secrets.add_secret(HOME, f"rds!{number}", tags=tags, owning_service="rds")
+    screen = terminal()
+    status.run(status.Asked(), where(desk), screen)
+    text = printed(screen.out)
+    assert (text.count("rds!"), text.count("fine/")) == (3, 20)
+    assert "2 more secrets InSync" in printed(screen.err)
+
+
+def stopping(*pauses: Callable[[], object]) -> Callable[[float], None]:
+    """Return a sleep that does one thing after the other, and then is stopped."""
+    left = list(pauses)
+
+    def pause(_: float) -> None:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop(0)()
+
+    return pause
+
+
+def test_a_watch_says_what_could_not_be_read(desk: Desk) -> None:
+    desk.world.add("a", "us-west-2")
+    desk.account.denied.add("secretsmanager:DescribeSecret")
+    screen = terminal()
+    assert status.run(status.Asked(watch_seconds=1), where(desk), screen, stopping()) == 130
+    assert "1 secret could not be read (a)" in printed(screen.err)
+
+
+def test_a_watch_outlives_an_error_once_it_has_seen_something(desk: Desk) -> None:
+    desk.world.add("a", "us-west-2")
+    screen = terminal()
+
+    def fail() -> None:
+        desk.account.denied.add("secretsmanager:ListSecrets")
+
+    def recover() -> None:
+        desk.account.denied.clear()
+
+    asked = status.Asked(watch_seconds=1)
+    assert status.run(asked, where(desk), screen, stopping(fail, recover)) == 130
+    assert "Permission secretsmanager:ListSecrets is missing" in printed(screen.err)
+    assert printed(screen.out).count("0 of 1 selected secrets") == 2
+    fail()
+    assert status.run(asked, where(desk), screen, stopping()) == 1
+
+
+def test_only_the_dead_letters_of_the_chosen_secrets_are_shown(desk: Desk) -> None:
+    a_week(desk.world)
+    result = desk.run("status", "--secret", "ok/1")
+    assert "Dead letter" not in result.stdout
+    assert result.exit_code == 0
+    assert desk.run("status", "--secret", "wrong").exit_code == 2
+
+
+def test_a_secret_that_was_fixed_says_that_its_dead_letter_stays(desk: Desk) -> None:
+    a_week(desk.world)
+    desk.world.secrets.secret(HOME, "wrong").tags["replicate-to"] = "eu-west-1"
+    by_name = {row[1]: row for row in desk.rows("status")}
+    assert by_name["wrong"][2] == "InSync"
+    assert (
+        "fixed; its dead letter and the alarm stay until you run: replicas redrive --secret wrong"
+        in (by_name["wrong"][-1])
+    )
+
+
+def test_the_same_reason_of_many_sweeps_is_shown_once_with_its_number(desk: Desk) -> None:
+    given = {"ErrorType": "Malformed", "ErrorMessage": "no secret", "SecretArn": "unknown"}
+    desk.world.queues.dead_letters += [DeadLetter("{}", given) for _ in range(7)]
+    lines = desk.run("status").stdout.splitlines()
+    assert [line for line in lines if line.startswith("Dead letter")] == [
+        "Dead letter about unknown (7 times): Malformed: no secret"
+    ]
+
+
+def test_a_secret_that_wants_no_replica_is_not_counted_as_in_sync(desk: Desk) -> None:
+    converged(desk.world)
+    desk.world.add("b", "none")
+    result = desk.run("status")
+    assert result.stdout.splitlines()[-1] == (
+        "1 of 1 selected secrets are InSync in every Region; 0 waiting, 0 need you; 1 wants no replica"
+    )
+    summary = json.loads(desk.run("status", "--json").stdout)["summary"]
+    assert (summary["selected"], summary["in_sync"], summary["want_none"]) == (2, 1, 1)
+
+
+def test_no_advice_about_the_tag_stands_where_the_tag_is_right(desk: Desk) -> None:
+    converged(desk.world)
+    desk.world.secrets.secret(HOME, "a").tags["replicate-to"] = "none"
+    assert "tag is wrong" not in desk.rows("status")[0][-1]
+    desk.world.secrets.secret(HOME, "a").tags["replicate-to"] = "eu-wst-1"
+    assert "while its tag is wrong, correct that first" in desk.rows("status")[0][-1]
+
+
+@pytest.mark.parametrize("command", ["status", "plan", "report"])
+@pytest.mark.parametrize("arguments", [["--secret", "typo"], ["--tag", "team=typo"]])
+def test_a_choice_of_nothing_is_no_success(
+    desk: Desk, tmp_path: Path, command: str, arguments: list[str]
+) -> None:
+    converged(desk.world)
+    page = tmp_path / "page.html"
+    more = ["--html", str(page)] if command == "report" else []
+    result = desk.run(command, *arguments, *more)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"No selected secret matches {' '.join(arguments)}" in result.stderr
+    assert not page.exists()

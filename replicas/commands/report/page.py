@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from replicas.aws.deployment import Where, shown
 from replicas.commands.plan import unread_in_words
-from replicas.commands.status import Status, look
+from replicas.commands.status import AS_IT_MUST_BE, Status, look
 from replicas.errors import OperatorError
 from replicas.exit_codes import OK, exit_code
 from replicas.inventory import pricing
@@ -73,6 +73,8 @@ def run(
 
 def percent(part: int, whole: int) -> str:
     """Return the part in percent, cut off after one digit: 2,999 of 3,000 are not 100 %."""
+    if not whole:
+        return "nothing"
     if part == whole:
         return "100 %"
     tenths = 1000 * part // whole
@@ -136,7 +138,7 @@ def by_tag(rows: Iterable[Row], number: int) -> list[Coverage]:
     for row in rows:
         value = row.groups[number] or NO_VALUE
         wanted[value] = wanted.get(value, 0) + 1
-        in_sync[value] = in_sync.get(value, 0) + (row.standing is Standing.IN_SYNC)
+        in_sync[value] = in_sync.get(value, 0) + (row.standing in AS_IT_MUST_BE)
     found = [Coverage(value, in_sync[value], wanted[value]) for value in wanted]
     return sorted(found, key=lambda coverage: (coverage.width, coverage.name))
 
@@ -177,7 +179,7 @@ def _facts(status: Status, asked: Asked, made: datetime) -> dict[str, Any]:
     in_sync = counts.standings[Standing.IN_SYNC]
     return {
         "title": asked.title,
-        "covered": percent(in_sync, counts.selected),
+        "covered": percent(in_sync, counts.wanting),
         "counts": str(counts),
         "made": made,
         "deployments": [str(deployment) for deployment in status.deployments],
