@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from secret_replicator.errors import TransientError
+from secret_replicator.errors import MalformedMessageError, TransientError
+from secret_replicator.messages import ReconcileRequest, parse
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 MAX_DELAY_SECONDS = 900
 MAX_ERROR_CHARACTERS = 1024
+MAX_MESSAGE_BYTES = 1_048_576
+"""Body and attributes. A queue may have been made with a lower limit: then SQS refuses."""
+
+CUT_CHARACTERS = 32_768
+"""What is left of a body that names no secret: enough to see what it was."""
+
+REDRIVEN = "Redriven"
+"""The attribute that `replicas redrive` gives a dead letter that has no reason of the function's."""
+
+DEAD_LETTER_ATTRIBUTES = frozenset({"ErrorType", "ERROR_CODE", REDRIVEN})
+"""An attribute of the function's own, or of EventBridge's, or of `replicas`."""
 
 _NOT_IN_ATTRIBUTES = r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """Compiled when there is a dead letter to write: it takes 4 % of a cold start."""
@@ -37,7 +49,7 @@ class Message:
     sent_at: float
     first_received_at: float
     redriven: bool = False
-    """Whether it has the reason of a dead letter: it was one, and a person wants another try."""
+    """Whether it was a dead letter, whoever wrote it: a person wants another try."""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Message":
@@ -50,8 +62,13 @@ class Message:
             attempt=int(attributes["ApproximateReceiveCount"]),
             sent_at=int(attributes["SentTimestamp"]) / 1000,
             first_received_at=int(attributes["ApproximateFirstReceiveTimestamp"]) / 1000,
-            redriven="ErrorType" in record.get("messageAttributes", {}),
+            redriven=_was_dead_letter(attributes, record.get("messageAttributes", {})),
         )
+
+
+def _was_dead_letter(system: Mapping[str, str], attributes: Mapping[str, object]) -> bool:
+    """Tell whether SQS had moved it to a dead-letter queue, or somebody has given it a reason."""
+    return "DeadLetterQueueSourceArn" in system or not DEAD_LETTER_ATTRIBUTES.isdisjoint(attributes)
 
 
 def retry_delay_seconds(attempt: int, jitter: float) -> int:
@@ -108,7 +125,10 @@ class WorkQueue:
     def dead_letter(
         self, message: Message, *, error_type: str, error: str, secret: str, regions: str
     ) -> None:
-        """Write the message's own body to the DeadLetterQueue, with the reason in its attributes."""
+        """Write the message's own body to the DeadLetterQueue, with the reason in its attributes.
+
+        If SQS does not take so much, the body is what must be redriven, and OriginalBody says so.
+        """
         attributes = {
             "ErrorType": error_type,
             "ErrorMessage": error,
@@ -119,15 +139,40 @@ class WorkQueue:
                 timespec="seconds"
             ),
         }
+        try:
+            self._send_dead_letter(message.body, attributes)
+        except _TooLargeError:
+            body, what_was_done = _shortened(message.body, secret)
+            self._send_dead_letter(body, attributes | {"OriginalBody": what_was_done})
+
+    def _send_dead_letter(self, body: str, attributes: Mapping[str, str]) -> None:
+        typed = {name: ("String", re.sub(_NOT_IN_ATTRIBUTES, "?", text)) for name, text in attributes.items()}
+        parts = (body, *(name + kind + text for name, (kind, text) in typed.items()))
+        if sum(len(part.encode("utf-8", "surrogatepass")) for part in parts) > MAX_MESSAGE_BYTES:
+            raise _TooLargeError("the dead letter is too large for SQS", "make the message smaller")
         with _errors_translated("SendMessage"):
             self.client.send_message(
                 QueueUrl=self.dead_letter_queue_url,
-                MessageBody=message.body,
+                MessageBody=body,
                 MessageAttributes={
-                    name: {"DataType": "String", "StringValue": re.sub(_NOT_IN_ATTRIBUTES, "?", value)}
-                    for name, value in attributes.items()
+                    name: {"DataType": kind, "StringValue": text} for name, (kind, text) in typed.items()
                 },
             )
+
+
+class _TooLargeError(TransientError):
+    """SQS does not take the message as it is: only a smaller one."""
+
+
+def _shortened(body: str, secret: str) -> tuple[str, str]:
+    """Return what is to be redriven instead of a body that is too large, and what was done to it."""
+    try:
+        request = parse(body, home_region="")
+    except MalformedMessageError:
+        return body[:CUT_CHARACTERS], f"cut, as SQS does not take all of its {len(body)} characters"
+    if isinstance(request, ReconcileRequest):
+        request = replace(request, secret_id=secret)
+    return request.body(), f"replaced, as SQS does not take all of its {len(body)} characters"
 
 
 def _require_all(action: str, failed: "Sequence[BatchResultErrorEntryTypeDef]") -> None:
@@ -143,4 +188,6 @@ def _errors_translated(action: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise TransientError(f"{action} failed ({error})", "redrive it when AWS answers again") from error
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+        kind = _TooLargeError if code == "InvalidParameterValue" else TransientError
+        raise kind(f"{action} failed ({error})", "redrive it when AWS answers again") from error

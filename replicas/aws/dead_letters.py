@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-d
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,10 +17,15 @@ from replicas.errors import OperatorError
 from replicas.terminal import Report
 from secret_replicator.errors import MalformedMessageError
 from secret_replicator.messages import parse
+from secret_replicator.work_queue import DEAD_LETTER_ATTRIBUTES, REDRIVEN
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import ListMessageMoveTasksResultEntryTypeDef, MessageTypeDef
+    from mypy_boto3_sqs.type_defs import (
+        ListMessageMoveTasksResultEntryTypeDef,
+        MessageAttributeValueUnionTypeDef,
+        MessageTypeDef,
+    )
 
 HIDDEN_SECONDS = 120
 """How long a letter that is looked at is hidden from others, should we be killed before we show it again."""
@@ -29,6 +34,9 @@ NO_REASON = "NoReason"
 NO_REASON_TEXT = "no reason given: the function crashed or timed out; see its log"
 UNKNOWN_SECRET = "unknown"  # noqa: S105  what stands where a secret's name would
 
+_REDRIVEN: "Mapping[str, MessageAttributeValueUnionTypeDef]" = {
+    REDRIVEN: {"DataType": "String", "StringValue": "by replicas redrive"}
+}
 _BATCH = 10
 _ANSWERS_WITHOUT_NEWS = 3
 _LOOK_SECONDS = 1
@@ -160,11 +168,21 @@ def redrive(
     Letters that are not moved then are gone, or hidden because somebody else looks at them.
     Raise OperatorError, ClientError or BotoCoreError; what was not moved by then is still there.
     """
-    by_sqs = _move_by_sqs(queues, report, sleep) if everything else 0
-    # SQS passes over letters that are hidden when it comes by, so look once more.
     wanted = {letter.message_id for letter in letters}
-    by_us = _move_one_by_one(queues, wanted, lambda count: report(by_sqs + count))
-    return min(len(letters), by_sqs + by_us)
+    moved = 0
+    if everything:
+        # First what the function would not know for a dead letter after SQS's own redrive.
+        unknown = {letter.message_id for letter in letters if letter.error_type == NO_REASON}
+        moved = _move_one_by_one(queues, unknown, report) if unknown else 0
+        moved += _move_by_sqs(queues, _after(moved, report), sleep)
+    # SQS passes over letters that are hidden when it comes by, so look once more.
+    moved += _move_one_by_one(queues, wanted, _after(moved, report))
+    return min(len(letters), moved)
+
+
+def _after(moved: int, report: Report) -> Report:
+    """Return a report that counts on from what was moved before."""
+    return lambda count: report(moved + count)
 
 
 def _move_one_by_one(queues: Queues, wanted: set[str], report: Report) -> int:
@@ -177,7 +195,7 @@ def _move_one_by_one(queues: Queues, wanted: set[str], report: Report) -> int:
                 queues.client.send_message(
                     QueueUrl=queues.queue_url,
                     MessageBody=message["Body"],
-                    MessageAttributes=message.get("MessageAttributes", {}),
+                    MessageAttributes=_attributes(message),
                 )
                 hold.delete(message["MessageId"])
                 moved += 1
@@ -185,6 +203,12 @@ def _move_one_by_one(queues: Queues, wanted: set[str], report: Report) -> int:
             if moved == len(wanted):
                 break
     return moved
+
+
+def _attributes(message: "MessageTypeDef") -> "Mapping[str, MessageAttributeValueUnionTypeDef]":
+    """Return the letter's attributes, by one of which the function knows it for a dead letter."""
+    attributes = message.get("MessageAttributes", {})
+    return {**attributes, **({} if DEAD_LETTER_ATTRIBUTES & attributes.keys() else _REDRIVEN)}
 
 
 def _move_by_sqs(queues: Queues, report: Report, sleep: Callable[[float], None]) -> int:

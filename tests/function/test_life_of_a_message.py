@@ -5,6 +5,7 @@ import math
 import random
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -744,3 +745,107 @@ def test_an_event_given_by_hand_is_acted_on_whatever_it_tells_of(world: World) -
     world.add("orders/db", to="eu-west-1")
     world.app.handle_one(json.loads(replication_failed(world, "orders/db")), 1e12, "request-1")
     assert set(world.status("orders/db")) == {"eu-west-1"}
+
+
+# A dead letter that is larger than SQS takes.
+
+LARGEST = 1_048_576
+
+
+def padded(message: dict[str, Any], size: int = LARGEST, letter: str = "x") -> str:
+    """Return the message as a body of this many bytes."""
+    bare = json.dumps(message | {"padding": ""}, ensure_ascii=False)
+    padding = letter * ((size - len(bare)) // len(letter.encode()))
+    return bare.replace('"padding": ""', f'"padding": "{padding}"')
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{SNOWMAN}"], ids=["ASCII", "three bytes each"])
+def test_a_message_of_sqs_largest_size_has_its_reason_at_once(world: World, letter: str) -> None:
+    secret = world.add("orders/db", to="eu-wst-1")
+    given = json.loads((EVENTS / "create-secret.json").read_text())
+    given["detail"]["responseElements"]["arn"] = secret.arn
+    world.queues.send(padded(given, letter=letter))
+    world.deliver()
+    (dead_letter,) = world.queues.dead_letters
+    assert not world.queues.messages
+    assert json.loads(dead_letter.body) == {"secret_id": secret.arn}
+    assert "eu-wst-1" in dead_letter.attributes["ErrorMessage"]
+    assert "replaced" in dead_letter.attributes["OriginalBody"]
+    secret.tags["replicate-to"] = "eu-west-1"
+    world.queues.redrive()
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}
+
+
+def test_a_message_that_names_no_secret_is_cut(world: World) -> None:
+    world.queues.send("x" * LARGEST)
+    world.deliver()
+    (dead_letter,) = world.queues.dead_letters
+    assert not world.queues.messages
+    assert 1_000 < len(dead_letter.body) < LARGEST
+    assert not dead_letter.body.strip("x")
+    assert "cut" in dead_letter.attributes["OriginalBody"]
+    assert dead_letter.attributes["ErrorType"] == "MalformedMessage"
+
+
+def test_a_secret_of_a_sweep_stays_in_its_sweep(world: World) -> None:
+    secret = world.add("orders/db", to="eu-wst-1")
+    world.queues.send(padded({"secret_id": "orders/db", "sweep_id": "a sweep"}))
+    world.deliver()
+    (dead_letter,) = world.queues.dead_letters
+    assert json.loads(dead_letter.body) == {"secret_id": secret.arn, "sweep_id": "a sweep"}
+
+
+def test_a_page_of_a_sweep_stays_that_page(world: World) -> None:
+    world.secrets.fail_next("ListSecrets", ACCESS_DENIED)
+    page = {"id": "a sweep", "page": 3, "next_token": "abc=="}
+    world.queues.send(padded({"sweep": page}))
+    world.deliver()
+    (dead_letter,) = world.queues.dead_letters
+    assert json.loads(dead_letter.body) == {"sweep": page}
+
+
+def test_a_dead_letter_that_just_fits_is_whole(world: World) -> None:
+    world.add("orders/db", to="eu-wst-1")
+    body = padded({"secret_id": "orders/db"}, LARGEST - 2_000)
+    world.queues.send(body)
+    world.deliver()
+    (dead_letter,) = world.queues.dead_letters
+    assert dead_letter.body == body
+    assert "OriginalBody" not in dead_letter.attributes
+
+
+def test_a_queue_that_takes_less_than_others_gets_its_dead_letter_too(world: World) -> None:
+    """Queues from before August 2025 may have a limit of 262,144 bytes: only SQS knows."""
+    secret = world.add("orders/db", to="eu-wst-1")
+    world.queues.maximum_message_size = 262_144
+    world.queues.send(padded({"secret_id": "orders/db"}, 262_144))
+    world.deliver()
+    (dead_letter,) = world.queues.dead_letters
+    assert json.loads(dead_letter.body) == {"secret_id": secret.arn}
+
+
+def test_a_dead_letter_that_sqs_never_takes_is_tried_again(world: World) -> None:
+    world.queues.maximum_message_size = 10
+    world.queues.send("nothing that is JSON")
+    world.deliver()
+    assert len(world.queues.messages) == 1
+
+
+# A dead letter of an echo, which the function did not write itself.
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({"moved_from": "arn:aws:sqs:us-east-1:1:ReplicationQueue"}, id="by SQS after crashes"),
+        pytest.param({"attributes": {"ERROR_CODE": "NO_PERMISSIONS"}}, id="by EventBridge"),
+        pytest.param({"attributes": {"Redriven": "by replicas redrive"}}, id="by whom nobody knows"),
+    ],
+)
+def test_a_dead_letter_that_others_have_written_needs_one_redrive(world: World, how: Any) -> None:
+    world.add("orders/db", to="eu-west-1")
+    world.queues.send(replication_failed(world, "orders/db"), **how)
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}
+    assert not world.queues.dead_letters

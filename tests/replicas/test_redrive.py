@@ -30,7 +30,7 @@ from replicas.commands.redrive import Asked, redrive_as_asked, run, show_letters
 from replicas.errors import OperatorError
 from replicas.exit_codes import OK, STOPPED
 from replicas.terminal import Screen
-from secret_replicator.work_queue import Message, WorkQueue
+from secret_replicator.work_queue import REDRIVEN, Message, WorkQueue
 from tests.support.fakes.stacks import describe_stacks
 
 HOME = "us-east-1"
@@ -252,6 +252,16 @@ def test_the_chosen_letters_are_moved_as_new_messages_with_body_and_reason(both:
     assert both.hidden() == 0
 
 
+def test_a_letter_without_a_reason_of_ours_says_that_it_was_redriven(both: Both) -> None:
+    """The function acts on an event that only tells of a failure if it was a dead letter."""
+    both.send_letter('{"secret_id": "a"}')
+    assert some_only(both, both.letters()) == 1
+    (message,) = both.queues.client.receive_message(
+        QueueUrl=both.queues.queue_url, MessageAttributeNames=["All"]
+    )["Messages"]
+    assert set(message["MessageAttributes"]) == {REDRIVEN}
+
+
 def test_letters_that_are_gone_by_then_are_not_counted_as_moved(both: Both) -> None:
     both.dead_letter("a")
     letters = both.letters()
@@ -459,6 +469,21 @@ def test_all_letters_are_moved_by_sqs_itself_where_it_can(service: LocalSqs) -> 
     assert (service.both.waiting(), service.both.dead()) == (bodies, Counter())
     assert "SendMessage" not in service.calls
     assert looks == [1, 1, 1]
+
+
+def test_what_sqs_had_moved_here_is_moved_by_us_and_says_so(service: LocalSqs) -> None:
+    """SQS's own redrive gives it nothing by which the function surely knows it for a dead letter."""
+    bodies = Counter([service.both.dead_letter("a"), '{"secret_id": "b"}'])
+    service.both.send_letter('{"secret_id": "b"}')
+    assert move_all(service) == 2
+    assert (service.both.waiting(), service.both.dead()) == (bodies, Counter())
+    sent = [
+        json.loads(message.body)["secret_id"]
+        for message in backend(service.both.queues.queue_url)._messages
+        if REDRIVEN in message.message_attributes
+    ]
+    assert sent == ["b"]
+    assert service.calls.count("SendMessage") == 1
 
 
 def test_a_letter_that_sqs_passed_over_is_moved_by_us(service: LocalSqs) -> None:

@@ -26,6 +26,8 @@ class QueuedMessage:
     receives: int = 0
     first_received_at: float = 0.0
     attributes: Mapping[str, str] = field(default_factory=dict)
+    moved_from: str = ""
+    """The queue from which SQS itself had moved it to the dead-letter queue, before it was redriven."""
 
     def record(self) -> Record:
         return {
@@ -37,6 +39,7 @@ class QueuedMessage:
                 "SentTimestamp": str(round(self.sent_at * 1000)),
                 "SenderId": "AIDAIENQZJOLO23YVJ4VO",
                 "ApproximateFirstReceiveTimestamp": str(round(self.first_received_at * 1000)),
+                **({"DeadLetterQueueSourceArn": self.moved_from} if self.moved_from else {}),
             },
             "messageAttributes": {
                 name: {"stringValue": value, "dataType": "String"} for name, value in self.attributes.items()
@@ -64,14 +67,23 @@ class FakeQueues:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
     """Operations that answer ServiceUnavailable."""
+    maximum_message_size: int = 1_048_576
+    """In bytes. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html"""
     _numbers: Iterable[int] = field(default_factory=count)
 
-    def send(self, body: str, delay_seconds: int = 0, attributes: Mapping[str, str] | None = None) -> None:
+    def send(
+        self,
+        body: str,
+        delay_seconds: int = 0,
+        attributes: Mapping[str, str] | None = None,
+        moved_from: str = "",
+    ) -> None:
         now = self.clock()
-        number = next(iter(self._numbers))
-        self.messages.append(
-            QueuedMessage(f"message-{number}", body, now, now + delay_seconds, attributes=attributes or {})
+        number = f"message-{next(iter(self._numbers))}"
+        message = QueuedMessage(
+            number, body, now, now + delay_seconds, attributes=attributes or {}, moved_from=moved_from
         )
+        self.messages.append(message)
 
     def redrive(self) -> None:
         """Move all dead letters back, as they are: with their reasons."""
@@ -109,6 +121,8 @@ class FakeQueues:
         assert QueueUrl == DEAD_LETTER_QUEUE_URL
         attributes = {name: value["StringValue"] for name, value in MessageAttributes.items()}
         assert all(attributes.values()), "SQS refuses empty attributes"
+        assert len(attributes) <= 10, "SQS takes no more attributes"
+        self._fail_if_too_large(MessageBody, MessageAttributes)
         self.dead_letters.append(DeadLetter(MessageBody, attributes))
         return {"MessageId": "dead-letter"}
 
@@ -140,6 +154,13 @@ class FakeQueues:
             "ChangeMessageVisibilityBatch": self.change_message_visibility_batch,
         }
         return calls[operation](**params)
+
+    def _fail_if_too_large(self, body: str, attributes: Mapping[str, Any]) -> None:
+        parts = [name + value["DataType"] + value["StringValue"] for name, value in attributes.items()]
+        if sum(len(part.encode()) for part in (body, *parts)) > self.maximum_message_size:
+            reason = f"Message must be shorter than {self.maximum_message_size} bytes."
+            message = f"One or more parameters are invalid. Reason: {reason}"
+            raise ClientError({"Error": {"Code": "InvalidParameterValue", "Message": message}}, "SendMessage")
 
     def _fail_if_asked(self, operation: str) -> None:
         if operation in self.failing:
