@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stacksets-custom-
 import hashlib
 import io
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -66,6 +67,9 @@ def plain_template(code: dict[str, Any], template: Path = TEMPLATE) -> dict[str,
     for resource in plain["Resources"].values():
         if resource["Type"] == "AWS::Lambda::Function":
             resource["Properties"]["Code"] = code
+        if resource["Type"] == "AWS::CloudWatch::Dashboard":
+            body = resource["Properties"]["DashboardBody"]
+            body["Fn::Sub"] = re.sub(r"\n *", "", body["Fn::Sub"])  # its indentation is for us alone
     return plain
 
 
@@ -76,7 +80,10 @@ def packaged_template(code_key: str, template: Path = TEMPLATE) -> str:
     plain["Parameters"] |= CODE_PARAMETERS | {"CodeKey": CODE_PARAMETERS["CodeKey"] | {"Default": code_key}}
     groups = plain["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     groups.append({"Label": {"default": "Where its code is"}, "Parameters": [*CODE_PARAMETERS]})
-    return yaml.dump(plain, Dumper=_NoAliases, sort_keys=False, allow_unicode=True, width=110)
+    # With few line breaks and little indentation, because CloudFormation's limit is in bytes.
+    return yaml.dump(
+        plain, Dumper=_NoAliases, sort_keys=False, allow_unicode=True, width=1000, default_flow_style=None
+    )
 
 
 def archive(artifact: Path = ARTIFACT) -> bytes:

@@ -20,6 +20,11 @@ def maximum_concurrency(functions: "LambdaClient", function_name: str) -> None:
         )
 
 
+def recursive_loop(functions: "LambdaClient", function_name: str) -> None:
+    """Let the function feed its own queue, as template.yaml says: the CloudFormation of MiniStack cannot."""
+    functions.put_function_recursion_config(FunctionName=function_name, RecursiveLoop="Allow")
+
+
 def batch_permissions(iam: "IAMClient", role: str) -> None:
     """Let the role make in batches the SQS calls it may make one by one; what it may not stays forbidden.
 

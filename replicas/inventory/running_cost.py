@@ -22,6 +22,13 @@ the processor time that was measured. A test compares the dollars."""
 LOG_GIGABYTES = Decimal("0.000002")
 """2 KB of log for each look: a line, and the metrics."""
 
+POLLERS, POLL_SECONDS = 5, 20
+"""With MaximumConcurrency, Lambda keeps five pollers also while the queue is empty, each with long polls.
+
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+"""
+
+MONTH_SECONDS = 30 * 24 * 60 * 60
 TRACED = Decimal("0.05")
 
 QUEUE_CALL = Decimal("0.40") / MILLION
@@ -55,6 +62,11 @@ def rows(alarms: int, metrics: int) -> Iterator[str]:
         f"{LOOKS} looks: 3 calls, 5 of SQS, {LOOKS} invocations of {SECONDS} s, 4 KB of log with "
         "the metrics, a notice",
     )
+    yield _row(
+        "the queue's pollers while nothing happens, a month",
+        idle_receives() * QUEUE_CALL,
+        f"{POLLERS} pollers, a receive each every {POLL_SECONDS} s: {idle_receives():,} receives",
+    )
     yield _row("alarms, a month", alarms * ALARM, f"{alarms} x ${ALARM}")
     yield _row("dashboard, a month", DASHBOARD, "the first three of an account are free")
     yield _row(
@@ -63,6 +75,11 @@ def rows(alarms: int, metrics: int) -> Iterator[str]:
         f"{metrics} x ${METRIC}, and as much for each Region and status of replicas; "
         "only hours in which they are published count",
     )
+
+
+def idle_receives() -> int:
+    """Return how often an empty queue is asked in a month."""
+    return POLLERS * MONTH_SECONDS // POLL_SECONDS
 
 
 def sweeps(one: Decimal | None = None) -> Decimal:

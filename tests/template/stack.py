@@ -53,6 +53,15 @@ class Stack:
     def holds(self, condition: str) -> bool:
         return self._decide(transformed()["Conditions"][condition])
 
+    def refusals(self) -> list[str]:
+        """Return why CloudFormation would not take these parameters."""
+        return [
+            assertion["AssertDescription"]
+            for rule in transformed()["Rules"].values()
+            for assertion in rule["Assertions"]
+            if not self._decide(assertion["Assert"])
+        ]
+
     def resolved(self, value: object) -> Any:
         """Return the value as CloudFormation resolves it."""
         if isinstance(value, list):
@@ -76,7 +85,7 @@ class Stack:
             case "Fn::Sub":
                 return re.sub(r"\$\{([\w:.]+)\}", lambda found: str(self._ref(found[1])), argument)
             case "Fn::Join":
-                return argument[0].join(self.resolved(argument[1]))
+                return str(argument[0].join(self.resolved(argument[1])))
             case "Fn::If":
                 return self.resolved(argument[1] if self.holds(argument[0]) else argument[2])
         raise NotImplementedError(name)
@@ -86,7 +95,7 @@ class Stack:
             return _NO_VALUE
         declared = transformed()["Parameters"].get(name)
         if declared is None:
-            return PSEUDO[name] if name.startswith("AWS::") else name
+            return self.parameters.get(name, PSEUDO[name]) if name.startswith("AWS::") else name
         text = str(self.parameters.get(name, declared.get("Default")))
         return text.split(",") if declared["Type"] == "CommaDelimitedList" else text
 
@@ -98,6 +107,9 @@ class Stack:
             case "Fn::Equals":
                 left, right = self.resolved(argument)
                 return bool(left == right)
+            case "Fn::Contains":
+                values, value = self.resolved(argument)
+                return value in values
             case "Fn::Not":
                 return not self._decide(argument[0])
             case "Fn::And":

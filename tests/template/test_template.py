@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.model import Fault
-from secret_replicator import app, gateway, reconciler
+from secret_replicator import VERSION, app, gateway, reconciler
+from secret_replicator.errors import SettingsError
 from secret_replicator.notices import CONVERGED, FAILED, SOURCE
 from secret_replicator.policy import REGION_CODE
 from secret_replicator.settings import Settings, read_settings
@@ -27,6 +28,7 @@ RULES = {"SecretChangedRule", "ReplicationFailedRule", "SecretLabelUpdatedRule",
 QUEUE_KEY = "arn:aws:kms:us-east-1:123456789012:key/3"
 LOG_KEY = "arn:aws:kms:us-east-1:123456789012:key/4"
 BOUNDARY = "arn:aws:iam::123456789012:policy/bounds"
+ROOT = Path(__file__).parents[2]
 FOURTEEN_DAYS_SECONDS = 14 * 24 * 60 * 60
 
 SWITCHES = [
@@ -83,7 +85,30 @@ def test_outputs_that_others_depend_on() -> None:
         "DeadLetterQueueUrl": "DeadLetterQueue",
         "DashboardUrl": "https://us-east-1.console.aws.amazon.com/cloudwatch/home"
         "?region=us-east-1#dashboards/dashboard/Dashboard",
+        "ReplicatorFunctionRoleArn": "ReplicatorFunctionRole.Arn",
+        "Version": VERSION,
     }
+
+
+@pytest.mark.parametrize(
+    ("partition", "host"),
+    [
+        ("aws", "console.aws.amazon.com"),
+        ("aws-cn", "console.amazonaws.cn"),
+        ("aws-us-gov", "console.amazonaws-us-gov.com"),
+    ],
+)
+def test_the_dashboards_address_is_that_of_the_partitions_console(partition: str, host: str) -> None:
+    stack = deployed(**{"AWS::Partition": partition})
+    url = stack.resolved(declared()["Outputs"]["DashboardUrl"]["Value"])
+    assert url == f"https://us-east-1.{host}/cloudwatch/home?region=us-east-1#dashboards/dashboard/Dashboard"
+
+
+def test_the_consoles_address_stands_in_the_template_alone() -> None:
+    """A second place would be the one that is wrong in China."""
+    code = [path for folder in ("functions", "replicas", "local") for path in (ROOT / folder).rglob("*.py")]
+    assert code
+    assert not [path for path in code if re.search(r"console\.a(ws|mazonaws)", path.read_text("utf-8"))]
 
 
 def test_parameters_and_their_defaults() -> None:
@@ -92,10 +117,10 @@ def test_parameters_and_their_defaults() -> None:
         "Mode": "apply",
         "AllowOverwrite": "false",
         "PruneReplicas": "false",
-        "PruneIdleDays": 7,
-        "WritesPerSecond": 20,
-        "MaximumConcurrency": 2,
-        "MaxAttempts": 10,
+        "PruneIdleDays": "7",
+        "WritesPerSecond": "20",
+        "MaximumConcurrency": "2",
+        "MaxAttempts": "10",
         "SweepRate": "rate(1 day)",
         "KmsKeyArns": "",
         "PermissionsBoundaryArn": "",
@@ -104,7 +129,7 @@ def test_parameters_and_their_defaults() -> None:
         "LogKmsKeyArn": "",
         "AlarmEmail": "",
         "AlarmTopicArn": "",
-        "SweepAlarmDays": 2,
+        "SweepAlarmDays": "2",
         "PublishEvents": "true",
         "LogLevel": "INFO",
         "LogRetentionDays": 30,
@@ -116,14 +141,7 @@ def test_parameters_and_their_defaults() -> None:
 def test_a_parameter_is_described_and_limited(name: str) -> None:
     parameter = declared()["Parameters"][name]
     assert parameter["Description"]
-    limits = (
-        {"AllowedPattern", "AllowedValues"}
-        if parameter["Type"] != "Number"
-        else {"MinValue", "AllowedValues"}
-    )
-    assert limits & parameter.keys()
-    if "MinValue" in parameter:
-        assert parameter["MinValue"] <= parameter["Default"] <= parameter["MaxValue"]
+    assert {"AllowedPattern", "AllowedValues"} & parameter.keys()
     if "AllowedValues" in parameter:
         assert parameter["Default"] in parameter["AllowedValues"]
     if "AllowedPattern" in parameter and "Default" in parameter:
@@ -282,24 +300,65 @@ def test_the_environment_is_exactly_what_the_function_reads(stack: Stack) -> Non
     )
 
 
-@pytest.mark.parametrize(
-    ("parameter", "field"),
-    [
-        ("PruneIdleDays", "prune_idle_days"),
-        ("WritesPerSecond", "writes_per_second"),
-        ("MaximumConcurrency", "maximum_concurrency"),
-        ("MaxAttempts", "max_attempts"),
-    ],
-)
-def test_the_function_starts_with_the_ends_of_every_range(parameter: str, field: str) -> None:
+WHOLE_NUMBERS = {
+    "PruneIdleDays": (1, 365, "prune_idle_days"),
+    "WritesPerSecond": (2, 50, "writes_per_second"),
+    "MaximumConcurrency": (2, 50, "maximum_concurrency"),
+    "MaxAttempts": (3, 20, "max_attempts"),
+    "SweepAlarmDays": (1, 7, ""),
+}
+
+
+@pytest.mark.parametrize("parameter", WHOLE_NUMBERS)
+def test_a_number_is_a_whole_one_within_its_range(parameter: str) -> None:
+    """CloudFormation's own Number takes 7.5 and 10.0, and the function would not start."""
+    least, most, _ = WHOLE_NUMBERS[parameter]
     declaration = declared()["Parameters"][parameter]
-    wide = {"WritesPerSecond": str(declared()["Parameters"]["WritesPerSecond"]["MaxValue"])}
-    for value in (declaration["MinValue"], declaration["MaxValue"]):
-        others = {"MaximumConcurrency": "1"} if parameter == "WritesPerSecond" else wide
+    assert declaration["Type"] == "String"
+    taken = {number for number in range(1000) if re.search(declaration["AllowedPattern"], str(number))}
+    assert taken == {*range(least, most + 1)}
+    for text in (f"{least}.5", f"{most}.0", f"-{most}", f" {most}", f"0{least}", "1e1", ""):
+        assert not re.search(declaration["AllowedPattern"], text)
+    assert f"from {least} to {most}" in declaration["ConstraintDescription"]
+
+
+@pytest.mark.parametrize("parameter", [name for name, (*_, field) in WHOLE_NUMBERS.items() if field])
+def test_the_function_starts_with_the_ends_of_every_range(parameter: str) -> None:
+    least, most, field = WHOLE_NUMBERS[parameter]
+    for value in (least, most):
+        others = {"MaximumConcurrency": "1"} if parameter == "WritesPerSecond" else {"WritesPerSecond": "50"}
         stack = deployed(**{**others, parameter: str(value)})
         variables = stack.properties("ReplicatorFunction")["Environment"]["Variables"]
         settings = read_settings(variables | {"AWS_REGION": "us-east-1"})
         assert getattr(settings, field) == value
+
+
+def starts(writes: int, instances: int) -> bool:
+    stack = deployed(WritesPerSecond=str(writes), MaximumConcurrency=str(instances))
+    variables = stack.properties("ReplicatorFunction")["Environment"]["Variables"]
+    try:
+        return bool(read_settings(variables | {"AWS_REGION": "us-east-1"}))
+    except SettingsError:
+        return False
+
+
+def test_the_templates_rules_refuse_nothing_that_works() -> None:
+    for writes, instances in product(range(2, 51), repeat=2):
+        if writes >= instances:
+            stack = deployed(WritesPerSecond=str(writes), MaximumConcurrency=str(instances))
+            assert not stack.refusals(), f"{instances} instances, {writes} writes"
+
+
+@pytest.mark.parametrize(("writes", "instances"), [(2, 3), (4, 5), (4, 10), (9, 10), (19, 20), (20, 50)])
+def test_the_templates_rules_refuse_what_would_deploy_and_never_start(writes: int, instances: int) -> None:
+    assert not starts(writes, instances)
+    stack = deployed(WritesPerSecond=str(writes), MaximumConcurrency=str(instances))
+    assert "MaximumConcurrency must be at most WritesPerSecond" in stack.refusals()
+
+
+def test_a_sweep_may_invoke_the_function_again_and_again() -> None:
+    """Lambda stops a function that feeds its own queue after 16 invocations: 1,600 secrets."""
+    assert deployed().properties("ReplicatorFunction")["RecursiveLoop"] == "Allow"
 
 
 def test_the_log_is_kept_as_long_as_asked_and_goes_with_the_stack() -> None:
@@ -341,7 +400,7 @@ def test_dead_letters_outlive_the_stack() -> None:
 def test_what_crashes_the_function_ends_in_the_dead_letter_queue_but_after_its_own_last_attempt() -> None:
     redrive = deployed().properties("ReplicationQueue")["RedrivePolicy"]
     assert redrive["deadLetterTargetArn"] == "DeadLetterQueue.Arn"
-    assert redrive["maxReceiveCount"] > declared()["Parameters"]["MaxAttempts"]["MaxValue"]
+    assert redrive["maxReceiveCount"] > WHOLE_NUMBERS["MaxAttempts"][1]
 
 
 def test_the_rules_are_those_of_the_design_and_enabled() -> None:
@@ -565,6 +624,7 @@ AWS_METRICS = {
     ("AWS/Lambda", "Errors"): ("FunctionName", FUNCTIONS),
     ("AWS/Lambda", "Invocations"): ("FunctionName", FUNCTIONS),
     ("AWS/Lambda", "Throttles"): ("FunctionName", FUNCTIONS),
+    ("AWS/Lambda", "RecursiveInvocationsDropped"): ("FunctionName", FUNCTIONS),
     ("AWS/Events", "FailedInvocations"): ("RuleName", RULES),
     ("AWS/Events", "InvocationsFailedToBeSentToDlq"): ("RuleName", RULES),
 }
@@ -627,7 +687,9 @@ ALARMS = {
     "FunctionThrottledAlarm": ("AWS/Lambda", "Throttles", "ReplicatorFunction"),
     "CallsThrottledAlarm": ("SecretReplicator", "ThrottledCalls", "secret-replicator"),
     "SweepMissingAlarm": ("SecretReplicator", "Swept", "secret-replicator"),
+    "RecursionStoppedAlarm": ("AWS/Lambda", "RecursiveInvocationsDropped", "ReplicatorFunction"),
     **{f"{rule}UndeliveredAlarm": ("AWS/Events", "FailedInvocations", rule) for rule in RULES},
+    **{f"{rule}LostAlarm": ("AWS/Events", "InvocationsFailedToBeSentToDlq", rule) for rule in RULES},
 }
 
 
@@ -651,6 +713,16 @@ def test_an_alarm_is_silent_while_nothing_is_published(name: str) -> None:
 def test_an_alarm_says_what_it_means_and_what_to_do(name: str) -> None:
     description = deployed().properties(name)["AlarmDescription"]
     assert re.fullmatch(r"[^.]+\..* Do: .+\. docs/reference/alarms-and-metrics\.md", description)
+    assert len(description) <= 1024, "CloudWatch takes no more"
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_an_event_that_is_lost_and_one_that_is_kept_have_texts_of_their_own(rule: str) -> None:
+    kept = deployed().properties(f"{rule}UndeliveredAlarm")["AlarmDescription"]
+    lost = deployed().properties(f"{rule}LostAlarm")["AlarmDescription"]
+    assert f"The dead-letter queue has it, unless {rule}LostAlarm fires too" in kept
+    assert "it is lost" in lost
+    assert "`replicas sweep`" in lost, "only a sweep finds what no event says any more"
 
 
 def test_every_alarm_stands_in_the_table_above() -> None:
@@ -665,7 +737,9 @@ def test_every_alarm_stands_in_the_table_above() -> None:
         ("ReplicaFailedAlarm", "Sum", 0),
         ("BacklogAgeAlarm", "Maximum", 3600),
         ("SecretWaitingAlarm", "Maximum", 3600),
+        ("RecursionStoppedAlarm", "Sum", 0),
         *((f"{rule}UndeliveredAlarm", "Sum", 0) for rule in sorted(RULES)),
+        *((f"{rule}LostAlarm", "Sum", 0) for rule in sorted(RULES)),
     ],
 )
 def test_the_first_of_them_raises_an_alarm(name: str, statistic: str, threshold: int) -> None:
@@ -685,8 +759,7 @@ def test_two_days_without_a_sweep_raise_an_alarm_also_when_nothing_at_all_is_pub
     assert (properties["Period"], properties["EvaluationPeriods"]) == (24 * 60 * 60, "2")
     assert (properties["ComparisonOperator"], properties["Threshold"]) == ("LessThanThreshold", 1)
     assert properties["TreatMissingData"] == "breaching"
-    longest = declared()["Parameters"]["SweepAlarmDays"]["MaxValue"]
-    assert longest <= 7, "CloudWatch looks back for a week at most"
+    assert WHOLE_NUMBERS["SweepAlarmDays"][1] <= 7, "CloudWatch looks back for a week at most"
 
 
 @pytest.mark.parametrize(

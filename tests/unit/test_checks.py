@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tools.checks import POLICIES, ROOT, problems
+from tools.checks import POLICIES, ROOT, VERSIONS, problems
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A copy of the files that are checked."""
-    for name in POLICIES:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in (*POLICIES, *VERSIONS, "pyproject.toml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
@@ -32,3 +32,17 @@ def test_a_wrong_policy_is_found_with_its_file(repository: Path) -> None:
     (problem,) = problems(repository)
     assert problem.startswith("functions/policy.toml is wrong:")
     assert "tags" in problem
+
+
+@pytest.mark.parametrize("name", [*VERSIONS, "pyproject.toml"])
+def test_a_version_that_is_not_everywhere_is_found(repository: Path, name: str) -> None:
+    edit(repository / name, "0.2.0", "0.1.9")
+    found = [*problems(repository)]
+    assert [problem.partition(":")[0] for problem in found] == ([name] if name in VERSIONS else [*VERSIONS])
+    assert all("0.1.9" in problem and "0.2.0" in problem for problem in found)
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_a_version_that_is_nowhere_is_found(repository: Path, name: str) -> None:
+    (repository / name).write_text("")
+    assert [*problems(repository)] == [f"{name}: its version is not there, that of pyproject.toml 0.2.0"]

@@ -75,6 +75,41 @@ MUTATIONS = (
     ),
     # The template says what the README promises a security team.
     Mutation(
+        "a sweep may invoke its function more than sixteen times",
+        "template.yaml",
+        "      RecursiveLoop: Allow\n",
+        "",
+        "tests/function/test_recursion.py",
+    ),
+    Mutation(
+        "an event that is lost raises an alarm",
+        "template.yaml",
+        "InvocationsFailedToBeSentToDlq\n      Dimensions: [{ Name: RuleName, Value: !Ref SweepSchedule }]",
+        "FailedInvocations\n      Dimensions: [{ Name: RuleName, Value: !Ref SweepSchedule }]",
+        TEMPLATE,
+    ),
+    Mutation(
+        "a number with a fraction is refused before it is deployed",
+        "template.yaml",
+        '"^([3-9]|1[0-9]|20)$"',
+        '"^([3-9]|1[0-9]|20)(\\\\.[0-9]+)?$"',
+        TEMPLATE,
+    ),
+    Mutation(
+        "more instances than writes are refused before they are deployed",
+        "template.yaml",
+        "          - !Contains [*UpTo29, !Ref MaximumConcurrency]",
+        "          - !Contains [*UpTo29, !Ref WritesPerSecond]",
+        TEMPLATE,
+    ),
+    Mutation(
+        "the dashboard's address is right in China",
+        "template.yaml",
+        "!If [InChina, console.amazonaws.cn,",
+        "!If [InGovCloud, console.amazonaws.cn,",
+        TEMPLATE,
+    ),
+    Mutation(
         "Mode=plan cannot use a key",
         "template.yaml",
         "MayUseKmsKeys: !And [!Condition MayWrite, !Not",
