@@ -98,7 +98,7 @@ class Screen:
             titles = [column.title for column in columns]
             console.file.writelines("\t".join(line) + "\n" for line in (titles, *lines))
             return
-        if _fits(columns, lines, console.width):
+        if not any(column.below for column in columns) or _fits(columns, lines, console.width):
             console.print(_grid(columns, lines))
             return
         for line in lines:
@@ -126,7 +126,6 @@ def _grid(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> Table:
             justify="right" if column.right else "left",
             overflow="fold",
             no_wrap=column.short and not column.narrow,
-            min_width=_least(column, [line[number] for line in lines]),
             max_width=_least(column, [line[number] for line in lines]) if column.narrow else None,
         )
     for line in lines:
