@@ -25,7 +25,7 @@ def problems(root: Path = ROOT) -> Iterator[str]:
     """Yield what is wrong with the policies and the version of the repository in `root`."""
     for name in POLICIES:
         try:
-            parse_policy((root / name).read_text("utf-8"), name)
+            parse_policy((root / name).read_bytes(), name)
         except PolicyError as error:
             yield str(error)
     version = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"]

@@ -83,7 +83,7 @@ class App:
         self._tell([one for one in notices if one], deadline)
         return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in delays_seconds]}
 
-    def handle_one(self, event: Mapping[str, Any], deadline: float, request_id: str) -> dict[str, Any]:
+    def handle_one(self, event: object, deadline: float, request_id: str) -> dict[str, Any]:
         """Do what one event asks for, as a last look; return the outcome, or raise why it failed."""
         request = self._read(json.dumps(event), request_id)
         outcome = self.do(request, Look(NOT_FOUND_LOOKS, math.inf, deadline, self.now()))
@@ -194,7 +194,7 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
     events: "Callable[[], EventBridgeClient] | None" = None,
 ) -> App:
     """Return the app for these settings; raise PolicyError."""
-    policy = parse_policy(settings.policy_file.read_text("utf-8"), settings.policy_file.name)
+    policy = parse_policy(settings.policy_file.read_bytes(), settings.policy_file.name)
     gateway = Gateway(secrets, budget)
     queue = WorkQueue(sqs, settings.queue_url, settings.dead_letter_queue_url)
     sweeper = Sweeper(gateway, queue, policy, settings)
@@ -222,13 +222,17 @@ gc.enable()
 
 
 @logger.inject_lambda_context
-def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:
+def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
     """Handle a batch from the ReplicationQueue, or one event given by hand."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVED_SECONDS
-    records = event.get("Records")
-    if records and all(record.get("eventSource") == "aws:sqs" for record in records):
-        return app.handle_batch(records, deadline)
+    match event:
+        case {"Records": [_, *_] as records} if all(_is_of_sqs(record) for record in records):
+            return app.handle_batch(records, deadline)
     return app.handle_one(event, deadline, context.aws_request_id)
+
+
+def _is_of_sqs(record: object) -> bool:
+    return isinstance(record, dict) and record.get("eventSource") == "aws:sqs"
 
 
 def _only_looks(request: Request, message: Message) -> bool:

@@ -144,10 +144,12 @@ def may_overwrite(region: str, rules: Iterable[Rule]) -> bool:
     return any(rule.overwrite and region in rule.regions for rule in rules)
 
 
-def parse_policy(text: str, source: str = "policy.toml") -> Policy:
-    """Return the policy; raise PolicyError with everything that is wrong with it."""
+def parse_policy(text: str | bytes, source: str = "policy.toml") -> Policy:
+    """Return the policy of a text, or a file's bytes; raise PolicyError with everything that is wrong."""
     try:
-        document = tomllib.loads(text)
+        document = tomllib.loads(text if isinstance(text, str) else text.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise PolicyError(source, [f"not UTF-8, at byte {error.start}: save it as UTF-8"]) from error
     except (ValueError, RecursionError) as error:
         raise PolicyError(source, [f"not TOML: {error}"]) from error
     reader = _Reader()

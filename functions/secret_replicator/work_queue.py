@@ -53,16 +53,27 @@ class Message:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Message":
-        """Read a record as https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html shows it."""
-        attributes = record["attributes"]
-        return cls(
-            message_id=record["messageId"],
-            receipt_handle=record["receiptHandle"],
-            body=record["body"],
-            attempt=int(attributes["ApproximateReceiveCount"]),
-            sent_at=int(attributes["SentTimestamp"]) / 1000,
-            first_received_at=int(attributes["ApproximateFirstReceiveTimestamp"]) / 1000,
-            redriven=_was_dead_letter(attributes, record.get("messageAttributes", {})),
+        """Read a record as https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html shows it.
+
+        Raise MalformedMessageError if it is another, which only a person can have written.
+        """
+        match record:
+            case {
+                "messageId": str(message_id),
+                "receiptHandle": str(receipt_handle),
+                "body": str(body),
+                "attributes": {
+                    "ApproximateReceiveCount": attempt,
+                    "SentTimestamp": sent,
+                    "ApproximateFirstReceiveTimestamp": received,
+                } as attributes,
+            } if all(str(number).isdecimal() for number in (attempt, sent, received)):
+                redriven = _was_dead_letter(attributes, record.get("messageAttributes") or {})
+                times = (int(sent) / 1000, int(received) / 1000)
+                return cls(message_id, receipt_handle, body, int(attempt), *times, redriven)
+        raise MalformedMessageError(
+            "a record of SQS was expected, with its messageId, receiptHandle, body and attributes",
+            "give a batch such as events/sqs-batch.json, or one event by itself",
         )
 
 

@@ -80,7 +80,7 @@ def deployments(where: Where) -> Iterator[Deployment]:
 def load_policy(file: Path) -> Policy:
     """Return the policy in the file; raise OperatorError with all that is wrong with it."""
     try:
-        return parse_policy(file.read_text("utf-8"), shown(file))
+        return parse_policy(file.read_bytes(), shown(file))
     except (OSError, UnicodeDecodeError) as error:
         raise OperatorError(f"{file} cannot be read ({error}): name a policy with --policy") from error
     except PolicyError as error:

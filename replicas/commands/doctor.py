@@ -130,7 +130,7 @@ def find(services: Services, stack: str, policy_file: Path = POLICY_FILE) -> Dep
 
 def _policy(path: Path) -> Policy:
     try:
-        return parse_policy(path.read_text("utf-8"), path.name)
+        return parse_policy(path.read_bytes(), path.name)
     except (OSError, PolicyError) as error:
         raise OperatorError(str(error)) from error
 

@@ -11,7 +11,14 @@ import pytest
 from local.secrets_manager.model import ACCESS_DENIED, THROTTLED
 from local.secrets_manager.service import FakeSecretsManager
 from secret_replicator import app as module
-from secret_replicator.errors import AccessDeniedError, MalformedMessageError, PermanentError, TransientError
+from secret_replicator.errors import (
+    AccessDeniedError,
+    MalformedMessageError,
+    PermanentError,
+    PolicyError,
+    TransientError,
+)
+from secret_replicator.work_queue import Message
 from tests.support.world import HOME, Lines, World
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -60,9 +67,57 @@ def test_one_event_given_by_hand_answers_with_the_outcome(fake: FakeSecretsManag
     assert module.handler({"secret_id": "by/hand"}, Context())["outcome"] == "converged"
 
 
-def test_an_sqs_record_of_another_source_is_no_batch() -> None:
-    with pytest.raises(MalformedMessageError):
-        module.handler({"Records": [{"eventSource": "aws:s3"}]}, Context())
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        pytest.param([], "not an object", id="a list"),
+        pytest.param(None, "not an object", id="null"),
+        pytest.param("orders/db", "not an object", id="a text"),
+        pytest.param({}, "source", id="nothing"),
+        pytest.param({"Records": 5}, "Records", id="a number of records"),
+        pytest.param({"Records": []}, "Records", id="no records"),
+        pytest.param({"Records": [5]}, "Records", id="a record that is a number"),
+        pytest.param({"Records": {"eventSource": "aws:sqs"}}, "Records", id="records that are no list"),
+        pytest.param({"Records": [{"eventSource": "aws:s3"}]}, "Records", id="records of another source"),
+    ],
+)
+def test_what_is_neither_a_batch_nor_an_event_is_one_clear_error(given: Any, found: str) -> None:
+    with pytest.raises(MalformedMessageError, match=f"was expected to be an EventBridge event.*{found}"):
+        module.handler(given, Context())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"attributes": None}, id="null in place of attributes"),
+        pytest.param({"attributes": {}}, id="no attributes"),
+        pytest.param({"attributes": {"ApproximateReceiveCount": "1"}}, id="one attribute"),
+        pytest.param({"attributes": {"SentTimestamp": "now"}}, id="a time that is no number"),
+        pytest.param({"body": {"secret_id": "orders/db"}}, id="a body that is an object"),
+        pytest.param({"messageId": None}, id="no id"),
+    ],
+)
+def test_a_record_that_sqs_would_not_send_is_one_clear_error(change: dict[str, Any]) -> None:
+    (record, *_) = event("sqs-batch.json")["Records"]
+    changed = record | change
+    if "SentTimestamp" in (change.get("attributes") or ()):
+        changed["attributes"] = record["attributes"] | change["attributes"]
+    with pytest.raises(MalformedMessageError, match=r"a record of SQS.*events/sqs-batch\.json"):
+        module.handler({"Records": [changed]}, Context())
+
+
+def test_a_policy_file_that_is_not_utf_8_is_no_traceback_of_a_codec(world: World, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_bytes(b'[tag]\nkey = "r\xe9gions"\n')
+    with pytest.raises(PolicyError, match=r"wrong\.toml is wrong:\n  not UTF-8"):
+        world.having(policy_file=wrong)
+
+
+def test_a_record_without_message_attributes_is_read() -> None:
+    (record, *_) = event("sqs-batch.json")["Records"]
+    del record["messageAttributes"]
+    assert not Message.from_record(record).redriven
+    assert not Message.from_record(record | {"messageAttributes": None}).redriven
 
 
 def one(world: World, given: Mapping[str, Any]) -> Mapping[str, Any]:

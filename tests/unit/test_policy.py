@@ -848,3 +848,16 @@ def test_the_example_with_a_piece_cut_out_or_put_in_is_a_policy_or_a_policy_erro
     put_in: str, at: int, cut_out: int
 ) -> None:
     assert_a_policy_or_policy_error(EXAMPLE[:at] + put_in + EXAMPLE[at + cut_out :])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_policy_file_is_read_as_it_is_on_disk(encoding: str) -> None:
+    text = '[tag]\nkey = "r\N{LATIN SMALL LETTER E WITH ACUTE}gions"\n'
+    assert parse_policy(text.encode(encoding)) == parse_policy(text)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_policy_file_that_is_not_utf_8_says_so(encoding: str) -> None:
+    text = '[tag]\nkey = "r\N{LATIN SMALL LETTER E WITH ACUTE}gions"\n'
+    with pytest.raises(PolicyError, match=r"policy\.toml is wrong:\n  not UTF-8, .* save it as UTF-8"):
+        parse_policy(text.encode(encoding))

@@ -158,8 +158,8 @@ MUTATIONS = (
     Mutation(
         "1 a dead letter has the original body",
         f"{CODE}/work_queue.py",
-        "MessageBody=message.body,",
-        "MessageBody=secret,",
+        "self._send_dead_letter(message.body, attributes)",
+        "self._send_dead_letter(secret, attributes)",
         LIFE,
     ),
     Mutation(
@@ -373,6 +373,27 @@ MUTATIONS = (
         LIFE,
     ),
     Mutation(
+        "1 what is no batch of SQS is one clear error",
+        f"{CODE}/app.py",
+        "if all(_is_of_sqs(record) for record in records)",
+        "if records",
+        HANDLER,
+    ),
+    Mutation(
+        "1 a record that SQS would not send is one clear error",
+        f"{CODE}/work_queue.py",
+        "} if all(str(number).isdecimal()",
+        "} if any(str(number).isdecimal()",
+        HANDLER,
+    ),
+    Mutation(
+        "1 a policy file that is not UTF-8 is said to be that",
+        f"{CODE}/app.py",
+        "settings.policy_file.read_bytes()",
+        'settings.policy_file.read_text("utf-8")',
+        HANDLER,
+    ),
+    Mutation(
         "1 a dead letter that was shortened says so",
         f"{CODE}/work_queue.py",
         'attributes | {"OriginalBody": what_was_done}',
@@ -382,7 +403,7 @@ MUTATIONS = (
     Mutation(
         "1 what a queue did not take is not lost",
         f"{CODE}/work_queue.py",
-        'raise TransientError(f"{action} failed ({error})", ',
+        'raise kind(f"{action} failed ({error})", ',
         'return  # (f"{action} failed ({error})", ',
         f"{LIFE} {SWEEP}",
     ),
