@@ -414,11 +414,11 @@ def report_command(  # noqa: PLR0913  an option each
     "doctor",
     epilog="**Exit codes:** 0 all good; 1 something is bad, or an error; 2 wrong usage; 3 something "
     "could not be checked, and nothing is bad; 130 stopped by Ctrl-C. **Permissions:** cloudformation:"
-    "DescribeStackResources; lambda:GetFunctionConfiguration and GetFunction; cloudtrail:DescribeTrails, "
-    "GetTrailStatus and GetEventSelectors; events:DescribeRule and ListTargetsByRule; account:ListRegions; "
-    "kms:DescribeKey; iam:GetRole and SimulatePrincipalPolicy; sqs:GetQueueAttributes; "
-    "cloudwatch:DescribeAlarms and GetMetricStatistics. Only the first two are needed for an answer. Nothing "
-    "is written.",
+    "DescribeStackResources and DescribeStacks; lambda:GetFunctionConfiguration, GetFunction and "
+    "GetFunctionRecursionConfig; cloudtrail:DescribeTrails, GetTrailStatus and GetEventSelectors; "
+    "events:DescribeRule and ListTargetsByRule; account:ListRegions; kms:DescribeKey; iam:GetRole and "
+    "SimulatePrincipalPolicy; sqs:GetQueueAttributes; cloudwatch:DescribeAlarms and GetMetricStatistics. "
+    "Only DescribeStackResources and GetFunctionConfiguration are needed for an answer. Nothing is written.",
 )
 def doctor_command(  # noqa: PLR0913  an option each
     *,
@@ -426,21 +426,22 @@ def doctor_command(  # noqa: PLR0913  an option each
     stack: options.Stack = None,
     region: options.Region = None,
     profile: options.Profile = None,
+    policy: options.PolicyFile = None,
     local: options.Local = False,
     endpoint_url: options.EndpointUrl = None,
 ) -> None:
     """Say whether all is there that the stack depends on, and whether it needs attention.
 
-    Looks for a trail, the rules, the Regions and keys of policy.toml, the deployed policy, dead letters,
-    stuck messages and alarms. A line each: good, bad with what to do, or not checkable with the permission
-    that is missing.
+    Checks the function's settings, its version, a trail, the rules, the queues' key, recursive loop
+    detection, the Regions and keys of policy.toml, the deployed policy, dead letters, stuck messages and
+    alarms. A line each: good, bad with what to do, or not checkable with the permission that is missing.
     """
     _require_endpoint(endpoint_url, local=local)
     from replicas.aws.connection import Access
     from replicas.commands import health
 
     access = Access(region, profile, endpoint_url, local)
-    raise typer.Exit(health.run_doctor(stack, access, Screen(), as_json=as_json))
+    raise typer.Exit(health.run_doctor(stack, access, Screen(), policy, as_json=as_json))
 
 
 @app.command(
@@ -464,6 +465,7 @@ def smoke_command(  # noqa: PLR0913  an option each
     stack: options.Stack = None,
     region: options.Region = None,
     profile: options.Profile = None,
+    policy: options.PolicyFile = None,
     local: options.Local = False,
     endpoint_url: options.EndpointUrl = None,
 ) -> None:
@@ -477,7 +479,7 @@ def smoke_command(  # noqa: PLR0913  an option each
     from replicas.commands import health
 
     access = Access(region, profile, endpoint_url, local)
-    raise typer.Exit(health.run_smoke(stack, access, Screen(), to or (), patience))
+    raise typer.Exit(health.run_smoke(stack, access, Screen(), to or (), patience, policy))
 
 
 @app.command(

@@ -1,4 +1,4 @@
-"""`replicas doctor`: whether all is there that a deployed stack depends on, and what needs a person."""
+"""`replicas doctor`: whether all is there that a deployed stack depends on, and what needs attention."""
 
 import io
 import os
@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from replicas.aws.connection import errors_in_words
+from replicas.aws.deployment import load_policy, shown
 from replicas.aws.services import Services
 from replicas.errors import OperatorError
 from replicas.terminal import count as counted
-from secret_replicator.errors import PolicyError
+from secret_replicator import VERSION
+from secret_replicator.errors import PolicyError, SettingsError
 from secret_replicator.policy import Policy, parse_policy
+from secret_replicator.settings import read_settings
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudtrail import CloudTrailClient
     from mypy_boto3_cloudtrail.type_defs import AdvancedEventSelectorOutputTypeDef, TrailTypeDef
 
-POLICY_FILE = Path(__file__).parents[2] / "functions" / "policy.toml"
 STUCK_SECONDS = 3600
 """As in the template's alarms."""
 
@@ -36,6 +38,7 @@ _ACTIONS = {
     action.partition(":")[2]: action
     for action in (
         "account:ListRegions",
+        "cloudformation:DescribeStacks",
         "cloudtrail:DescribeTrails",
         "cloudtrail:GetEventSelectors",
         "cloudtrail:GetTrailStatus",
@@ -47,12 +50,21 @@ _ACTIONS = {
         "iam:SimulatePrincipalPolicy",
         "kms:DescribeKey",
         "lambda:GetFunction",
+        "lambda:GetFunctionRecursionConfig",
         "sqs:GetQueueAttributes",
     )
 }
 _DOWNLOAD_SECONDS = 30
 _LOCAL_CODE = "/_ministack/lambda-code/"
 _FUNCTION = "AWS::Lambda::Function"
+_GONE = ("ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
+_UNKNOWN_OPERATION = ("UnknownOperationException", "InvalidAction", "404")
+"""How a Region answers a call that it does not have yet."""
+
+_MAKE_IT_AGAIN = (
+    "delete the stack and deploy it again: CloudFormation makes nothing anew that was deleted by hand. "
+    "The DeadLetterQueue stays"
+)
 
 
 class Verdict(StrEnum):
@@ -83,6 +95,7 @@ class Deployed:
     environment: Mapping[str, str]
     policy: Policy
     policy_file: Path
+    stack: str
 
     def one(self, kind: str, logical_id: str) -> str:
         """Return a part's physical name."""
@@ -103,12 +116,12 @@ def examine(deployed: Deployed, checks: "Sequence[Check] | None" = None) -> Iter
         try:
             yield from check(deployed)
         except ClientError as error:
-            yield _refused(_name(check), error)
+            yield _gone(check, error) if _is_gone(error) else _refused(_name(check), error)
         except BotoCoreError as error:
             yield _unknown(f"{_name(check)}: AWS gave no answer ({type(error).__name__})", "run it again")
 
 
-def find(services: Services, stack: str, policy_file: Path = POLICY_FILE) -> Deployed:
+def find(services: Services, stack: str, policy_file: Path) -> Deployed:
     """Return the stack's parts; raise OperatorError if there is no such stack, or it may not be read."""
     with errors_in_words("cloudformation"):
         found = services.clients.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
@@ -125,14 +138,7 @@ def find(services: Services, stack: str, policy_file: Path = POLICY_FILE) -> Dep
             FunctionName=names[_FUNCTION]["ReplicatorFunction"]
         )
     environment = configuration.get("Environment", {}).get("Variables", {})
-    return Deployed(services, names, environment, _policy(policy_file), policy_file)
-
-
-def _policy(path: Path) -> Policy:
-    try:
-        return parse_policy(path.read_bytes(), path.name)
-    except (OSError, PolicyError) as error:
-        raise OperatorError(str(error)) from error
+    return Deployed(services, names, environment, load_policy(policy_file), policy_file, stack)
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
@@ -158,11 +164,18 @@ def trail_logs_management_events(deployed: Deployed) -> Iterator[Finding]:
         for trail in here.describe_trails(includeShadowTrails=True)["trailList"]
         if trail.get("IsMultiRegionTrail") or trail.get("HomeRegion") == region
     ]
+    unreadable = []
     for trail in trails:
         home = deployed.services.cloudtrail(trail.get("HomeRegion", region))
-        if _is_logging(home, trail):
-            yield _good(f"The trail {trail.get('Name')} logs management events of {region}")
-            return
+        try:
+            if _is_logging(home, trail):
+                yield _good(f"The trail {trail.get('Name')} logs management events of {region}")
+                return
+        except ClientError as error:
+            unreadable.append(_refused(f"The trail {trail.get('Name')}", error))
+    if unreadable:
+        yield from unreadable
+        return
     found = f"{len(trails)} of this Region log none that write" if trails else "there is none of this Region"
     yield _bad(
         f"No trail logs management events: {found}. No CreateSecret arrives, only new values and sweeps",
@@ -173,25 +186,114 @@ def trail_logs_management_events(deployed: Deployed) -> Iterator[Finding]:
 def rules_are_enabled(deployed: Deployed) -> Iterator[Finding]:
     """Say whether the rules run, and send to the queue."""
     names = deployed.names.get("AWS::Events::Rule", {})
-    off = [
-        logical_id
-        for logical_id, name in names.items()
-        if deployed.services.events.describe_rule(Name=name)["State"] == "DISABLED"
-    ]
-    aimless = [
-        logical_id
-        for logical_id, name in names.items()
-        if not deployed.services.events.list_targets_by_rule(Rule=name)["Targets"]
-    ]
-    for logical_id in off:
-        yield _bad(
-            f"The rule {logical_id} is disabled: its events are lost",
-            f"aws events enable-rule --name {names[logical_id]}",
+    wrong = [finding for rule in names.items() for finding in _rule_findings(deployed, *rule)]
+    yield from wrong or [_good(f"All {len(names)} rules are enabled and have their target")]
+
+
+def _rule_findings(deployed: Deployed, logical_id: str, name: str) -> Iterator[Finding]:
+    events = deployed.services.events
+    try:
+        if events.describe_rule(Name=name)["State"] == "DISABLED":
+            yield _bad(
+                f"The rule {logical_id} is disabled: its events are lost",
+                f"aws events enable-rule --name {name}",
+            )
+        if not events.list_targets_by_rule(Rule=name)["Targets"]:
+            yield _bad(
+                f"The rule {logical_id} has no target: its events are lost",
+                "delete the stack and deploy it again: CloudFormation does not see that the target is gone",
+            )
+    except ClientError as error:
+        if not _is_gone(error):
+            raise
+        yield _bad(f"The rule {logical_id} is not there any more: its events are lost", _MAKE_IT_AGAIN)
+
+
+def the_function_can_start(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether the function's settings are such that it starts."""
+    try:
+        read_settings({**deployed.environment, "AWS_REGION": deployed.services.region})
+    except SettingsError as error:
+        yield _bad(f"The function cannot start: {error}", "deploy with other parameters, then redrive")
+    else:
+        yield _good("The function's settings are valid")
+
+
+def versions_are_the_same(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether these commands and the function decide by the same code."""
+    (stack,) = deployed.services.clients.cloudformation.describe_stacks(StackName=deployed.stack)["Stacks"]
+    outputs = {output.get("OutputKey"): output.get("OutputValue") for output in stack.get("Outputs", [])}
+    version = outputs.get("Version", f"of a version before {VERSION}")
+    if version == VERSION:
+        yield _good(f"The stack is {VERSION}, as these commands are")
+        return
+    yield _bad(
+        f"The stack is {version}, these commands are {VERSION}: what they predict may not be what it does",
+        "deploy the stack again, or use the commands of its version",
+    )
+
+
+def sweeps_are_not_taken_for_a_loop(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether Lambda lets the function send to its own queue, as a sweep does from page to page.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+    """
+    functions = deployed.services.clients.functions
+    try:
+        answer = functions.get_function_recursion_config(FunctionName=deployed.function)
+    except ClientError as error:
+        if error.response["Error"].get("Code") not in _UNKNOWN_OPERATION:
+            raise
+        yield _unknown(
+            f"Lambda in {deployed.services.region} does not know RecursiveLoop",
+            "if RecursionStoppedAlarm fires, ask AWS Support to turn off recursive loop detection for "
+            f"{deployed.function}",
         )
-    for logical_id in aimless:
-        yield _bad(f"The rule {logical_id} has no target: its events are lost", "deploy the stack again")
-    if not off and not aimless:
-        yield _good(f"All {len(names)} rules are enabled and have their target")
+        return
+    if answer.get("RecursiveLoop") == "Allow":
+        yield _good("The function may invoke itself through its queue, as a sweep does")
+        return
+    yield _bad(
+        "Lambda takes a sweep of more than about 1,600 secrets for an endless loop, and stops it",
+        "aws lambda put-function-recursion-config --recursive-loop Allow "
+        f"--function-name {deployed.function}",
+    )
+
+
+def queues_can_be_written_by_eventbridge(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether the queues' key is one that EventBridge can use: one that AWS manages is not.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+    """
+    sqs = deployed.services.clients.sqs
+    keys: dict[str, list[str]] = {}
+    for logical_id, url in deployed.names["AWS::SQS::Queue"].items():
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["KmsMasterKeyId"])
+        keys.setdefault(attributes.get("Attributes", {}).get("KmsMasterKeyId", ""), []).append(logical_id)
+    for key, queues in keys.items():
+        yield _queue_key_finding(deployed, key, " and ".join(sorted(queues)))
+
+
+def _queue_key_finding(deployed: Deployed, key: str, queues: str) -> Finding:
+    if not key:
+        return _good(f"{queues}: encrypted with SQS's own key")
+    try:
+        found = deployed.services.keys(deployed.services.region).describe_key(KeyId=key)["KeyMetadata"]
+    except ClientError as error:
+        if error.response["Error"].get("Code") != "NotFoundException":
+            return _refused(f"The key {key} of {queues}", error)
+        return _bad(f"The key {key} of {queues} is not there", "deploy with another QueueKmsKeyArn, or none")
+    if found.get("KeyManager") == "AWS":
+        return _bad(
+            f"EventBridge can deliver nothing to {queues}: AWS manages the key {key}, and its policy shuts "
+            "EventBridge out",
+            "deploy with QueueKmsKeyArn empty, or with a customer managed key",
+        )
+    if found.get("KeyState") != "Enabled":
+        return _bad(
+            f"The key {key} of {queues} is {found.get('KeyState')}", "enable it, or deploy with another"
+        )
+    return _good(f"{queues}: the key {key} is enabled; its policy must let EventBridge use it")
 
 
 def regions_can_be_used(deployed: Deployed) -> Iterator[Finding]:
@@ -224,8 +326,8 @@ def keys_can_be_used(deployed: Deployed) -> Iterator[Finding]:
         yield from _key_finding(deployed, region, key, role)
 
 
-def policy_is_the_one_on_this_disk(deployed: Deployed) -> Iterator[Finding]:
-    """Say whether the policy of this disk was deployed."""
+def policy_is_the_deployed_one(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether the policy that these commands decide by was deployed."""
     if path := deployed.environment.get("POLICY_FILE"):
         yield _unknown(f"The function reads {path}, not the packaged policy", "compare it there")
         return
@@ -238,17 +340,26 @@ def policy_is_the_one_on_this_disk(deployed: Deployed) -> Iterator[Finding]:
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         yield _unknown(f"The function's code cannot be downloaded ({type(error).__name__})", "run it again")
         return
+    yield from _wrong_policy(packaged)
     if packaged == deployed.policy_file.read_bytes():
-        yield _good(f"The deployed policy is {deployed.policy_file.name} of this disk")
+        yield _good(f"The deployed policy is {shown(deployed.policy_file)}")
     else:
         yield _bad(
-            f"The deployed policy is not the {deployed.policy_file.name} of this disk",
+            f"The deployed policy is not {shown(deployed.policy_file)}",
             "see what changes with `replicas plan`, then sam build && sam deploy",
         )
 
 
+def _wrong_policy(packaged: bytes) -> Iterator[Finding]:
+    """Yield why the function cannot start with the deployed policy, if it cannot."""
+    try:
+        parse_policy(packaged, "The deployed policy")
+    except PolicyError as error:
+        yield _bad(f"The function cannot start: {error}", "correct the policy, deploy it, then redrive")
+
+
 def no_dead_letters(deployed: Deployed) -> Iterator[Finding]:
-    """Say whether a secret needs a person."""
+    """Say whether a secret needs attention."""
     count = _messages(deployed, "DeadLetterQueue")
     if count:
         yield _bad(
@@ -282,29 +393,37 @@ def nothing_is_stuck(deployed: Deployed) -> Iterator[Finding]:
         )
 
 
-def no_alarm_rings(deployed: Deployed) -> Iterator[Finding]:
-    """Say whether the stack is in alarm, and whether anybody would hear of it."""
+def no_alarm_fires(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether an alarm fires, and whether anybody would be notified."""
     names = [*deployed.names.get("AWS::CloudWatch::Alarm", {}).values()]
     found = deployed.services.cloudwatch.describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"]
     by_name = {name: logical_id for logical_id, name in deployed.names["AWS::CloudWatch::Alarm"].items()}
-    ringing = [alarm for alarm in found if alarm.get("StateValue") == "ALARM"]
-    for alarm in ringing:
+    there = {alarm.get("AlarmName") for alarm in found}
+    gone = [logical_id for name, logical_id in by_name.items() if name not in there]
+    for logical_id in gone:
+        yield _bad(f"The alarm {logical_id} is not there any more: nobody is notified", _MAKE_IT_AGAIN)
+    firing = [alarm for alarm in found if alarm.get("StateValue") == "ALARM"]
+    for alarm in firing:
         yield _bad(f"{by_name[alarm['AlarmName']]} is in alarm", alarm.get("AlarmDescription", ""))
-    if not ringing:
+    if not firing and not gone:
         yield _good(f"None of {len(found)} alarms is in alarm")
     if any(not alarm.get("AlarmActions") for alarm in found):
         yield _bad("Nobody hears of an alarm", "deploy with AlarmEmail or AlarmTopicArn")
 
 
 CHECKS: tuple[Check, ...] = (
+    the_function_can_start,
+    versions_are_the_same,
     trail_logs_management_events,
     rules_are_enabled,
+    queues_can_be_written_by_eventbridge,
+    sweeps_are_not_taken_for_a_loop,
     regions_can_be_used,
     keys_can_be_used,
-    policy_is_the_one_on_this_disk,
+    policy_is_the_deployed_one,
     no_dead_letters,
     nothing_is_stuck,
-    no_alarm_rings,
+    no_alarm_fires,
 )
 
 
@@ -441,6 +560,15 @@ def _oldest_seconds(deployed: Deployed) -> float | None:
         )["Datapoints"]
     ]
     return max(found, default=None)
+
+
+def _is_gone(error: ClientError) -> bool:
+    return error.response["Error"].get("Code") in _GONE
+
+
+def _gone(check: Check, error: ClientError) -> Finding:
+    """Return what it means that a part of the stack was deleted by hand."""
+    return _bad(f"{_name(check)}? {error.operation_name}: it is not there any more", _MAKE_IT_AGAIN)
 
 
 def _name(check: Check) -> str:

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError
 
 from replicas import interrupts
 from replicas.aws.connection import Access, default_stack, errors_in_words
+from replicas.aws.deployment import Where
 from replicas.aws.services import Services, services
 from replicas.commands import doctor, smoke
 from replicas.errors import OperatorError
@@ -17,11 +19,13 @@ from replicas.terminal import Screen
 _STYLES = {doctor.Verdict.GOOD: "", doctor.Verdict.BAD: "bold red", doctor.Verdict.UNKNOWN: "yellow"}
 
 
-def run_doctor(stack: str | None, access: Access, screen: Screen, *, as_json: bool) -> int:
+def run_doctor(
+    stack: str | None, access: Access, screen: Screen, policy: Path | None = None, *, as_json: bool
+) -> int:
     """Show a line for each thing that was looked at; return the exit code."""
 
     def run(aws: Services, name: str) -> int:
-        findings = [*doctor.examine(doctor.find(aws, name))]
+        findings = [*doctor.examine(doctor.find(aws, name, policy_file(access, policy)))]
         if as_json:
             screen.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
         else:
@@ -32,13 +36,18 @@ def run_doctor(stack: str | None, access: Access, screen: Screen, *, as_json: bo
     return _run(run, stack, access, screen)
 
 
-def run_smoke(
-    stack: str | None, access: Access, screen: Screen, regions: Sequence[str], patience_seconds: float
+def run_smoke(  # noqa: PLR0913, PLR0917  an option each
+    stack: str | None,
+    access: Access,
+    screen: Screen,
+    regions: Sequence[str],
+    patience_seconds: float,
+    policy: Path | None = None,
 ) -> int:
     """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
 
     def run(aws: Services, name: str) -> int:
-        deployed = doctor.find(aws, name)
+        deployed = doctor.find(aws, name, policy_file(access, policy))
         trial = smoke.Trial(
             services=aws,
             regions=_regions(deployed, regions),
@@ -68,6 +77,11 @@ def _run(run: Callable[[Services, str], int], stack: str | None, access: Access,
         except interrupts.Interrupted as interrupted:
             screen.say("Stopped.")
             return interrupted.exit_code
+
+
+def policy_file(access: Access, policy: Path | None) -> Path:
+    """Return the policy that was named, else the local AWS's or the one that is packaged."""
+    return Where(local=access.local, policy=policy).policy_file
 
 
 def _regions(deployed: doctor.Deployed, asked: Sequence[str]) -> list[str]:

@@ -77,7 +77,7 @@ def test_the_doctor_names_what_is_missing_and_what_to_do(deployed: Stack) -> Non
     good = texts(found["good"])
     assert "All 4 rules are enabled and have their target" in good
     assert "Enabled in this account: eu-central-1, eu-west-1, us-west-2" in good
-    assert "The deployed policy is policy.toml of this disk" in good
+    assert "The deployed policy is functions/policy.toml" in good
     assert not found["not checkable"]
 
 

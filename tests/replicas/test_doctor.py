@@ -2,16 +2,24 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from typer.main import get_command
 
+from replicas.aws.connection import Access
+from replicas.cli import app
 from replicas.commands import doctor
 from replicas.commands.doctor import Deployed, Finding, Verdict, examine, exit_code
+from replicas.commands.health import policy_file
+from secret_replicator import VERSION
 from secret_replicator.policy import parse_policy
+from secret_replicator.settings import PACKAGED_POLICY
 
 POLICY = """
 [tag]
@@ -21,20 +29,30 @@ us-west-2 = "alias/secrets"
 """
 NAMES = {
     "AWS::CloudWatch::Alarm": {"DeadLetterAlarm": "stack-DeadLetterAlarm"},
+    "AWS::Events::Rule": {"SecretChangedRule": "stack-changed", "SweepSchedule": "stack-sweep"},
+    "AWS::Lambda::Function": {"ReplicatorFunction": "stack-function"},
     "AWS::IAM::Role": {"ReplicatorFunctionRole": "role"},
     "AWS::SQS::Queue": {"ReplicationQueue": "https://sqs/1/queue", "DeadLetterQueue": "https://sqs/1/dead"},
+}
+ENVIRONMENT = {
+    "ALLOWED_REGIONS": "us-west-2",
+    "QUEUE_URL": "https://sqs/1/queue",
+    "DEAD_LETTER_QUEUE_URL": "https://sqs/1/dead",
 }
 KEY = {"KeyMetadata": {"KeyState": "Enabled", "Arn": "arn:aws:kms:us-west-2:1:key/2"}}
 
 
 def answering(**answers: Any) -> SimpleNamespace:
-    """Return a client that gives these answers, or raises them."""
+    """Return a client that gives these answers, or raises them; of several, one for each call."""
 
     def call(answer: Any) -> Any:
+        several = iter(answer) if isinstance(answer, list) else repeat(answer)
+
         def method(**_: Any) -> Any:
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
+            given = next(several)
+            if isinstance(given, Exception):
+                raise given
+            return given
 
         return method
 
@@ -50,7 +68,8 @@ def deployed(**services: Any) -> Deployed:
     role = {"Role": {"Arn": "arn:aws:iam::1:role/role"}}
     allowed = {"EvaluationResults": [{"EvalActionName": "kms:Encrypt", "EvalDecision": "allowed"}]}
     given = {"iam": answering(get_role=role, simulate_principal_policy=allowed), **services}
-    return Deployed(SimpleNamespace(region="us-east-1", **given), NAMES, {}, policy, Path("policy.toml"))
+    own = SimpleNamespace(region="us-east-1", **given)
+    return Deployed(own, NAMES, ENVIRONMENT, policy, Path("policy.toml"), "the-stack")
 
 
 def only(found: Deployed, check: doctor.Check) -> Finding:
@@ -120,7 +139,7 @@ def test_an_alarm_that_rings_is_told_with_its_own_words() -> None:
     state = deployed(
         cloudwatch=answering(describe_alarms={"MetricAlarms": [{**alarm, "AlarmActions": ["x"]}]})
     )
-    assert only(state, doctor.no_alarm_rings) == Finding(
+    assert only(state, doctor.no_alarm_fires) == Finding(
         Verdict.BAD, "DeadLetterAlarm is in alarm", "Do this"
     )
 
@@ -161,6 +180,224 @@ def test_a_trail_counts_if_it_logs_calls_that_write(
     assert (found.verdict is Verdict.GOOD) is good
 
 
+def with_trails(*, selectors: Any, number: int = 2) -> Deployed:
+    """Return an account of so many trails that log, of which each answers with its own selectors."""
+    trail = answering(
+        describe_trails={"trailList": [TRAIL | {"Name": f"trail-{one}"} for one in range(number)]},
+        get_trail_status={"IsLogging": True},
+        get_event_selectors=selectors,
+    )
+    return deployed(cloudtrail=lambda _region: trail)
+
+
+ALL = {"EventSelectors": [{"ReadWriteType": "All"}]}
+NONE = {"EventSelectors": [{"ReadWriteType": "ReadOnly"}]}
+UNREADABLE = error("AccessDeniedException", "GetEventSelectors")
+
+
+@pytest.mark.parametrize(
+    ("selectors", "verdict", "text"),
+    [
+        pytest.param([UNREADABLE, ALL], Verdict.GOOD, "trail-1 logs", id="a good one after it"),
+        pytest.param(
+            [UNREADABLE, NONE],
+            Verdict.UNKNOWN,
+            "trail-0: the permission cloudtrail:GetEvent",
+            id="no good one",
+        ),
+        pytest.param(
+            [error("TrailNotFoundException", "GetEventSelectors"), NONE],
+            Verdict.UNKNOWN,
+            "trail-0",
+            id="one of an organisation that answers no member",
+        ),
+    ],
+)
+def test_a_trail_that_cannot_be_read_ends_the_check_before_no_other(
+    selectors: list[Any], verdict: Verdict, text: str
+) -> None:
+    found = only(with_trails(selectors=selectors), doctor.trail_logs_management_events)
+    assert found.verdict is verdict
+    assert text in found.text
+
+
+ENABLED, TARGET = {"State": "ENABLED"}, {"Targets": [{"Id": "ReplicationQueue"}]}
+
+
+def with_rules(rules: list[Any], targets: Any = TARGET) -> Deployed:
+    return deployed(events=answering(describe_rule=rules, list_targets_by_rule=targets))
+
+
+def test_a_rule_that_was_deleted_is_bad_and_the_others_are_checked() -> None:
+    gone = error("ResourceNotFoundException", "DescribeRule")
+    found = [*examine(with_rules([gone, {"State": "DISABLED"}]), [doctor.rules_are_enabled])]
+    assert [finding.verdict for finding in found] == [Verdict.BAD, Verdict.BAD]
+    assert found[0].text == "The rule SecretChangedRule is not there any more: its events are lost"
+    assert "delete the stack and deploy it again" in found[0].remedy
+    assert found[1].text == "The rule SweepSchedule is disabled: its events are lost"
+
+
+def test_a_rule_without_a_target_is_bad() -> None:
+    found = [*examine(with_rules([ENABLED, ENABLED], [{"Targets": []}, TARGET]), [doctor.rules_are_enabled])]
+    assert [finding.text for finding in found] == [
+        "The rule SecretChangedRule has no target: its events are lost"
+    ]
+
+
+def test_rules_that_are_there_and_enabled_are_good() -> None:
+    assert only(with_rules([ENABLED, ENABLED]), doctor.rules_are_enabled).verdict is Verdict.GOOD
+
+
+@pytest.mark.parametrize("code", ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"])
+@pytest.mark.parametrize("check", [doctor.no_dead_letters, doctor.nothing_is_stuck])
+def test_a_queue_that_was_deleted_is_bad(check: doctor.Check, code: str) -> None:
+    sqs = answering(get_queue_attributes=error(code, "GetQueueAttributes"))
+    found = only(deployed(clients=SimpleNamespace(sqs=sqs)), check)
+    assert found.verdict is Verdict.BAD
+    assert "not there any more" in found.text
+
+
+def test_an_alarm_that_was_deleted_is_bad() -> None:
+    found = only(deployed(cloudwatch=answering(describe_alarms={"MetricAlarms": []})), doctor.no_alarm_fires)
+    assert found.verdict is Verdict.BAD
+    assert found.text == "The alarm DeadLetterAlarm is not there any more: nobody is notified"
+
+
+def with_functions(**answers: Any) -> Deployed:
+    return deployed(clients=SimpleNamespace(functions=answering(**answers)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict", "text", "remedy"),
+    [
+        pytest.param({"RecursiveLoop": "Allow"}, Verdict.GOOD, "may invoke itself", "", id="allowed"),
+        pytest.param(
+            {"RecursiveLoop": "Terminate"},
+            Verdict.BAD,
+            "1,600 secrets",
+            "aws lambda put-function-recursion-config --recursive-loop Allow --function-name stack-function",
+            id="not allowed",
+        ),
+        pytest.param(
+            error("UnknownOperationException", "GetFunctionRecursionConfig"),
+            Verdict.UNKNOWN,
+            "does not know RecursiveLoop",
+            "if RecursionStoppedAlarm fires, ask AWS Support to turn off recursive loop detection for "
+            "stack-function",
+            id="a Region that does not know it",
+        ),
+        pytest.param(
+            error("AccessDeniedException", "GetFunctionRecursionConfig"),
+            Verdict.UNKNOWN,
+            "the permission lambda:GetFunctionRecursionConfig is missing",
+            "allow it for who runs this",
+            id="not ours to see",
+        ),
+    ],
+)
+def test_a_sweep_may_invoke_its_function_again_and_again(
+    answer: Any, verdict: Verdict, text: str, remedy: str
+) -> None:
+    found = only(with_functions(get_function_recursion_config=answer), doctor.sweeps_are_not_taken_for_a_loop)
+    assert (found.verdict, found.remedy) == (verdict, remedy)
+    assert text in found.text
+
+
+def with_queue_key(key: str, answer: Any) -> Deployed:
+    attributes = {"Attributes": {"KmsMasterKeyId": key} if key else {"SqsManagedSseEnabled": "true"}}
+    return deployed(
+        clients=SimpleNamespace(sqs=answering(get_queue_attributes=attributes)),
+        keys=lambda _region: answering(describe_key=answer),
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "answer", "verdict", "text"),
+    [
+        pytest.param("", None, Verdict.GOOD, "SQS's own key", id="no key of one's own"),
+        pytest.param(
+            "k",
+            {"KeyMetadata": {"KeyManager": "CUSTOMER", "KeyState": "Enabled"}},
+            Verdict.GOOD,
+            "its policy must let EventBridge use it",
+            id="a customer managed key",
+        ),
+        pytest.param(
+            "alias/aws/sqs",
+            {"KeyMetadata": {"KeyManager": "AWS", "KeyState": "Enabled"}},
+            Verdict.BAD,
+            "EventBridge can deliver nothing",
+            id="a key that AWS manages",
+        ),
+        pytest.param(
+            "k",
+            {"KeyMetadata": {"KeyManager": "CUSTOMER", "KeyState": "PendingDeletion"}},
+            Verdict.BAD,
+            "is PendingDeletion",
+            id="a key that goes",
+        ),
+        pytest.param(
+            "k", error("NotFoundException", "DescribeKey"), Verdict.BAD, "is not there", id="no such key"
+        ),
+        pytest.param(
+            "k",
+            error("AccessDeniedException", "DescribeKey"),
+            Verdict.UNKNOWN,
+            "the permission kms:DescribeKey is missing",
+            id="not ours to see",
+        ),
+    ],
+)
+def test_the_key_of_the_queues_is_one_that_eventbridge_can_use(
+    key: str, answer: Any, verdict: Verdict, text: str
+) -> None:
+    found = only(with_queue_key(key, answer), doctor.queues_can_be_written_by_eventbridge)
+    assert found.verdict is verdict
+    assert text in found.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "text"),
+    [
+        pytest.param({}, Verdict.GOOD, "The function's settings are valid", id="as the template has them"),
+        pytest.param(
+            {"WRITES_PER_SECOND": "2", "MAXIMUM_CONCURRENCY": "3"},
+            Verdict.BAD,
+            "WRITES_PER_SECOND must be at least MAXIMUM_CONCURRENCY",
+            id="more instances than writes",
+        ),
+        pytest.param({"PRUNE_IDLE_DAYS": "7.5"}, Verdict.BAD, "PRUNE_IDLE_DAYS", id="half a day"),
+    ],
+)
+def test_settings_that_the_function_cannot_start_with_are_named(
+    changes: dict[str, str], verdict: Verdict, text: str
+) -> None:
+    found = only(replace(deployed(), environment={**ENVIRONMENT, **changes}), doctor.the_function_can_start)
+    assert found.verdict is verdict
+    assert text in found.text
+
+
+@pytest.mark.parametrize(
+    ("outputs", "verdict", "text"),
+    [
+        pytest.param(
+            [{"OutputKey": "Version", "OutputValue": VERSION}], Verdict.GOOD, VERSION, id="the same"
+        ),
+        pytest.param(
+            [{"OutputKey": "Version", "OutputValue": "0.1.9"}], Verdict.BAD, "0.1.9", id="an older stack"
+        ),
+        pytest.param([], Verdict.BAD, "before 0.2.0", id="a stack that does not say"),
+    ],
+)
+def test_a_stack_of_another_version_than_these_commands_is_named(
+    outputs: list[Any], verdict: Verdict, text: str
+) -> None:
+    stacks = answering(describe_stacks={"Stacks": [{"Outputs": outputs}]})
+    found = only(deployed(clients=SimpleNamespace(cloudformation=stacks)), doctor.versions_are_the_same)
+    assert found.verdict is verdict
+    assert text in found.text
+
+
 def test_what_aws_refuses_stops_no_other_check() -> None:
     denied = answering(get_queue_attributes=error("AccessDenied", "GetQueueAttributes"))
     found = [
@@ -192,3 +429,15 @@ def test_every_call_has_its_permission_in_the_table() -> None:
     asked_first = {"DescribeStackResources", "GetFunctionConfiguration"}
     offline = {"GetAvailableRegions", "GetPartitionForRegion", "GetPaginator"}
     assert calls - asked_first - offline == {*doctor._ACTIONS}
+
+
+def test_doctor_and_smoke_decide_by_the_policy_that_is_named() -> None:
+    assert policy_file(Access(), Path("other.toml")) == Path("other.toml")
+    assert policy_file(Access(), None) == PACKAGED_POLICY
+    assert policy_file(Access(local=True), Path("other.toml")) == Path("other.toml")
+
+
+@pytest.mark.parametrize("command", ["doctor", "smoke"])
+def test_doctor_and_smoke_take_a_policy(command: str) -> None:
+    options = {option for parameter in get_command(app).commands[command].params for option in parameter.opts}
+    assert {"--policy", "--local"} <= options
