@@ -587,6 +587,79 @@ def promote_command(  # noqa: PLR0913  an option each
     raise typer.Exit(promote.run(asked, access, Screen()))
 
 
+@app.command(
+    "rejoin",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 all rejoined, or nothing to rejoin; 1 something failed, or wrong usage; 2 some "
+    "are left for you to decide; 130 stopped by Ctrl-C. **Permissions:** secretsmanager:ListSecrets, "
+    "DescribeSecret, ReplicateSecretToRegions, RemoveRegionsFromReplication, TagResource and UntagResource, "
+    "in both Regions; for keys of your own kms:Decrypt on the primary's, kms:GenerateDataKey and "
+    "kms:Encrypt on the replica's. They are yours, never the function's. No value can be read.",
+)
+def rejoin_command(  # noqa: PLR0913  an option each
+    *,
+    replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas were promoted.")],
+    secret: options.Secrets = None,
+    tag: options.Tags = None,
+    primary: Annotated[
+        str,
+        typer.Option(
+            metavar="REGION",
+            help="Turn the relation round for what changed there: the same Region, it is the primary then.",
+            show_default=False,
+        ),
+    ] = "",
+    accept_home: Annotated[
+        bool,
+        typer.Option("--accept-home", metavar="", help="Also rejoin what changed at home and not there."),
+    ] = False,
+    discard: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Lose what the overwritten side of this secret has, for good. Repeat it."
+        ),
+    ] = None,
+    journal: options.Journal = None,
+    writes_per_second: options.WritesPerSecond = 20,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Compare both sides, and write nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", metavar="", help="Rejoin without asking. For scripts.")
+    ] = False,
+    as_json: options.Json = False,
+    profile: options.Profile = None,
+    local: options.Local = False,
+    endpoint_url: options.EndpointUrl = None,
+) -> None:
+    """Come back after a promotion, and overwrite nothing that changed by accident.
+
+    Compares both sides by version ids and the journal. What is unchanged is replicated from home again. What
+    changed is left and named, until you say which side counts. Each step is in the journal, both sides are
+    looked at again before one is overwritten, and the hold tag goes last.
+    """
+    _require_endpoint(endpoint_url, local=local)
+    _require_yes(as_json=as_json, answered=yes or dry_run)
+    if primary not in ("", replica_region):
+        raise typer.BadParameter("it must be the --replica-region", param_hint="--primary")
+    from replicas.aws.connection import Access
+    from replicas.commands.failover import rejoin
+    from replicas.failover.compare import Wishes
+
+    asked = rejoin.Asked(
+        replica_region,
+        _choice(secret, tag),
+        Wishes(bool(primary), accept_home, frozenset(discard or ())),
+        journal,
+        writes_per_second,
+        yes=yes,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+    access = Access(replica_region, profile, endpoint_url, local)
+    raise typer.Exit(rejoin.run(asked, access, Screen()))
+
+
 def _require_yes(*, as_json: bool, answered: bool) -> None:
     if not answered and (as_json or not sys.stdin.isatty()):
         raise typer.BadParameter(

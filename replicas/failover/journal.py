@@ -3,7 +3,8 @@
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,7 @@ class Journal:
 
     file: Path
     entries: list[Entry] = field(default_factory=list)
+    clock: Callable[[], float] = time.time
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, entry: Entry) -> None:
@@ -62,7 +64,7 @@ class Journal:
         regions: Mapping[str, str] | None = None,
     ) -> None:
         """Write a step about a secret as it was last seen."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        now = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
         primary = primary_region or held.primary_region
         self.write(
             Entry(
@@ -91,15 +93,15 @@ class Journal:
         return {identity: entry for identity, entry in found.items() if entry}
 
 
-def read_journal(file: Path) -> Journal:
+def read_journal(file: Path, clock: Callable[[], float] = time.time) -> Journal:
     """Return the journal, an empty one if there is none. A line that a kill cut short is passed over."""
     if not file.exists():
-        return Journal(file)
+        return Journal(file, clock=clock)
     text = file.read_text("utf-8")
     if text and not text.endswith("\n"):
         with file.open("a", encoding="utf-8") as stream:
             stream.write("\n")
-    return Journal(file, [*_entries(text)])
+    return Journal(file, [*_entries(text)], clock)
 
 
 def _entries(text: str) -> Iterator[Entry]:

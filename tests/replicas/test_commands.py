@@ -19,7 +19,7 @@ from tests.support.world import make_world
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/permissions.md").read_text("utf-8")
 READING = ("plan", "status", "explain", "report")
-COMMANDS = (*READING, "apply", "sweep", "verify", "promote")
+COMMANDS = (*READING, "apply", "sweep", "verify", "promote", "rejoin")
 _PERMISSION_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ((?:`[a-z]+:\w+`(?:, )?)+) \|$", re.MULTILINE)
 
 

@@ -1,10 +1,12 @@
 """`replicas promote`: let replicas stand alone, with nothing but their own Region reachable."""
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +54,23 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """Where the Regions, the time and the hands come from."""
+
+    regions: Callable[[Access, float], RegionSecrets] = region_secrets
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    workers: int = WORKERS
+
+    def now(self) -> str:
+        """Return the time as a tag has it."""
+        return f"{datetime.fromtimestamp(self.clock(), UTC):%Y-%m-%dT%H:%MZ}"
+
+
+REAL = Surroundings()
+
+
+@dataclass(frozen=True)
 class _Promotion:
     """What is to be done, and what is done already."""
 
@@ -69,18 +88,18 @@ class Result:
     problem: str = ""
 
 
-def run(asked: Asked, access: Access, screen: Screen) -> int:
+def run(asked: Asked, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
     """Promote what is asked for; return the exit code."""
     stopped = (
         "Stopped. What is done is in the journal "
         f"{asked.journal_file}: run it again, and it goes on where it stopped."
     )
-    return exit_code(lambda: _run(asked, access, screen), screen, stopped)
+    return exit_code(lambda: _run(asked, access, screen, around), screen, stopped)
 
 
-def _run(asked: Asked, access: Access, screen: Screen) -> int:
-    there = region_secrets(access, asked.writes_per_second)
-    log = read_journal(asked.journal_file)
+def _run(asked: Asked, access: Access, screen: Screen, around: Surroundings) -> int:
+    there = around.regions(access, asked.writes_per_second)
+    log = read_journal(asked.journal_file, around.clock)
     with screen.progress(f"Listing {there.region}") as report:
         promotion = _promotion(asked, there, log, report)
     if not asked.as_json:
@@ -94,13 +113,14 @@ def _run(asked: Asked, access: Access, screen: Screen) -> int:
         return OK
     work = [*promotion.replicas, *promotion.not_held]
     with screen.progress("Promoting", len(work)) as report:
-        results = [*each(work, lambda held: _promote(asked, there, log, held), report)]
+        do = partial(_promote, there, log, partial(hold_value, asked.reason, now=around.now()))
+        results = [*each(work, do, report, around.workers)]
     return _end(asked, promotion, results, screen)
 
 
-def each(work: Iterable[T], do: Callable[[T], R], report: Report) -> Iterator[R]:
+def each(work: Iterable[T], do: Callable[[T], R], report: Report, workers: int) -> Iterator[R]:
     """Yield what comes of each, as it comes. When it is stopped, only what is under way is finished."""
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         calls = [pool.submit(do, item) for item in work]
         try:
             for number, call in enumerate(as_completed(calls), start=1):
@@ -126,7 +146,7 @@ def _promotion(asked: Asked, there: RegionSecrets, log: Journal, report: Report)
     return _Promotion(replicas, not_held, done)
 
 
-def _promote(asked: Asked, there: RegionSecrets, log: Journal, held: Held) -> Result:
+def _promote(there: RegionSecrets, log: Journal, tag_value: Callable[[str], str], held: Held) -> Result:
     """Let it stand alone and hold it; every step is in the journal before it is done."""
     known = log.promotion(held.identity)
     home = held.primary_region or (known.primary_region if known else "")
@@ -138,14 +158,13 @@ def _promote(asked: Asked, there: RegionSecrets, log: Journal, held: Held) -> Re
             log.note(journal.PROMOTE, held, str(error))
             return Result(held.name, promoted=False, problem=str(error))
         log.note(journal.PROMOTE, held, DONE)
-    return _hold(asked, there, log, held, home)
+    return _hold(there, log, held, home, tag_value(home))
 
 
-def _hold(asked: Asked, there: RegionSecrets, log: Journal, held: Held, home: str) -> Result:
+def _hold(there: RegionSecrets, log: Journal, held: Held, home: str, value: str) -> Result:
     if is_held(held.tags):
         return Result(held.name, promoted=True)
     log.note(journal.HOLD, held, BEGUN, primary_region=home)
-    value = hold_value(asked.reason, home, f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}")
     try:
         there.tag(held.arn, HOLD_TAG, value)
     except OperatorError as error:

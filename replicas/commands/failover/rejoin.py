@@ -1,0 +1,434 @@
+"""`replicas rejoin`: one primary again, and nothing that changed is overwritten without being named."""
+
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from replicas.aws.connection import Access
+from replicas.aws.held import Held
+from replicas.aws.region_secrets import RegionSecrets
+from replicas.commands.failover.promote import REAL, Surroundings, each
+from replicas.errors import OperatorError
+from replicas.exit_codes import CHANGES, FAILED, OK, exit_code
+from replicas.failover import journal
+from replicas.failover.compare import Action, Change, Sides, Wishes, action, change, comparable, remedy
+from replicas.failover.hold import HOLD_TAG, hold_value, is_held, is_held_by_us
+from replicas.failover.journal import BEGUN, DONE, Entry, Journal, read_journal
+from replicas.failover.states import short
+from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.terminal import Column, Report, Screen, count
+from secret_replicator.models import FAILED as REPLICA_FAILED
+from secret_replicator.models import IN_SYNC, Replica
+
+POLL_SECONDS = 2.0
+IN_PROGRESS = "InProgress"
+NO_WISHES = Wishes()
+
+_HOME = re.compile(r" from ([a-z0-9-]+):")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a rejoin."""
+
+    region: str
+    choice: Choice = EVERYTHING
+    wishes: Wishes = NO_WISHES
+    journal: Path | None = None
+    writes_per_second: float = 20
+    patience_seconds: float = 300
+    yes: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+    @property
+    def journal_file(self) -> Path:
+        """Where the journal of the promotion is."""
+        return self.journal or Path(f"failover-{self.region}.jsonl")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A promoted secret, and what is to be done about it."""
+
+    sides: Sides
+    found: Change
+    action: Action
+
+
+@dataclass(frozen=True)
+class Result:
+    """How it ended for one secret. `problem` is empty if it is done."""
+
+    candidate: Candidate
+    problem: str = ""
+
+
+@dataclass
+class _Desk:
+    """What the work needs: both sides, the journal, and time."""
+
+    asked: Asked
+    access: Access
+    log: Journal
+    around: Surroundings
+    regions: dict[str, RegionSecrets] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def secrets(self, region: str) -> RegionSecrets:
+        """Return a Region's secrets."""
+        with self._lock:
+            if region not in self.regions:
+                access = replace(self.access, region=region)
+                self.regions[region] = self.around.regions(access, self.asked.writes_per_second)
+            return self.regions[region]
+
+    def sides(self, home_region: str, identity: str) -> Sides:
+        """Return how both sides are now."""
+        steps = tuple(self.log.of(identity))
+        home, there = (
+            self.secrets(region).describe(identity.replace("::", f":{region}:", 1))
+            or self._of_the_name(region, identity)
+            for region in (home_region, self.asked.region)
+        )
+        promoted = self.log.promotion(identity)
+        return Sides(home_region, self.asked.region, home, there, steps, promoted)
+
+    def _of_the_name(self, region: str, identity: str) -> Held | None:
+        """Return another secret that has the name."""
+        return self.secrets(region).describe(identity.partition(":secret:")[2][:-7])
+
+
+def run(asked: Asked, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
+    """Compare both sides, do what may be done, and return the exit code."""
+    stopped = (
+        "Stopped. Every value is still in at least one Region, and every step in the journal "
+        f"{asked.journal_file}: run it again, and it goes on where it stopped."
+    )
+    desk = _Desk(asked, access, read_journal(asked.journal_file, around.clock), around)
+    return exit_code(lambda: _run(desk, screen), screen, stopped)
+
+
+def _run(desk: _Desk, screen: Screen) -> int:
+    asked = desk.asked
+    with screen.progress("Comparing both sides") as report:
+        candidates = [*_candidates(desk, report)]
+    if not asked.as_json:
+        _show(asked, candidates, screen)
+    work = [candidate for candidate in candidates if candidate.action is not Action.LEAVE]
+    if asked.dry_run or not work:
+        return _end(asked, candidates, [], screen)
+    if not (asked.yes or screen.ask(_question(asked, work))):
+        screen.say("Nothing was changed.")
+        return OK
+    with screen.progress("Rejoining", len(work)) as report:
+        results = [*each(work, lambda candidate: _do(desk, candidate), report, desk.around.workers)]
+    return _end(asked, candidates, results, screen)
+
+
+def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:
+    """Yield what was promoted here: by the journal, and by the hold tag where that is lost."""
+    homes: dict[str, str] = {}
+    known = desk.log.promoted()
+    for held in desk.secrets(desk.asked.region).listed():
+        if desk.asked.choice.takes(held.as_secret()) and (home := _home_of(held, known.get(held.identity))):
+            homes[held.identity] = home
+    for identity, entry in known.items():
+        if desk.asked.choice == EVERYTHING or entry.name in desk.asked.choice.names:
+            homes.setdefault(identity, entry.primary_region)
+    for candidate in each(
+        homes.items(), lambda pair: _candidate(desk, pair[1], pair[0]), report, desk.around.workers
+    ):
+        if candidate:
+            yield candidate
+
+
+def _home_of(held: Held, promoted: Entry | None) -> str:
+    """Return the Region of its primary if it was promoted, nothing if it was not."""
+    if promoted:
+        return promoted.primary_region
+    if not is_held_by_us(held.tags):
+        return ""
+    said = _HOME.search(held.tags[HOLD_TAG])
+    return held.primary_region if held.is_replica else (said[1] if said else "")
+
+
+def _candidate(desk: _Desk, home_region: str, identity: str) -> Candidate:
+    sides = desk.sides(home_region, identity)
+    found = change(sides)
+    return Candidate(sides, found, action(found, sides.name, desk.asked.wishes))
+
+
+def _do(desk: _Desk, candidate: Candidate) -> Result:
+    steps = {Action.REJOIN: _rejoin, Action.TURN: _turn, Action.FINISH: _finish}
+    try:
+        return Result(candidate, steps[candidate.action](desk, candidate))
+    except OperatorError as error:
+        return Result(candidate, str(error))
+
+
+def _rejoin(desk: _Desk, candidate: Candidate) -> str:
+    """Let home be replicated over the copy; return what keeps it from that."""
+    sides = candidate.sides
+    home, there = sides.home, sides.there
+    if home is None:
+        return "it is on neither side"
+    key = there.kms_key_id if there else _key_in_journal(sides)
+    _hold_home(desk, home)
+    home = _settled(desk, home, sides.region)
+    if begun := _begun_before(desk, candidate):
+        return _finish(desk, begun)
+    if home.replica_in(sides.region) and (problem := _remove(desk, candidate, home, [sides.region])):
+        return problem
+    if problem := _changed_meanwhile(desk, candidate):
+        return problem
+    target = Replica(sides.region, "", kms_key_id=key)
+    _replicate(desk, home, [target], overwrite=there is not None)
+    return _follow_and_release(desk, home, [sides.region])
+
+
+def _turn(desk: _Desk, candidate: Candidate) -> str:
+    """Let the copy be the primary, and home and its other Regions follow it."""
+    sides = candidate.sides
+    home, there = sides.home, sides.there
+    if there is None:
+        return "it is not there any more"
+    others = _other_regions(sides)
+    if home:
+        _hold_home(desk, home)
+        left = [replica.region for replica in home.replicas if replica.region != sides.region]
+        if left and (problem := _remove(desk, candidate, home, left)):
+            return problem
+    there = _settled(desk, there, sides.home_region)
+    if begun := _begun_before(desk, candidate):
+        return _finish(desk, begun)
+    if problem := _changed_meanwhile(desk, candidate):
+        return problem
+    back = Replica(sides.home_region, "", kms_key_id=home.kms_key_id if home else "")
+    _replicate(desk, there, [back], overwrite=home is not None)
+    return _follow_turned(desk, candidate, there, others)
+
+
+def _finish(desk: _Desk, candidate: Candidate) -> str:
+    """Go on where an earlier run was stopped."""
+    sides = candidate.sides
+    if candidate.found is Change.TURNED and sides.there:
+        return _follow_turned(desk, candidate, sides.there, _other_regions(sides))
+    if sides.home is None:
+        return "its primary is gone"
+    return _follow_and_release(desk, sides.home, [sides.region])
+
+
+def _follow_turned(desk: _Desk, candidate: Candidate, there: Held, others: list[Replica]) -> str:
+    if problem := _follow(desk, there, [candidate.sides.home_region]):
+        return problem
+    now = desk.secrets(there.region).describe(there.arn) or there
+    missing = [replica for replica in others if not now.replica_in(replica.region)]
+    if missing:
+        _replicate(desk, there, missing, overwrite=False)
+    regions = [candidate.sides.home_region, *(replica.region for replica in others)]
+    return _follow_and_release(desk, there, regions)
+
+
+def _hold_home(desk: _Desk, home: Held) -> None:
+    """Keep the stack at home from working on it meanwhile."""
+    desk.log.note(journal.HOLD, home, BEGUN, primary_region=home.region)
+    if not is_held(home.tags):
+        value = hold_value(
+            f"replicas rejoin --replica-region {desk.asked.region}", home.region, desk.around.now()
+        )
+        desk.secrets(home.region).tag(home.arn, HOLD_TAG, value)
+    desk.log.note(journal.HOLD, home, DONE, primary_region=home.region)
+
+
+def _settled(desk: _Desk, primary: Held, region: str) -> Held:
+    """Return the primary as it is once nothing is under way to the Region: what an earlier run asked for."""
+    waited = 0.0
+    while True:
+        now = desk.secrets(primary.region).describe(primary.arn) or primary
+        replica = now.replica_in(region)
+        if replica is None or replica.status != IN_PROGRESS or waited >= desk.asked.patience_seconds:
+            return now
+        desk.around.sleep(POLL_SECONDS)
+        waited += POLL_SECONDS
+
+
+def _begun_before(desk: _Desk, candidate: Candidate) -> Candidate | None:
+    """Return what an earlier run had asked for, if that has happened by now."""
+    now = desk.sides(candidate.sides.home_region, candidate.sides.identity)
+    found = change(now)
+    return Candidate(now, found, Action.FINISH) if found in (Change.FOLLOWS, Change.TURNED) else None
+
+
+def _changed_meanwhile(desk: _Desk, candidate: Candidate) -> str:
+    """Describe both sides again, right before one is overwritten."""
+    before = candidate.sides
+    now = desk.sides(before.home_region, before.identity)
+    # AWS may take the copy away with its entry: then nothing is left that could be overwritten.
+    gone = now.there is None and candidate.action is Action.REJOIN and change(now) is Change.GONE_THERE
+    if gone or now.same_as(before):
+        return ""
+    return "it changed in between, and was left: run it again to see how"
+
+
+def _remove(desk: _Desk, candidate: Candidate, home: Held, regions: list[str]) -> str:
+    if problem := _changed_meanwhile(desk, candidate):
+        return problem
+    keys = {region: (home.replica_in(region) or Replica(region, "")).kms_key_id for region in regions}
+    if there := candidate.sides.there:
+        keys |= {there.region: there.kms_key_id} if there.region in keys else {}
+    desk.log.note(journal.REMOVE, home, BEGUN, primary_region=home.region, regions=keys)
+    desk.secrets(home.region).remove(home.arn, regions)
+    desk.log.note(journal.REMOVE, home, DONE, primary_region=home.region, regions=keys)
+    return ""
+
+
+def _replicate(desk: _Desk, primary: Held, replicas: list[Replica], *, overwrite: bool) -> None:
+    keys = {replica.region: replica.kms_key_id for replica in replicas}
+    now = desk.secrets(primary.region).describe(primary.arn) or primary
+    listed = [now.replica_in(replica.region) for replica in replicas]
+    if all(replica and replica.status not in (REPLICA_FAILED, "") for replica in listed):
+        return  # asked for by an earlier run
+    desk.log.note(journal.REPLICATE, primary, BEGUN, primary_region=primary.region, regions=keys)
+    desk.secrets(primary.region).replicate(primary.arn, replicas, overwrite=overwrite)
+    desk.log.note(journal.REPLICATE, primary, DONE, primary_region=primary.region, regions=keys)
+
+
+def _follow(desk: _Desk, primary: Held, regions: list[str]) -> str:
+    """Wait until all are InSync and hold the primary's version; return what keeps them from it."""
+    waited = 0.0
+    while True:
+        now = desk.secrets(primary.region).describe(primary.arn) or primary
+        found = [now.replica_in(region) or Replica(region, "not listed") for region in regions]
+        open_ = [replica for replica in found if replica.status != IN_SYNC]
+        failed = [replica for replica in open_ if replica.status == REPLICA_FAILED]
+        if failed or (open_ and waited >= desk.asked.patience_seconds):
+            return "; ".join(
+                f"{replica.region} is {replica.status}: {replica.message}" for replica in failed or open_
+            )
+        if not open_:
+            return next((problem for region in regions if (problem := _check(desk, now, region))), "")
+        desk.around.sleep(POLL_SECONDS)
+        waited += POLL_SECONDS
+
+
+def _check(desk: _Desk, primary: Held, region: str) -> str:
+    """Look from the other side, as verify does, whether it follows and holds the version."""
+    there = desk.secrets(region).describe(primary.arn.replace(f":{primary.region}:", f":{region}:", 1))
+    if there is None or there.primary_region != primary.region:
+        return f"AWS says InSync, but in {region} it does not follow {primary.region}: see replicas verify"
+    if comparable(primary, there, None) and there.current != primary.current:
+        return f"AWS says InSync, but {region} holds another version: see replicas verify"
+    return ""
+
+
+def _follow_and_release(desk: _Desk, primary: Held, regions: list[str]) -> str:
+    if problem := _follow(desk, primary, regions):
+        return problem
+    now = desk.secrets(primary.region).describe(primary.arn) or primary
+    desk.log.note(journal.RELEASE, now, BEGUN, primary_region=primary.region)
+    if is_held_by_us(now.tags):
+        desk.secrets(primary.region).untag(primary.arn, HOLD_TAG)
+    desk.log.note(journal.RELEASE, now, DONE, primary_region=primary.region)
+    return ""
+
+
+def _other_regions(sides: Sides) -> list[Replica]:
+    """Return home's other Regions and their keys: as listed, and as an earlier run removed them."""
+    keys: dict[str, str] = {}
+    for step in sides.steps:
+        if step.action == journal.REMOVE and step.region == sides.home_region:
+            keys |= step.regions
+    if sides.home and not sides.home.is_replica:
+        keys |= {replica.region: replica.kms_key_id for replica in sides.home.replicas}
+    own = (sides.region, sides.home_region)
+    return [Replica(region, "", kms_key_id=key) for region, key in sorted(keys.items()) if region not in own]
+
+
+def _key_in_journal(sides: Sides) -> str:
+    removed = [step for step in sides.steps if sides.region in step.regions]
+    return removed[-1].regions[sides.region] if removed else ""
+
+
+def _question(asked: Asked, work: list[Candidate]) -> str:
+    turned = sum(candidate.action is Action.TURN for candidate in work)
+    named = [candidate.sides.name for candidate in work if candidate.sides.name in asked.wishes.discard]
+    text = f"Rejoin {count(len(work), 'secret')}"
+    if turned:
+        text += f", {turned:,} of them with {asked.region} as the primary"
+    if named:
+        text += f", and lose for good what the other side of {', '.join(named)} has"
+    return text + "?"
+
+
+def _show(asked: Asked, candidates: list[Candidate], screen: Screen) -> None:
+    columns = (
+        Column("Secret", short=False),
+        Column("State"),
+        Column("At home"),
+        Column(asked.region),
+        Column("Done"),
+        Column("Or", short=False),
+    )
+    ordered = sorted(candidates, key=lambda item: (item.action is not Action.LEAVE, item.sides.name))
+    if ordered:
+        screen.table(columns, [_line(candidate) for candidate in ordered])
+
+
+def _line(candidate: Candidate) -> tuple[str, ...]:
+    sides = candidate.sides
+    left = remedy(candidate.found, sides.region) if candidate.action is Action.LEAVE else "-"
+    return (
+        sides.name, str(candidate.found), _version(sides.home), _version(sides.there),
+        str(candidate.action), left,
+    )  # fmt: skip
+
+
+def _version(held: Held | None) -> str:
+    if held is None:
+        return "-"
+    return f"{short(held.current)} {held.changed:%Y-%m-%d %H:%M}" if held.changed else short(held.current)
+
+
+def _end(asked: Asked, candidates: list[Candidate], results: list[Result], screen: Screen) -> int:
+    problems = [result for result in results if result.problem]
+    left = Counter(str(candidate.found) for candidate in candidates if candidate.action is Action.LEAVE)
+    if asked.as_json:
+        screen.write(json.dumps(_document(asked, candidates, results), indent=2) + "\n")
+    else:
+        for result in problems:
+            screen.show(f"{result.candidate.sides.name}: {result.problem}")
+        screen.show(_account(asked, candidates, results, left), "bold")
+    if problems:
+        return FAILED
+    return CHANGES if left else OK
+
+
+def _account(asked: Asked, candidates: list[Candidate], results: list[Result], left: Counter[str]) -> str:
+    done = [result for result in results if not result.problem]
+    turned = sum(result.candidate.action is Action.TURN for result in done)
+    states = ", ".join(f"{number:,} {state}" for state, number in sorted(left.items()))
+    head = f"Rejoined: {len(done):,} of {count(len(candidates), 'promoted secret')}"
+    parts = [f"{turned:,} of them turned round"] if turned else []
+    parts += [f"{len(results) - len(done):,} with a problem"] if len(done) < len(results) else []
+    parts += [f"{left.total():,} left ({states})"] if left else []
+    text = ", ".join([head, *parts])
+    return f"{text}; journal {asked.journal_file}" if results else text
+
+
+def _document(asked: Asked, candidates: list[Candidate], results: list[Result]) -> dict[str, Any]:
+    problems = {result.candidate.sides.name: result.problem for result in results if result.problem}
+    return {
+        "secrets": {
+            candidate.sides.name: {"state": str(candidate.found), "action": str(candidate.action)}
+            for candidate in candidates
+        },
+        "rejoined": len(results) - len(problems),
+        "problems": problems,
+        "journal": str(asked.journal_file),
+    }

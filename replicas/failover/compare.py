@@ -1,0 +1,172 @@
+"""Both sides after an outage, compared by version ids and the journal, and what may be done about each."""
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from replicas.aws.held import Held
+from replicas.failover.journal import DONE, HOLD, PROMOTE, Entry
+
+
+class Change(StrEnum):
+    """What became of a promoted secret on both sides."""
+
+    UNCHANGED = "unchanged"
+    THERE = "changed there"
+    AT_HOME = "changed at home"
+    BOTH = "changed on both sides"
+    GONE = "gone at home"
+    OTHER = "another secret at home"
+    GONE_THERE = "gone there"
+    FOLLOWS = "follows home again"
+    TURNED = "home follows it"
+
+
+class Action(StrEnum):
+    """What is done about it."""
+
+    REJOIN = "rejoin from home"
+    TURN = "turn round"
+    FINISH = "finish"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides as DescribeSecret shows them now, and what the journal says."""
+
+    home_region: str
+    region: str
+    home: Held | None
+    there: Held | None
+    steps: tuple[Entry, ...] = ()
+    promoted: Entry | None = None
+
+    @property
+    def name(self) -> str:
+        """The secret's name."""
+        known = self.there or self.home or self.promoted
+        return known.name if known else ""
+
+    @property
+    def identity(self) -> str:
+        """The ARN without its Region."""
+        known = self.there or self.promoted or self.home
+        return known.identity if known else ""
+
+    def same_as(self, other: "Sides") -> bool:
+        """Tell whether both sides have the versions and the primary that they had."""
+        return _state(self.home) == _state(other.home) and _state(self.there) == _state(other.there)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person has said: from where, and what may be lost."""
+
+    turn: bool = False
+    accept_home: bool = False
+    discard: AbstractSet[str] = frozenset()
+
+
+def change(sides: Sides) -> Change:
+    """Return what became of it. Where it cannot be known, it counts as changed."""
+    home, there = sides.home, sides.there
+    if there is None:
+        return Change.GONE_THERE
+    if there.is_replica:
+        return Change.FOLLOWS
+    if home is None:
+        return Change.GONE
+    if home.identity != there.identity or home.deleted:
+        return Change.OTHER
+    if home.is_replica:
+        return Change.TURNED if home.primary_region == there.region else Change.OTHER
+    changed = _changed_there(sides, home, there), _changed_at_home(sides, home, there)
+    return {
+        (False, False): Change.UNCHANGED,
+        (True, False): Change.THERE,
+        (False, True): Change.AT_HOME,
+        (True, True): Change.BOTH,
+    }[changed]
+
+
+def action(found: Change, name: str, wishes: Wishes) -> Action:
+    """Return what may be done: nothing is overwritten that changed, unless it was named."""
+    if found in (Change.FOLLOWS, Change.TURNED):
+        return Action.FINISH
+    named = name in wishes.discard
+    if wishes.turn:
+        turns = found in (Change.THERE, Change.GONE) or (named and found in (Change.BOTH, Change.AT_HOME))
+        return Action.TURN if turns else Action.LEAVE
+    rejoins = (
+        found in (Change.UNCHANGED, Change.GONE_THERE)
+        or (found is Change.AT_HOME and wishes.accept_home)
+        or (named and found in (Change.THERE, Change.BOTH, Change.AT_HOME))
+    )
+    return Action.REJOIN if rejoins else Action.LEAVE
+
+
+def remedy(found: Change, region: str) -> str:
+    """Return what a person can decide about a secret that is left."""
+    turn = f"--primary {region}"
+    return {
+        Change.UNCHANGED: f"rejoin it without {turn}",
+        Change.THERE: f"{turn} keeps what {region} has; --discard NAME keeps what home has",
+        Change.AT_HOME: f"--accept-home keeps what home has; {turn} --discard NAME what {region} has",
+        Change.BOTH: f"--discard NAME keeps what home has; {turn} --discard NAME what {region} has",
+        Change.GONE: f"{turn} replicates it back",
+        Change.OTHER: "see whose secret that is, and rename or delete it, or restore the primary",
+        Change.GONE_THERE: f"rejoin it without {turn}",
+    }.get(found, "")
+
+
+def comparable(home: Held, there: Held, promoted: Entry | None) -> bool:
+    """Tell whether both sides name versions alike: home has an id that the copy has or had."""
+    known = there.versions.keys() | (promoted.versions.keys() if promoted else set())
+    return not home.versions.keys().isdisjoint(known) or not home.versions.keys() | known
+
+
+def _changed_there(sides: Sides, home: Held, there: Held) -> bool:
+    """Whether the copy has a version that neither the journal nor home has, or another one is current."""
+    known = sides.promoted.versions.keys() if sides.promoted else set()
+    if there.versions.keys() - known - home.versions.keys():
+        return True
+    if there.current == home.current:
+        return False
+    if sides.promoted:
+        return there.current != sides.promoted.current
+    return there.current not in home.versions
+
+
+def _changed_at_home(sides: Sides, home: Held, there: Held) -> bool:
+    promoted = sides.promoted
+    if home.current == there.current and home.versions.keys() <= there.versions.keys():
+        return False
+    if comparable(home, there, promoted):
+        known = there.versions.keys() | (promoted.versions.keys() if promoted else set())
+        before = promoted.current if promoted else ""
+        return bool(home.versions.keys() - known) or (bool(before) and home.current != before)
+    if promoted is None or home.changed is None:
+        return True
+    if seen := _home_when_held(sides):
+        return home.current != seen.current
+    return home.changed > _when_promoted(sides, promoted)
+
+
+def _when_promoted(sides: Sides, begun: Entry) -> datetime:
+    """Return when the promotion was over: it may itself change the date of the old primary."""
+    done = (step.time for step in sides.steps if step.action == PROMOTE and step.result == DONE)
+    return datetime.fromisoformat(next(done, begun.time))
+
+
+def _home_when_held(sides: Sides) -> Entry | None:
+    """Return home as it was when an earlier run set its tag, which changes its date."""
+    held = (step for step in sides.steps if step.action == HOLD and step.region == sides.home_region)
+    return next(held, None)
+
+
+def _state(held: Held | None) -> tuple[object, ...] | None:
+    if held is None:
+        return None
+    return held.identity, held.is_replica, held.deleted, held.current, frozenset(held.versions)

@@ -1,0 +1,294 @@
+"""`replicas rejoin`: each state in each world, nothing lost by accident, whatever is killed when."""
+
+import random
+from dataclasses import dataclass, field
+from io import StringIO
+from itertools import product
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from rich.console import Console
+
+from local.secrets_manager.model import Call, ManualClock, Outcome, Params
+from local.secrets_manager.service import FakeSecretsManager
+from replicas.aws.connection import Access
+from replicas.aws.region_secrets import RegionSecrets
+from replicas.commands.failover import promote, rejoin
+from replicas.failover.compare import Wishes
+from replicas.failover.hold import HOLD_TAG
+from replicas.inventory.inventory import Choice
+from replicas.terminal import Screen
+from secret_replicator.gateway import Budget
+from tests.support.clients import client_of
+
+HOME, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
+WORLDS = [*product(["accepted", "refused"], ["nothing", "failed", "stale"], [False, True])]
+
+
+class KilledError(BaseException):
+    """The process is gone: nothing after this call happens."""
+
+
+@dataclass
+class Stage:
+    """Two Regions and an operator in process; `kill_at` counts calls until the process is gone."""
+
+    folder: Path
+    fake: FakeSecretsManager
+    clock: ManualClock
+    written: dict[str, list[str]] = field(default_factory=dict)
+    discarded: set[str] = field(default_factory=set)
+    kill_at: int = -1
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def region(self, access: Access, _writes: float = 1) -> RegionSecrets:
+        region = str(access.region)
+        if region not in self._clients:
+            self._clients[region] = client_of(self.handle, region)
+        client: Any = self._clients[region]
+        return RegionSecrets(region, client, client, Budget(50, self.clock, self.clock.advance))
+
+    @property
+    def around(self) -> promote.Surroundings:
+        return promote.Surroundings(self.region, self.clock, self.sleep, workers=1)
+
+    def handle(self, operation: str, region: str, params: Params) -> Params:
+        if self.kill_at == 0:
+            raise KilledError
+        self.kill_at -= 1
+        return self.fake.handle(operation, region, params)
+
+    def sleep(self, seconds: float) -> None:
+        if self.kill_at == 0:
+            raise KilledError
+        self.clock.advance(seconds)
+
+    def add(self, name: str, *regions: str) -> None:
+        self.fake.add_secret(HOME, name, value=f"{name} 0", tags={"replicate-to": " ".join(regions)})
+        self.written[name] = [f"{name} 0"]
+        entries = [{"Region": region} for region in regions]
+        self.fake.handle("ReplicateSecretToRegions", HOME, {"SecretId": name, "AddReplicaRegions": entries})
+        self.clock.advance(100)
+
+    def put(self, region: str, name: str) -> str:
+        value = f"{name} {uuid4()}"
+        self.clock.advance(10)
+        self.fake.handle("PutSecretValue", region, {"SecretId": name, "SecretString": value})
+        return value
+
+    def value(self, region: str, name: str) -> str | None:
+        return self.fake.secret(region, name).value
+
+    def is_replica(self, region: str, name: str) -> bool:
+        return self.fake.secret(region, name).is_replica
+
+    def promote(self) -> int:
+        asked = promote.Asked(WEST, journal=self.folder / "j.jsonl", yes=True)
+        return promote.run(asked, Access(WEST), quiet(), self.around)
+
+    def rejoin(self, *names: str, turn: bool = False, accept: bool = False, discard: str = "") -> int:
+        wishes = Wishes(turn, accept, frozenset(discard.split()))
+        asked = rejoin.Asked(WEST, Choice(names), wishes, self.folder / "j.jsonl", yes=True)
+        self.screen = quiet()
+        return rejoin.run(asked, Access(WEST), self.screen, self.around)
+
+    def said(self) -> str:
+        text: str = self.screen.out.file.getvalue()  # type: ignore[attr-defined]
+        return text
+
+
+def quiet() -> Screen:
+    return Screen(Console(file=StringIO(), width=300), Console(file=StringIO()))
+
+
+def stage_of(folder: Path, world: tuple[Any, Any, bool]) -> Stage:
+    clock = ManualClock()
+    fake = FakeSecretsManager(clock=clock, sleep=clock.advance, repeat=world[0], seconds_in_progress=3)
+    fake.old_primary_shows, fake.replication.own_version_ids = world[1], world[2]
+    return Stage(folder, fake, clock)
+
+
+@pytest.fixture(params=WORLDS, ids=lambda world: "-".join(map(str, world)))
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
+    return stage_of(tmp_path, request.param)
+
+
+def test_each_state_is_found_and_only_the_unchanged_are_rejoined_unasked(stage: Stage) -> None:
+    for name in ("same", "there", "home", "both", "gone"):
+        stage.add(name, WEST)
+    assert stage.promote() == 0
+    new_there, both_there = stage.put(WEST, "there"), stage.put(WEST, "both")
+    new_home, both_home = stage.put(HOME, "home"), stage.put(HOME, "both")
+    del stage.fake._store[HOME]["gone"]
+    assert stage.rejoin() == 2
+    for line in ("same unchanged", "there changed there", "both changed on both sides", "gone gone at home",
+                 "home changed at home"):  # fmt: skip
+        name, _, state = line.partition(" ")
+        assert any(name in said and state in said for said in stage.said().splitlines()), line
+    assert stage.said().splitlines()[-1].startswith("Rejoined: 1 of 5 promoted secrets, 4 left")
+    assert (stage.is_replica(WEST, "same"), HOLD_TAG in stage.fake.secret(WEST, "same").tags) == (True, False)
+    assert stage.value(WEST, "there") == new_there
+    assert (stage.value(HOME, "home"), stage.value(WEST, "home")) == (new_home, "home 0")
+    assert (stage.value(HOME, "both"), stage.value(WEST, "both")) == (both_home, both_there)
+    assert stage.value(WEST, "gone") == "gone 0"
+    assert all(HOLD_TAG in stage.fake.secret(WEST, name).tags for name in ("there", "home", "both", "gone"))
+
+
+def test_what_changed_at_home_is_rejoined_when_that_is_accepted(stage: Stage) -> None:
+    stage.add("db", WEST)
+    stage.promote()
+    new = stage.put(HOME, "db")
+    assert stage.rejoin(accept=True) == 0
+    assert (stage.value(WEST, "db"), stage.is_replica(WEST, "db")) == (new, True)
+
+
+def test_the_relation_is_turned_round_for_what_changed_there(stage: Stage) -> None:
+    stage.add("db", WEST, EU)
+    stage.promote()
+    new = stage.put(WEST, "db")
+    assert stage.rejoin(turn=True) == 0, stage.said()
+    assert "1 of them turned round" in stage.said()
+    for region in (HOME, EU):
+        assert (stage.value(region, "db"), stage.is_replica(region, "db")) == (new, True)
+        assert HOLD_TAG not in stage.fake.secret(region, "db").tags
+    assert HOLD_TAG not in stage.fake.secret(WEST, "db").tags
+
+
+def test_what_is_gone_at_home_is_replicated_back(stage: Stage) -> None:
+    stage.add("db", WEST)
+    stage.promote()
+    del stage.fake._store[HOME]["db"]
+    assert stage.rejoin(turn=True) == 0
+    assert (stage.value(HOME, "db"), stage.is_replica(HOME, "db")) == ("db 0", True)
+
+
+def test_only_what_is_named_is_discarded(stage: Stage) -> None:
+    for name in ("a", "b"):
+        stage.add(name, WEST)
+    stage.promote()
+    kept = stage.put(WEST, "a")
+    stage.put(WEST, "b")
+    assert stage.rejoin(discard="b") == 2
+    assert (stage.value(WEST, "a"), stage.value(WEST, "b")) == (kept, "b 0")
+
+
+def test_another_secret_at_home_is_never_overwritten(stage: Stage) -> None:
+    stage.add("db", WEST)
+    stage.promote()
+    del stage.fake._store[HOME]["db"]
+    stage.fake.add_secret(HOME, "db", value="another")
+    assert stage.rejoin(turn=True, discard="db") == 2
+    assert stage.value(HOME, "db") == "another"
+    assert "another secret at home" in stage.said()
+
+
+def test_what_changes_between_the_look_and_the_overwrite_is_left_and_named(stage: Stage) -> None:
+    stage.add("db", WEST)
+    stage.promote()
+    new: list[str] = []
+
+    def change(call: Call, _random: random.Random) -> None:
+        if call.operation == "TagResource" and call.region == HOME:
+            stage.fake.faults = None
+            new.append(stage.put(WEST, "db"))
+
+    stage.fake.faults = change  # type: ignore[assignment]
+    assert stage.rejoin() == 1
+    assert "db: it changed in between" in stage.said()
+    assert stage.value(WEST, "db") == new[0]
+
+
+def test_a_region_that_fails_keeps_its_hold_and_is_named(stage: Stage) -> None:
+    stage.add("db", WEST)
+    stage.promote()
+    stage.fake.set_outcome("db", WEST, Outcome("Failed", "The KMS key is disabled", attempts=1))
+    assert stage.rejoin() == 1
+    assert "us-west-2 is Failed: The KMS key is disabled" in stage.said()
+    assert HOLD_TAG in stage.fake.secret(HOME, "db").tags
+    assert stage.rejoin() == 0
+    assert HOLD_TAG not in stage.fake.secret(WEST, "db").tags
+
+
+def test_without_its_journal_nothing_that_changed_is_overwritten(stage: Stage) -> None:
+    for name in ("same", "there"):
+        stage.add(name, WEST)
+    stage.promote()
+    new = stage.put(WEST, "there")
+    (stage.folder / "j.jsonl").unlink()
+    assert stage.rejoin() == 2
+    assert stage.value(WEST, "there") == new
+    assert stage.is_replica(WEST, "same") is not stage.fake.replication.own_version_ids
+
+
+def test_a_hold_at_home_that_a_person_has_set_stays(stage: Stage) -> None:
+    stage.add("db", WEST)
+    stage.fake.handle("TagResource", HOME, {"SecretId": "db", "Tags": [{"Key": HOLD_TAG, "Value": "mine"}]})
+    stage.promote()
+    assert stage.rejoin() == 0
+    assert stage.fake.secret(HOME, "db").tags[HOLD_TAG] == "mine"
+
+
+def versions(stage: Stage, name: str) -> set[str]:
+    """Return every value that is still in some Region under a label."""
+    return {
+        version.value
+        for region in (HOME, WEST, EU)
+        if name in stage.fake.names(region)
+        for version in stage.fake.secret(region, name).versions.values()
+    }
+
+
+def killed_at_random(stage: Stage, chance: random.Random, work: Any) -> None:
+    """Do the work, killed after some calls now and then, until it was not; nothing may ever be lost."""
+    for _ in range(chance.randrange(4)):
+        stage.kill_at = chance.randrange(30)
+        try:
+            work()
+        except KilledError:
+            stage.clock.advance(chance.choice([0, 1, 60]))
+        stage.kill_at = -1
+        check_nothing_lost(stage)
+    work()
+    stage.clock.advance(60)
+    check_nothing_lost(stage)
+
+
+def check_nothing_lost(stage: Stage) -> None:
+    for name, values in stage.written.items():
+        if name not in stage.discarded:
+            assert set(values) <= versions(stage, name), f"{name} has lost a value"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_sequence_of_kills_loses_a_version(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311  repeatable on purpose
+    stage = stage_of(tmp_path, WORLDS[seed % len(WORLDS)])
+    names = [f"s{number}" for number in range(6)]
+    for name in names:
+        stage.add(name, *chance.choice([(WEST,), (WEST, EU)]))
+    killed_at_random(stage, chance, stage.promote)
+    assert stage.promote() == 0
+    for name in names:
+        for region in chance.choice([(), (WEST,), (HOME,), (WEST, HOME)]):
+            values = [] if stage.written[name] == [f"{name} 0"] else stage.written[name]
+            stage.written[name] = [*values, stage.put(region, name)]
+    check_nothing_lost(stage)
+    for wishes in ({}, {"accept": True}, {"turn": True}):
+        killed_at_random(stage, chance, lambda wishes=wishes: stage.rejoin(**wishes))
+    stage.discarded = {name for name in names if len(stage.written[name]) > 1}
+    stage.discarded |= {name for name in names if not settled(stage, name)}
+    last: dict[str, Any] = {"discard": " ".join(stage.discarded), "turn": chance.random() < 0.5}
+    killed_at_random(stage, chance, lambda: stage.rejoin(**last))
+    stage.rejoin(accept=True)
+    assert [name for name in names if not settled(stage, name)] == [], stage.said()
+    for name in names:
+        assert stage.value(HOME, name) == stage.value(WEST, name)
+        assert stage.value(HOME, name) in stage.written[name]
+
+
+def settled(stage: Stage, name: str) -> bool:
+    """Whether one side follows the other, and nobody holds it."""
+    sides = [stage.fake.secret(region, name) for region in (HOME, WEST)]
+    return sum(side.is_replica for side in sides) == 1 and not any(HOLD_TAG in side.tags for side in sides)
