@@ -6,9 +6,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.txt)
 COMPILE := uv pip compile --no-config --quiet --generate-hashes --custom-compile-command "make requirements"
+REQUIREMENTS := requirements.txt tools/requirements-checkov.txt functions/requirements.txt
 COMPILE_DEV := $(COMPILE) pyproject.toml --group dev --universal --python-version 3.11
 COMPILE_CHECKOV := $(COMPILE) --group checkov --universal --python-version 3.11
-COMPILE_FUNCTION := $(COMPILE) pyproject.toml --python-version 3.13 --no-emit-package jmespath
+COMPILE_FUNCTION := $(COMPILE) --group function --python-version 3.13 --no-emit-package jmespath
+# Not from here: tools/sam/pyproject.toml says what is for `sam build` alone.
+SAM_BUILD := cd tools/sam && sam build --template-file "$(CURDIR)/template.yaml" --config-file "$(CURDIR)/samconfig.toml" --build-dir "$(CURDIR)/.aws-sam/build"
 
 # sam and the uv that it calls are those of requirements.txt.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -57,9 +60,9 @@ test-all: setup build ## every test: also chaos, containers, full scale, coverag
 	@pytest --cov --numprocesses 2 --dist loadgroup
 
 # checkov's own packages contradict ours, so it lives apart.
-.checkov/.ready: requirements-checkov.txt $(BIN)/.ready
+.checkov/.ready: tools/requirements-checkov.txt $(BIN)/.ready
 	@uv venv --quiet --clear --python $(BIN)/python .checkov
-	@VIRTUAL_ENV=.checkov uv pip sync --quiet --require-hashes --compile-bytecode requirements-checkov.txt
+	@VIRTUAL_ENV=.checkov uv pip sync --quiet --require-hashes --compile-bytecode tools/requirements-checkov.txt
 	@touch $@
 
 check-quick: setup ## the quick half of the checks
@@ -76,12 +79,12 @@ check: check-quick .checkov/.ready ## format, lint, types, import contracts, tem
 	  log=$$(.checkov/bin/checkov --file template.yaml --file $$plain/plain.yaml --framework cloudformation \
 	  --skip-download --quiet --compact 2>&1) || { echo "$$log" >&2; exit 1; }
 	@log=$$(sam validate --lint 2>&1) || { echo "$$log" >&2; exit 1; }
-	@old=$$(mktemp -d); trap 'rm -r "$$old"' EXIT; mkdir $$old/functions; \
-	  cp requirements*.txt $$old; cp functions/requirements.txt $$old/functions; \
-	  $(COMPILE_DEV) -o $$old/requirements.txt; $(COMPILE_CHECKOV) -o $$old/requirements-checkov.txt; \
+	@old=$$(mktemp -d); trap 'rm -r "$$old"' EXIT; mkdir $$old/functions $$old/tools; \
+	  for file in $(REQUIREMENTS); do cp $$file $$old/$$file; done; \
+	  $(COMPILE_DEV) -o $$old/requirements.txt; $(COMPILE_CHECKOV) -o $$old/tools/requirements-checkov.txt; \
 	  $(COMPILE_FUNCTION) -o $$old/functions/requirements.txt; \
-	  diff requirements.txt $$old/requirements.txt && diff requirements-checkov.txt $$old/requirements-checkov.txt && diff functions/requirements.txt $$old/functions/requirements.txt \
-	  || { echo "requirements.txt is not what pyproject.toml compiles to: run make requirements" >&2; exit 1; }
+	  for file in $(REQUIREMENTS); do diff $$file $$old/$$file \
+	  || { echo "$$file is not what pyproject.toml compiles to: run make requirements" >&2; exit 1; }; done
 	@echo "All checks passed"
 
 backfill: setup build ## sweep 100,000 secrets on the strict fake, and 2,000 on the local AWS (minutes)
@@ -97,7 +100,7 @@ bench: setup build ## measure everything side by side, and write docs/explanatio
 	@python -m tools.bench $(if $(SHORT),--short)
 
 build: setup ## sam build, into .aws-sam/build
-	@log=$$(sam build 2>&1) || { echo "$$log" >&2; exit 1; }
+	@log=$$($(SAM_BUILD) 2>&1) || { echo "$$log" >&2; exit 1; }
 
 package: setup build ## a plain CloudFormation template and a code archive, into dist
 	@python -m tools.package
@@ -108,7 +111,7 @@ preview: setup ## draw docs/dashboard.png from a run on the local AWS
 
 requirements: setup ## compile the three requirements files from pyproject.toml
 	@$(COMPILE_DEV) -o requirements.txt
-	@$(COMPILE_CHECKOV) -o requirements-checkov.txt
+	@$(COMPILE_CHECKOV) -o tools/requirements-checkov.txt
 	@$(COMPILE_FUNCTION) -o functions/requirements.txt
 
 clean: ## remove all that these commands have made

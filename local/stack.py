@@ -12,7 +12,7 @@ from local.aws import fixes
 from local.aws.ministack import Clients, LocalAws, clients, local_aws
 from local.errors import LocalError
 from local.process import processes
-from local.process.environment import ROOT, tool
+from local.process.environment import ROOT, SAM_FOLDER, tool
 
 ALLOWED_REGIONS = ("us-west-2", "eu-west-1", "eu-central-1")
 STACK = "secret-replicator"
@@ -69,8 +69,7 @@ def local_stack(step: Step, port: int = 0, variant: Variant = THE_DEMO) -> Itera
 def _build(sam: str, aws: LocalAws) -> None:
     # Not into .aws-sam: two of us side by side, or the person's own build, would be disturbed.
     options = ["--template-file", str(ROOT / "template.yaml"), "--build-dir", str(_built(aws))]
-    # From the root, as a person does: there uv finds its settings in pyproject.toml.
-    _run("sam build", [sam, "build", *options, "--config-file", str(_config(aws))], aws, ROOT)
+    _run("sam build", [sam, "build", *options, "--config-file", str(_config(aws))], aws, SAM_FOLDER)
 
 
 def _deploy(sam: str, aws: LocalAws, parameters: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,8 +64,26 @@ def _one_is_error() -> Iterator[None]:
         raise
 
 
+def _show_version(asked: bool) -> None:  # noqa: FBT001  as typer calls it
+    if asked:
+        typer.echo(f"replicas {version('secret-replicator')}")
+        raise typer.Exit
+
+
 @app.callback()
-def replicas() -> None:
+def replicas(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            metavar="",
+            is_eager=True,
+            callback=_show_version,
+            help="Show the version of this command. `replicas doctor` shows the deployed one.",
+        ),
+    ] = False,
+) -> None:
     """See and steer a deployed Secret Replicator.
 
     Begin with `replicas status`: is everything where it must be? `replicas explain SECRET` says why a secret

@@ -10,6 +10,9 @@ from local.errors import LocalError
 ROOT = Path(__file__).parents[2]
 HOME_REGION = "us-east-1"
 LOCAL_POLICY = ROOT / "local" / "policy.toml"
+SAM_FOLDER = ROOT / "tools" / "sam"
+"""Where `sam build` is run: there its uv finds the settings that are for it alone."""
+
 TOOLS = Path(sys.prefix) / "bin"
 
 _AWS_TOOLS = ("AWS_", "SAM_", "__SAM_", "BOTO_", "MINISTACK_", "LOCALSTACK_")

@@ -25,6 +25,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
+from replicas.aws.checkout import checkout, in_checkout
 from replicas.aws.local_endpoint import local_session, read_address
 from replicas.errors import NoStackError, OperatorError
 
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
-SAM_CONFIG = Path(__file__).parents[2] / "samconfig.toml"
+SAM_CONFIG = Path("samconfig.toml")
+DEFAULT_STACK = "secret-replicator"
 MAX_CONNECTIONS = 50
 
 _OUTPUTS = ("ReplicationQueueUrl", "DeadLetterQueueUrl", "ReplicatorFunctionName")
@@ -211,8 +213,15 @@ def find_parts(client: "CloudFormationClient", stack: str) -> StackParts:
         ) from missing
 
 
-def default_stack(config: Path = SAM_CONFIG) -> str:
-    """Return the name that `sam deploy` gives the stack; raise OperatorError if the file does not say."""
+def default_stack(config: Path | None = None) -> str:
+    """Return the name that `sam deploy` gives the stack; raise OperatorError if the file does not say.
+
+    Without a file and without a checkout it is the name that this repository gives.
+    """
+    here = checkout()
+    if config is None and here is None:
+        return DEFAULT_STACK
+    config = config or in_checkout(SAM_CONFIG)
     try:
         parts = tomllib.loads(config.read_text("utf-8"))["default"]
     except (OSError, KeyError, ValueError) as error:

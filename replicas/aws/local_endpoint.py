@@ -10,9 +10,10 @@ from pathlib import Path
 import boto3
 import botocore.session
 
+from replicas.aws.checkout import in_checkout
 from replicas.errors import OperatorError
 
-ADDRESS_FILE = Path(__file__).parents[2] / ".aws-sam" / "local.json"
+ADDRESS_FILE = Path(".aws-sam", "local.json")
 KEY = "test"
 """Access key and secret key: what MiniStack takes for the account's root."""
 
@@ -28,20 +29,33 @@ class Address:
 
 
 @contextmanager
-def published(address: Address, file: Path = ADDRESS_FILE) -> Iterator[None]:
-    """Let others find the local AWS until the end of the block. The newest one is found."""
+def published(address: Address, file: Path | None = None) -> Iterator[None]:
+    """Let others find the local AWS until the end of the block: the newest one, then the one before."""
+    file = file or in_checkout(ADDRESS_FILE)
     written = json.dumps(asdict(address))
     file.parent.mkdir(exist_ok=True)
+    before = file.read_text("utf-8") if file.is_file() else ""
     file.write_text(written, "utf-8")
     try:
         yield
     finally:
         if file.is_file() and file.read_text("utf-8") == written:
             file.unlink()
+            if _is_up(before):
+                file.write_text(before, "utf-8")
 
 
-def read_address(file: Path = ADDRESS_FILE) -> Address:
+def _is_up(written: str) -> bool:
+    """Tell whether this address is of a local AWS that has not ended: its folder goes with it."""
+    try:
+        return Path(Address(**json.loads(written)).ca_bundle).is_file()
+    except (TypeError, ValueError):
+        return False
+
+
+def read_address(file: Path | None = None) -> Address:
     """Return where the newest local AWS is; raise OperatorError if none is up."""
+    file = file or in_checkout(ADDRESS_FILE)
     try:
         address = Address(**json.loads(file.read_text("utf-8")))
     except FileNotFoundError:

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/python-image.html
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -25,7 +26,8 @@ WITH_EMULATOR = f"public.ecr.aws/lambda/python:3.13-rapid-{ARCHITECTURE}"
 STAND_IN = "secret-replicator.stand-in"
 """The label by which a stand-in is known."""
 
-DEBIAN, MIRROR = "trixie", "http://deb.debian.org/debian"  # trixie has Python 3.13
+DEBIAN = "trixie"  # it has Python 3.13
+APT_SOURCES = (Path("/etc/apt/sources.list"), Path("/etc/apt/sources.list.d"))
 RUNTIME = ("awslambdaric", "boto3", "simplejson", "snapshot-restore-py")
 BOOTSTRAP = """#!/bin/sh
 export PYTHONPATH=/var/task:/opt/python:/var/runtime
@@ -69,7 +71,7 @@ def _build(root: Path) -> None:
         _run(["apt-get", "install", "-qq", "--yes", "--no-install-recommends", "debootstrap"])
     # The packages are unpacked and not set up: Python needs nothing of that.
     options = ["--variant=minbase", "--include=python3,ca-certificates", "--foreign"]
-    _run(["debootstrap", *options, DEBIAN, str(root), MIRROR])
+    _run(["debootstrap", *options, DEBIAN, str(root), *apt_mirror()])
     for package in (root / "var/cache/apt/archives").glob("*.deb"):
         _run(["dpkg-deb", "--extract", str(package), str(root)])
     for unused in ("var/cache/apt", "debootstrap", "usr/share/doc", "usr/share/locale", "usr/share/man"):
@@ -87,9 +89,15 @@ def _build(root: Path) -> None:
     _run(["docker", "import", *(f"--change={change}" for change in LAYOUT), str(archive), IMAGE])
 
 
+def apt_mirror(places: Sequence[Path] = APT_SOURCES) -> Sequence[str]:
+    """Return the Debian mirror of this machine's own apt; none where it has none: debootstrap knows one."""
+    files = [file for place in places for file in (sorted(place.iterdir()) if place.is_dir() else [place])]
+    texts = [file.read_text("utf-8") for file in files if file.is_file()]
+    return re.findall(r"^[^#\n]*?(https?://\S+/debian)/?(?:\s|$)", "\n".join(texts), re.MULTILINE)[:1]
+
+
 def _pip(target: Path) -> Iterable[str]:
-    # pyproject.toml, which is for `sam build`, would leave out what the packages need.
-    options = ("--quiet", "--no-config", "--only-binary", ":all:", "--python-version", "3.13")
+    options = ("--quiet", "--only-binary", ":all:", "--python-version", "3.13")
     return (
         tool("uv"),
         "pip",

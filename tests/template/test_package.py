@@ -63,6 +63,7 @@ def test_two_builds_have_the_same_bytes(tmp_path: Path) -> None:
         ["sam", "build", *options, "--config-file", str(ROOT / "samconfig.toml")],
         check=True,
         capture_output=True,
+        cwd=ROOT / "tools/sam",
     )
     first = package(tmp_path / "first", ARTIFACT)
     second = package(tmp_path / "second", built / "ReplicatorFunction")
