@@ -310,6 +310,7 @@ def _report_drift(outcome: Outcome, request: Request) -> None:
             secret=outcome.secret,
             region=drift.region,
             kind=drift.kind,
+            said=drift.said,
             what_to_do=drift.remedy,
             sweep_id=request.sweep_id,
         )

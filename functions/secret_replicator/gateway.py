@@ -187,6 +187,8 @@ def _secret(
         primary_region=answer.get("PrimaryRegion", ""),
         owning_service=answer.get("OwningService", ""),
         deleted="DeletedDate" in answer,
+        # Newer than some models of botocore, which leave out what they do not know.
+        cross_account_replica=bool(answer.get("CrossAccountPrimary")),
         last_changed=answer.get("LastChangedDate"),
     )
 

@@ -12,7 +12,9 @@ DRIFT_REMEDIES: Mapping[str, str] = {
     "unwanted": "remove it (remove-regions-from-replication), or set PruneReplicas",
     "recently_read": "find out who still reads it there; it is removed once nobody has for PruneIdleDays",
     "kms_key": "change its key in that Region (update-secret), or the key in policy.toml",
-    "managed_by_service": "let no rule match it, or replicate it with its own service",
+    "managed_by_service": "let no rule match it, replicate it with its own service, or ask for it with its "
+    "tag: AWS then says whether others may",
+    "held": "take the tag secret-replicator:hold off, once what it was set for is over",
     "name_taken": "delete the secret of the same name in that Region, or let no rule ask for the Region",
 }
 """What a person can do about each kind of drift."""
@@ -44,6 +46,7 @@ class Secret:
     primary_region: str = ""
     owning_service: str = ""
     deleted: bool = False
+    cross_account_replica: bool = False
     last_changed: datetime | None = None
 
 
@@ -94,15 +97,21 @@ class Desired:
 
 @dataclass(frozen=True, order=True)
 class Drift:
-    """A difference that is reported and left alone. No Region means all."""
+    """A difference that is reported and left alone. No Region means all. `said` is what explains it."""
 
     region: str
     kind: str
+    said: str = ""
 
     @property
     def remedy(self) -> str:
         """What a person can do about it."""
         return DRIFT_REMEDIES[self.kind]
+
+    def __str__(self) -> str:
+        """Say where and what it is."""
+        said = f" ({self.said})" if self.said else ""
+        return f"{self.region} {self.kind}{said}".strip()
 
 
 @dataclass(frozen=True)
@@ -132,7 +141,7 @@ class Plan:
             "retry": [replica.region for replica in self.retry],
             "wait": [replica.region for replica in self.wait],
             "remove": [*self.remove],
-            "drift": [f"{drift.region} {drift.kind}".strip() for drift in self.drift],
+            "drift": [str(drift) for drift in self.drift],
         }
         return {part: regions for part, regions in parts.items() if regions}
 

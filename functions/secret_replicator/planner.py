@@ -1,11 +1,58 @@
-"""Desired and actual replicas in, the plan out."""
+"""What is to be done about a secret: desired and actual replicas in, the plan out."""
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from secret_replicator.models import FAILED, IN_SYNC, Desired, DesiredReplica, Drift, Plan, Replica
+from secret_replicator.models import (
+    FAILED,
+    IN_SYNC,
+    Desired,
+    DesiredReplica,
+    Drift,
+    Intent,
+    Plan,
+    Replica,
+    Secret,
+)
+from secret_replicator.policy import Policy, desired_replicas
+from secret_replicator.settings import Settings
+
+HOLD_TAG = "secret-replicator:hold"
+"""A secret with this tag is left alone, whatever asks for it. Its value is the reason."""
 
 _DEFAULT_KEY = "alias/aws/secretsmanager"
 _DAY_SECONDS = 24 * 60 * 60
+_SHORT = 80
+_ARN = re.compile("arn:(?P<partition>[^:]+):secretsmanager:[^:]*:(?P<account>[^:]+):secret:.+")
+
+
+def intent(secret: Secret, policy: Policy, settings: Settings, now: float) -> Intent:
+    """Return what is to be done about a secret as DescribeSecret shows it. `now` is of the epoch."""
+    desired = desired_replicas(policy, secret.tags, settings.region, settings.allowed_regions)
+    if reason := _reason_to_skip(secret, desired, settings):
+        return Intent(desired, skip=reason)
+    if HOLD_TAG in secret.tags:
+        held = Drift("", "held", _short_text(secret.tags[HOLD_TAG]))
+        return Intent(desired, Plan(drift=(held,)), skip="held")
+    if secret.owning_service and not desired.asked_by_tag:
+        # What a service manages it may forbid to others: that is asked of AWS only where the tag asks.
+        return Intent(desired, Plan(drift=(Drift("", "managed_by_service"),)), skip="managed_by_service")
+    permitted = desired if settings.allow_overwrite else _overwriting_nothing(desired)
+    todo = plan(permitted, secret.replicas, prune_before=settings.prune_before(now))
+    return Intent(desired, todo, desired.problems)
+
+
+def belongs_to_another_account(secret_id: str, settings: Settings) -> bool:
+    """Tell whether this is the ARN of a secret that the stack's account or partition does not have.
+
+    What is not known of the stack is not compared; a name is that of a secret of its own.
+    """
+    found = _ARN.fullmatch(secret_id)
+    if not found:
+        return False
+    own = {"partition": settings.partition, "account": settings.account}
+    return any(known and found[part] != known for part, known in own.items())
 
 
 def plan(desired: Desired, actual: Iterable[Replica], *, prune_before: float | None) -> Plan:
@@ -36,6 +83,26 @@ def plan(desired: Desired, actual: Iterable[Replica], *, prune_before: float | N
 def best_by_region(replicas: Iterable[Replica]) -> Mapping[str, Replica]:
     """Return one replica per Region. Where a Region is listed twice, the better status counts."""
     return {replica.region: replica for replica in sorted(replicas, key=_goodness)}
+
+
+def _reason_to_skip(secret: Secret, desired: Desired, settings: Settings) -> str:
+    if belongs_to_another_account(secret.arn, settings):
+        return "another_account"
+    if secret.primary_region not in ("", settings.region) or secret.cross_account_replica:
+        return "replica"
+    if secret.deleted:
+        return "scheduled_for_deletion"
+    return "" if desired.selected else "not_selected"
+
+
+def _overwriting_nothing(desired: Desired) -> Desired:
+    return replace(desired, replicas=tuple(replace(want, overwrite=False) for want in desired.replicas))
+
+
+def _short_text(value: str) -> str:
+    """Return a tag's value as it may stand in a log line and on a terminal."""
+    text = "".join(character if character.isprintable() else " " for character in value)
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
 
 
 def _goodness(replica: Replica) -> tuple[int, Replica]:

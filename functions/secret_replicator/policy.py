@@ -13,7 +13,10 @@ from secret_replicator.models import Desired, DesiredReplica, Problem
 REGION_CODE = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
 ALL, NONE = "all", "none"
-_SEPARATORS = re.compile(r"[\s,+;]+")
+YES_WORDS = frozenset({"true", "yes", "on", "enabled"})
+"""What people say who do not think of Regions."""
+_SEPARATORS = re.compile(r"[\s,+;:/|]+")
+"""AWS's tag editors allow `:` and `/` where they allow no comma."""
 _KMS_KEY = re.compile(
     r"alias/[A-Za-z0-9/_-]+|(mrk-)?[0-9a-f-]{32,36}"
     r"|arn:[a-z-]+:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+"
@@ -111,13 +114,15 @@ def _asked_by_tag(
         found = "says none together with something else" if words else "is empty"
         return {}, set(), [Problem("", f"{tag} {found}", "name Regions and groups in it, or say none alone")]
     regions = {word: policy.groups.get(word, (word,)) for word in words if word != ALL and policy.knows(word)}
-    problems = [
-        Problem(word, f"{tag} names {word!r}, which is neither a Region nor a group", "correct the tag")
-        for word in words
-        if word != ALL and word not in regions
-    ]
+    problems = [_unknown_word(tag, word) for word in words if word != ALL and word not in regions]
     asked = {region: tag for named in regions.values() for region in named}
     return asked, set(allowed) if ALL in words else set(), problems
+
+
+def _unknown_word(tag: str, word: str) -> Problem:
+    if word in YES_WORDS:
+        return Problem(word, f"{tag} says {word!r}, which names no Region", "say which Regions, or all")
+    return Problem(word, f"{tag} names {word!r}, which is neither a Region nor a group", "correct the tag")
 
 
 def why_not(region: str, rules: Sequence[Rule], allowed: frozenset[str]) -> tuple[str, str] | None:

@@ -12,8 +12,6 @@ from secret_replicator.models import (
     IN_SYNC,
     Desired,
     DesiredReplica,
-    Drift,
-    Intent,
     Kind,
     Look,
     Outcome,
@@ -22,8 +20,8 @@ from secret_replicator.models import (
     Replica,
     Secret,
 )
-from secret_replicator.planner import best_by_region, plan
-from secret_replicator.policy import Policy, desired_replicas
+from secret_replicator.planner import belongs_to_another_account, best_by_region, intent
+from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
 
 NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20
@@ -53,6 +51,8 @@ class Reconciler:
 
     def reconcile(self, secret_id: str, look: Look) -> Outcome:
         """Return the outcome of this look at the secret; raise ReplicatorError."""
+        if belongs_to_another_account(secret_id, self.settings):
+            return Outcome(Kind.SKIPPED, secret_id, "another_account")
         try:
             secret = self.gateway.describe(secret_id, look.deadline)
         except SecretNotFoundError:
@@ -71,8 +71,6 @@ class Reconciler:
         stack = _stack_that_removed(todo, secret, settings.region)
         if settings.mode == "plan":
             outcome = Outcome(Kind.SKIPPED, note="plan_mode", problems=what.problems)
-        elif secret.owning_service:
-            outcome = Outcome(Kind.FAILED, problems=what.problems)
         else:
             outcome = self._reconcile(secret, desired, todo, look)
         return replace(outcome, secret=secret.arn, plan=todo, cloudformation_stack=stack)
@@ -132,38 +130,6 @@ class Reconciler:
             {region: replica for answer in answers for region, replica in answer.actual.items()},
             {region: refusal for answer in answers for region, refusal in answer.refusals.items()},
         )
-
-
-def intent(secret: Secret, policy: Policy, settings: Settings, now: float) -> Intent:
-    """Return what is to be done about a secret as DescribeSecret shows it. `now` is of the epoch."""
-    desired = desired_replicas(policy, secret.tags, settings.region, settings.allowed_regions)
-    if reason := _reason_to_skip(secret, desired, settings.region):
-        return Intent(desired, skip=reason)
-    if secret.owning_service and not desired.asked_by_tag:
-        return Intent(desired, Plan(drift=(Drift("", "managed_by_service"),)), skip="managed_by_service")
-    if secret.owning_service:
-        return Intent(desired, problems=_managed(secret.owning_service, policy.tag_key))
-    permitted = desired if settings.allow_overwrite else _overwriting_nothing(desired)
-    todo = plan(permitted, secret.replicas, prune_before=settings.prune_before(now))
-    return Intent(desired, todo, desired.problems)
-
-
-def _overwriting_nothing(desired: Desired) -> Desired:
-    return replace(desired, replicas=tuple(replace(wanted, overwrite=False) for wanted in desired.replicas))
-
-
-def _reason_to_skip(secret: Secret, desired: Desired, home_region: str) -> str:
-    if secret.primary_region not in ("", home_region):
-        return "replica"
-    if secret.deleted:
-        return "scheduled_for_deletion"
-    return "" if desired.selected else "not_selected"
-
-
-def _managed(service: str, tag_key: str) -> tuple[Problem, ...]:
-    text = f"it belongs to {service}, and AWS does not let others replicate it"
-    remedy = f"take the tag {tag_key} off, or replicate it with {service}"
-    return (Problem("", text, remedy, "ManagedSecret"),)
 
 
 def _stack_that_removed(todo: Plan, secret: Secret, home_region: str) -> str:

@@ -9,6 +9,19 @@ from typing import NoReturn
 from secret_replicator.errors import SettingsError
 from secret_replicator.policy import REGION_CODE
 
+_QUEUE_ACCOUNT = re.compile("/([0-9]{12})/[^/]+$")
+_LETTERS_OF_A_COUNTRY = 2
+_PARTITIONS: Mapping[str, str] = {
+    "cn": "aws-cn",
+    "us-gov": "aws-us-gov",
+    "us-iso": "aws-iso",
+    "us-isob": "aws-iso-b",
+    "eu-isoe": "aws-iso-e",
+    "us-isof": "aws-iso-f",
+    "eusc-de": "aws-eusc",
+}
+"""All but `aws` itself: https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html"""
+
 PACKAGED_POLICY = Path(__file__).parent.parent / "policy.toml"
 
 
@@ -29,6 +42,18 @@ class Settings:
     dead_letter_queue_url: str
     policy_file: Path
     publish_events: bool = True
+
+    @property
+    def account(self) -> str:
+        """The stack's account, as its queue's URL has it; empty if it has none."""
+        found = _QUEUE_ACCOUNT.search(self.queue_url)
+        return found[1] if found else ""
+
+    @property
+    def partition(self) -> str:
+        """The partition of the stack's Region; empty for a Region of a form that is not known."""
+        area = self.region.rsplit("-", 2)[0]
+        return _PARTITIONS.get(area, "aws" if len(area) == _LETTERS_OF_A_COUNTRY else "")
 
     def prune_before(self, now: float) -> float | None:
         """Return since when a replica must not have been read to be removed; None if none may be."""

@@ -8,8 +8,18 @@ from replicas.inventory import wording
 from replicas.inventory.inventory import Seen
 from replicas.inventory.suggest import nearest
 from secret_replicator.models import FAILED, IN_SYNC, Plan, Secret
-from secret_replicator.planner import best_by_region
-from secret_replicator.policy import ALL, NONE, REGION_CODE, Policy, Rule, kms_key, tag_words, why_not
+from secret_replicator.planner import HOLD_TAG, best_by_region
+from secret_replicator.policy import (
+    ALL,
+    NONE,
+    REGION_CODE,
+    YES_WORDS,
+    Policy,
+    Rule,
+    kms_key,
+    tag_words,
+    why_not,
+)
 from secret_replicator.settings import Settings
 
 MISSING = "missing"
@@ -115,7 +125,7 @@ def misspelt(policy: Policy, settings: Settings, secret: Secret, aws_regions: Se
     if policy.tag_key not in tags and (near := nearest(policy.tag_key, tags)):
         yield f"it has the tag {near} ({tags[near]}): did you mean {policy.tag_key}?"
     for word in tag_words(tags.get(policy.tag_key, "")):
-        if word in (ALL, NONE, *policy.groups, *settings.allowed_regions, *aws_regions):
+        if word in (ALL, NONE, *YES_WORDS, *policy.groups, *settings.allowed_regions, *aws_regions):
             continue
         kind = "AWS has no Region" if REGION_CODE.fullmatch(word) else "There is neither a Region nor a group"
         near = nearest(word, [*settings.allowed_regions, *policy.groups, *aws_regions, ALL, NONE])
@@ -224,7 +234,7 @@ def _listed(regions: Sequence[str]) -> str:
 
 def answer(seen: Seen, policy: Policy, settings: Settings, found: Sequence[Place]) -> str:
     """Return in one sentence whether the secret is where it must be, and if not, the first reason why."""
-    if reason := _untouched(seen, policy, settings):
+    if reason := _untouched(seen, policy):
         return reason
     late = [place for place in found if place.wanted and place.status != IN_SYNC]
     there = _listed([place.region for place in found if place.wanted and place.status == IN_SYNC])
@@ -238,17 +248,23 @@ def answer(seen: Seen, policy: Policy, settings: Settings, found: Sequence[Place
     return _why_nowhere(policy, settings, seen.secret)
 
 
-def _untouched(seen: Seen, policy: Policy, settings: Settings) -> str:
+def _untouched(seen: Seen, policy: Policy) -> str:
     secret = seen.secret
-    if secret.primary_region not in ("", settings.region):
-        return f"It is a replica: its primary in {secret.primary_region} decides. Ask there."
+    if seen.intent.skip == "replica":
+        return f"It is a replica: its primary in {_home_of(secret)} decides. Ask there."
     if secret.deleted:
         return "It is not replicated: it is scheduled for deletion."
     if not seen.intent.desired.selected:
         return f"It is not replicated: it has neither the tag {policy.tag_key} nor all tags of a rule."
-    if secret.owning_service:
-        return f"It is not replicated: it belongs to {secret.owning_service}, and AWS does not let others."
+    if seen.intent.skip == "held":
+        return f"It is left alone: it has the tag {HOLD_TAG} ({secret.tags[HOLD_TAG]})."
+    if seen.intent.skip:
+        return f"It is left alone: it belongs to {secret.owning_service}, and only a rule asks for it."
     return ""
+
+
+def _home_of(secret: Secret) -> str:
+    return "another account" if secret.cross_account_replica else secret.primary_region
 
 
 def _why_nowhere(policy: Policy, settings: Settings, secret: Secret) -> str:
@@ -296,7 +312,7 @@ def _for_the_function(seen: Seen, settings: Settings, *, deployed: bool, letters
         return "none is deployed here, so nothing happens"
     if seen.intent.skip == "scheduled_for_deletion":
         return "nothing, unless the secret is restored"
-    if seen.intent.skip or seen.secret.owning_service:
+    if seen.intent.skip:
         return "nothing, it does not touch this secret"
     if settings.mode == "plan":
         return "nothing is written, because it is deployed with Mode=plan"

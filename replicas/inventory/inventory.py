@@ -24,14 +24,16 @@ from secret_replicator.errors import (
     TransientError,
 )
 from secret_replicator.models import Intent, Secret
+from secret_replicator.planner import intent
 from secret_replicator.policy import Policy
-from secret_replicator.reconciler import intent
 
 WORKERS = MAX_CONNECTIONS
 """Calls of DescribeSecret at the same time."""
 
 THROTTLED_SECONDS = 1
 """The pause when AWS throttles more than botocore waits out."""
+
+_NOT_SELECTED = frozenset({"another_account", "replica", "not_selected"})
 
 T = TypeVar("T")
 
@@ -103,7 +105,7 @@ def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Re
     for secret in _listed(deployment, policy):
         reading.listed += 1
         skip = intent(secret, policy, settings, time.time()).skip
-        if skip not in ("replica", "not_selected") and choice.takes(secret) and secret.arn not in known:
+        if skip not in _NOT_SELECTED and choice.takes(secret) and secret.arn not in known:
             known.add(secret.arn)
             yield secret
 

@@ -115,7 +115,7 @@ class Counts:
         if none := number[Standing.WANTS_NONE]:
             parts.append(f"{none:,} {'wants' if none == 1 else 'want'} no replica")
         if number[Standing.LEFT_ALONE]:
-            parts.append(f"{number[Standing.LEFT_ALONE]:,} left alone, managed by a service")
+            parts.append(f"{number[Standing.LEFT_ALONE]:,} left alone, held or managed by a service")
         if self.drifted:
             parts.append(f"{self.drifted:,} drifted")
         if self.other_letters:

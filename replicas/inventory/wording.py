@@ -6,7 +6,8 @@ _MEANING = {
     "unwanted": "nobody asks for this replica",
     "recently_read": "nobody asks for this replica, but somebody reads it",
     "kms_key": "its key is not the wanted one",
-    "managed_by_service": "it belongs to an AWS service, and AWS does not let others replicate it",
+    "managed_by_service": "only a rule asks for it, and it belongs to an AWS service",
+    "held": "it is held by its tag secret-replicator:hold",
     "name_taken": "another secret has its name there",
 }
 
@@ -16,7 +17,8 @@ NAME_TAKEN = "already exists"
 
 def of_drift(drift: Drift, intent: Intent) -> str:
     """Return what the drift is and what can be done. An unwanted replica may be wanted by a wrong tag."""
-    said = f"{_MEANING.get(drift.kind, drift.kind)} - {drift.remedy}"
+    what = _MEANING.get(drift.kind, drift.kind) + (f" ({drift.said})" if drift.said else "")
+    said = f"{what} - {drift.remedy}"
     wrong = drift.kind == "unwanted" and intent.problems
     return f"{said}; while its tag is wrong, correct that first" if wrong else said
 

@@ -109,7 +109,7 @@ TROUBLES = (
         lambda aws: aws.denied.clear(),
     ),
     Trouble(
-        "ManagedSecret",
+        "Refused",
         lambda aws: aws.add("rds!cluster-7c2620", "eu-west-1", owning_service="rds"),
         "aws secretsmanager untag-resource --secret-id 'rds!cluster-7c2620' --tag-keys replicate-to",
         lambda aws: aws.world.secrets.secret(HOME, "rds!cluster-7c2620").tags.clear(),

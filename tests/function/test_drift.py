@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.model import DAY, Fault, Outcome
+from secret_replicator.planner import HOLD_TAG
 from tests.support.world import HOME, Lines, World
 
 RULED = {"environment": "prod", "criticality": "high"}
@@ -76,6 +77,37 @@ def test_a_managed_secret_that_only_a_rule_asks_for_is_said_and_skipped(
     assert counted(capsys.readouterr().out) == {"managed_by_service": 1}
     assert not world.queues.dead_letters
     assert not world.calls("ReplicateSecretToRegions")
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [pytest.param({"replicate-to": "us-west-2"}, id="its tag asks"), pytest.param(RULED, id="a rule asks")],
+)
+def test_a_secret_that_is_held_is_left_alone_and_said(
+    world: World, log_lines: Lines, capsys: pytest.CaptureFixture[str], tags: dict[str, str]
+) -> None:
+    world.secrets.add_secret(HOME, "db", tags=tags | {HOLD_TAG: f"a promoted\x1b[2J copy {'-' * 200}"})
+    swept(world.having(prune_replicas=True))
+    assert drift(log_lines()) == [("", "held")]
+    assert counted(capsys.readouterr().out) == {"held": 1}
+    (line,) = [line for line in log_lines() if line.get("reason") == "held"]
+    said = f"a promoted [2J copy {'-' * 60}…"
+    assert (line["outcome"], line["plan"]) == ("skipped", {"drift": [f"held ({said})"]})
+    assert not world.calls("ReplicateSecretToRegions")
+    assert not world.queues.dead_letters
+
+
+def test_a_hold_tag_selects_nothing_and_a_replica_that_has_it_is_a_replica(
+    world: World, log_lines: Lines
+) -> None:
+    world.add("untagged", **{HOLD_TAG: ""})
+    world.secrets.add_secret(
+        HOME, "replica", tags={"replicate-to": "all", HOLD_TAG: ""}, primary_region="eu-west-1"
+    )
+    world.send("untagged")
+    world.send("replica")
+    world.deliver()
+    assert [line["reason"] for line in log_lines()] == ["not_selected", "replica"]
 
 
 def promoted(world: World, **tags: str) -> None:

@@ -5,7 +5,8 @@ import math
 import random
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
@@ -26,6 +27,9 @@ from local.secrets_manager.service import FakeSecretsManager
 from secret_replicator.errors import TransientError
 from secret_replicator.gateway import Budget, Gateway
 from tests.support.world import FUNCTION_SECONDS, HOME, Lines, World
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 HOUR = 3600
 EVENTS = Path(__file__).parents[2] / "events"
@@ -108,14 +112,42 @@ def test_a_replica_is_left_alone_though_it_carries_the_tag(world: World) -> None
     assert not world.queues.dead_letters
 
 
-def test_a_secret_that_a_service_owns_is_an_error_if_its_own_tag_asks(world: World) -> None:
+def test_aws_is_asked_for_a_secret_that_a_service_owns_if_its_own_tag_asks(world: World) -> None:
+    """AWS says that the service might restrict it: only AWS's answer is true."""
     world.secrets.add_secret(HOME, "orders", tags={"replicate-to": "dr"}, owning_service="rds")
     world.send("orders")
-    world.deliver()
+    world.deliver_until_empty()
     letter = world.only_dead_letter()
-    assert letter["ErrorType"] == "ManagedSecret"
-    assert "rds" in letter["ErrorMessage"]
+    assert (letter["ErrorType"], letter["FailedRegions"]) == ("Refused", "us-west-2")
+    assert "The secret is managed by another service" in letter["ErrorMessage"]
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        pytest.param("arn:aws:secretsmanager:us-east-1:999999999999:secret:orders/db-AbCdEf", id="account"),
+        pytest.param(
+            "arn:aws-cn:secretsmanager:us-east-1:123456789012:secret:orders/db-AbCdEf", id="partition"
+        ),
+    ],
+)
+def test_a_secret_of_another_account_is_skipped_without_a_call(
+    world: World, log_lines: Lines, arn: str
+) -> None:
+    """Events of an organisation's other accounts may stand on this bus: a dead letter would only mislead."""
+    world.send(arn)
+    world.deliver()
+    assert (log_lines()[0]["outcome"], log_lines()[0]["reason"]) == ("skipped", "another_account")
+    assert not world.secrets.calls
+    assert not world.queues.dead_letters
     assert not world.queues.messages
+
+
+def test_a_replica_of_another_accounts_primary_is_a_replica() -> None:
+    """DescribeSecret shows CrossAccountPrimary, which not every model of botocore knows."""
+    answer = {"ARN": "arn", "Name": "db", "CrossAccountPrimary": {"Arn": "arn of the primary"}}
+    client = cast("SecretsManagerClient", SimpleNamespace(describe_secret=lambda **_: answer))
+    assert Gateway(client, Budget(1000)).describe("db", math.inf).cross_account_replica
 
 
 def test_a_wrong_region_is_named_after_the_good_ones_are_in_sync(world: World) -> None:

@@ -17,7 +17,6 @@ sweep has been worked off: a selected secret that is neither converged nor in a 
 Falsely dead-lettered: a dead letter whose reason was not true in its batch.
 - MalformedMessage: the body names no secret.
 - AccessDenied: AWS denied a call about the secret.
-- ManagedSecret: a service owns it, and its own tag asks for Regions.
 - RegionProblem: the wanted Regions are InSync, and FailedRegions are just those that are wrong in its tags.
 - Refused: AWS refused a call about it, it was received twice, and it is still not as wanted.
 - AttemptsUsedUp: it was received so often, and it was not as wanted, or could not be looked at.
@@ -701,8 +700,6 @@ class Model(RuleBasedStateMachine):
         settled = self._justified(last) and not self.batch.disturbed
         truths = {
             "AccessDenied": "AccessDeniedException" in codes,
-            "ManagedSecret": self.settings.mode == "apply"
-            and any(found.refused_to_managed for found in looks),
             "RegionProblem": any(
                 found.wish.wrong
                 and failed == found.wish.wrong - {""}
@@ -776,18 +773,18 @@ class Model(RuleBasedStateMachine):
             assert failed is None, f"falsely dead-lettered: {found}"
             return
         assert failed is not None, f"neither converged nor dead-lettered: {found}"
-        if not found.refused_to_managed:
-            lacking = found.open_regions - found.drifted | found.wish.wrong - {""}
-            assert failed == lacking, f"{failed} of {found}"
-            not_to_be_had = {region for region in found.open_regions if self._hopeless(found, region)}
-            assert found.open_regions == not_to_be_had, f"not converged, though it could be: {found}"
+        lacking = found.open_regions - found.drifted | found.wish.wrong - {""}
+        assert failed == lacking, f"{failed} of {found}"
+        not_to_be_had = {region for region in found.open_regions if self._hopeless(found, region)}
+        assert found.open_regions == not_to_be_had, f"not converged, though it could be: {found}"
 
     def _hopeless(self, found: Look, region: str) -> bool:
         """Whether a person must do something before this Region can be had."""
         there = self.secrets.secret(region, found.name) if found.name in self.secrets.names(region) else None
         overwritten = self._overwritten(found, region)
         return (
-            region not in self.secrets.regions
+            found.owned
+            or region not in self.secrets.regions
             or (found.name, region) in self.lost_for_good
             or (there is not None and there.primary_region != HOME and not overwritten)
             or found.statuses.get(region) == "Pending"

@@ -133,15 +133,6 @@ def test_plan_mode_writes_nothing_and_says_what_it_would_do(world: World, log_li
     assert line["reason"].startswith("plan_mode; tag replicate-to asks for eu-wst-1")
 
 
-def test_plan_mode_writes_no_dead_letter_for_a_managed_secret(world: World, log_lines: Lines) -> None:
-    world.secrets.add_secret(HOME, "orders", tags={"replicate-to": "dr"}, owning_service="rds")
-    planning = world.having(mode="plan")
-    planning.send("orders")
-    planning.deliver_until_empty()
-    assert not planning.queues.dead_letters
-    assert "it belongs to rds" in log_lines()[0]["reason"]
-
-
 def test_a_removal_that_is_denied_is_dead_lettered_with_its_region(world: World) -> None:
     converged(world, "orders/db", "eu-west-1 us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"

@@ -169,10 +169,26 @@ REASONS = [
     ),
     pytest.param(
         lambda world: world.secrets.add_secret(
-            HOME, "a", tags={"replicate-to": "us-west-2"}, owning_service="rds"
+            HOME, "a", tags={"environment": "prod", "criticality": "high"}, owning_service="rds"
         ),
-        ["It is not replicated: it belongs to rds, and AWS does not let others."],
+        [
+            "It is left alone: it belongs to rds, and only a rule asks for it.",
+            "it does not touch this secret",
+        ],
         id="managed by a service",
+    ),
+    pytest.param(
+        tagged("us-west-2", **{"secret-replicator:hold": "failed over"}),
+        [
+            "It is left alone: it has the tag secret-replicator:hold (failed over).",
+            "it does not touch this secret",
+        ],
+        id="held",
+    ),
+    pytest.param(
+        tagged("true"),
+        ["tag replicate-to says 'true', which names no Region", "say which Regions, or all"],
+        id="a yes, which is no Region",
     ),
     pytest.param(
         fails(SAME_NAME),

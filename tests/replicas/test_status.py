@@ -12,6 +12,7 @@ from local.secrets_manager.model import Outcome
 from replicas.aws.deployment import Where
 from replicas.commands import status
 from replicas.terminal import Screen
+from secret_replicator.planner import HOLD_TAG
 from tests.support.desk import Desk, at_desk
 from tests.support.fakes.account import STACK
 from tests.support.fakes.queues import DeadLetter
@@ -139,13 +140,20 @@ def test_what_a_service_manages_is_left_alone_and_not_counted(desk: Desk) -> Non
     desk.world.secrets.add_secret(HOME, "rds!a", tags=tags, owning_service="rds")
     (row,) = desk.rows("status")
     assert row[2] == "left alone"
-    assert "AWS does not let others replicate it - let no rule match it" in row[-1]
+    assert "only a rule asks for it, and it belongs to an AWS service - let no rule match it" in row[-1]
     result = desk.run("status")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == (
         "0 of 0 selected secrets are InSync in every Region; 0 waiting, 0 need you; "
-        "1 left alone, managed by a service; 1 drifted"
+        "1 left alone, held or managed by a service; 1 drifted"
     )
+
+
+def test_what_is_held_is_left_alone_and_says_why(desk: Desk) -> None:
+    desk.world.add("a", "eu-west-1", **{HOLD_TAG: "failed over"})
+    (row,) = desk.rows("status")
+    assert row[2] == "left alone"
+    assert "it is held by its tag secret-replicator:hold (failed over) - take the tag" in row[-1]
 
 
 def test_json_has_every_secret_and_the_sentence(desk: Desk) -> None:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secret_replicator.models import Desired, DesiredReplica, Drift, Plan, Problem, Replica
-from secret_replicator.planner import best_by_region, plan
+from secret_replicator.models import Desired, DesiredReplica, Drift, Plan, Problem, Replica, Secret
+from secret_replicator.planner import belongs_to_another_account, best_by_region, intent, plan
+from secret_replicator.policy import parse_policy
+from secret_replicator.settings import read_settings
 
 IRELAND, FRANKFURT, OREGON = "eu-west-1", "eu-central-1", "us-west-2"
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -304,3 +306,86 @@ def test_every_wanted_region_is_in_sync_or_in_exactly_one_part_of_the_plan(
     assert not {*parts} & {*todo.remove}
     for part in (todo.add, todo.retry, todo.wait, todo.remove, todo.drift):
         assert [*part] == sorted(part)
+
+
+# --- what is to be done about a secret
+
+POLICY = parse_policy(
+    """
+[tag]
+key = "replicate-to"
+[[rules]]
+match = { team = "payments" }
+regions = ["us-west-2"]
+overwrite = true
+"""
+)
+SETTINGS = read_settings(
+    {
+        "AWS_REGION": "us-east-1",
+        "ALLOWED_REGIONS": "eu-west-1,us-west-2",
+        "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/ReplicationQueue",
+        "DEAD_LETTER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/DeadLetterQueue",
+    }
+)
+ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"
+
+
+@pytest.mark.parametrize(
+    ("secret", "skip"),
+    [
+        pytest.param(Secret(ARN, "db", {"replicate-to": "all"}), "", id="a primary"),
+        pytest.param(
+            Secret(ARN, "db", {"replicate-to": "all"}, cross_account_replica=True),
+            "replica",
+            id="a replica of another account's primary",
+        ),
+        pytest.param(
+            Secret(ARN.replace("123456789012", "999999999999"), "db", {"replicate-to": "all"}),
+            "another_account",
+            id="a secret of another account",
+        ),
+        pytest.param(
+            Secret(ARN, "db", {"team": "payments"}, owning_service="rds"),
+            "managed_by_service",
+            id="a service's secret that only a rule asks for",
+        ),
+        pytest.param(
+            Secret(ARN, "db", {"team": "payments", "replicate-to": "eu-west-1"}, owning_service="rds"),
+            "",
+            id="a service's secret that the tag asks for",
+        ),
+    ],
+)
+def test_what_is_not_ours_to_replicate_is_skipped(secret: Secret, skip: str) -> None:
+    assert intent(secret, POLICY, SETTINGS, NOW).skip == skip
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_plan_overwrites_only_if_the_operator_lets_it(*, allowed: bool) -> None:
+    secret = Secret(ARN, "db", {"team": "payments", "replicate-to": "eu-west-1"})
+    found = intent(secret, POLICY, replace(SETTINGS, allow_overwrite=allowed), NOW)
+    assert {want.region: want.overwrite for want in found.plan.add} == {
+        "eu-west-1": False,
+        "us-west-2": allowed,
+    }
+
+
+@pytest.mark.parametrize(
+    ("region", "queue_url", "arn", "another"),
+    [
+        pytest.param("us-east-1", None, "orders/db", False, id="a name"),
+        pytest.param("us-east-1", None, ARN, False, id="an own secret"),
+        pytest.param("us-east-1", None, ARN.replace("arn:aws:", "arn:aws-cn:"), True, id="a partition"),
+        pytest.param("cn-north-1", None, ARN.replace("arn:aws:", "arn:aws-cn:"), False, id="China"),
+        pytest.param("us-gov-west-1", None, ARN.replace("arn:aws:", "arn:aws-us-gov:"), False, id="GovCloud"),
+        pytest.param("ab-new-west-1", None, ARN, False, id="a Region of a form that nobody knows yet"),
+        pytest.param("us-east-1", "not deployed", ARN.replace("12345", "99999"), False, id="no stack"),
+    ],
+)
+def test_what_is_not_known_of_the_stack_makes_no_secret_another_accounts(
+    region: str, queue_url: str | None, arn: str, *, another: bool
+) -> None:
+    """Skipped wrongly, no secret of a stack would ever be replicated."""
+    settings = replace(SETTINGS, region=region, queue_url=queue_url or SETTINGS.queue_url)
+    assert belongs_to_another_account(arn, settings) is another

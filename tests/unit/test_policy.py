@@ -280,6 +280,22 @@ def test_match_needs_every_key_and_one_of_its_values(
     assert regions(wanted) == ("us-west-2" if matches else "")
 
 
+@pytest.mark.parametrize("separator", [" ", ",", "+", ";", ":", "/", "|", " / ", ", "])
+def test_whatever_a_tag_editor_allows_may_separate(separator: str) -> None:
+    assert regions(desired(separator.join(["dr", "eu-west-1"]))) == "eu-west-1 us-west-2"
+
+
+@pytest.mark.parametrize("word", ["true", "Yes", "ON", "enabled"])
+def test_a_yes_is_told_to_say_which_regions(word: str) -> None:
+    (problem,) = desired(word).problems
+    assert problem.text == f"tag replicate-to says {word.lower()!r}, which names no Region"
+    assert problem.remedy == "say which Regions, or all"
+
+
+def test_a_group_may_be_called_yes() -> None:
+    assert regions(desired("on", policy=f'{ONLY_TAG}[groups]\non = ["eu-west-1"]')) == "eu-west-1"
+
+
 # --- only, AllowedRegions, keys, overwrite
 
 
@@ -800,7 +816,7 @@ def test_desired_regions_obey_every_limit_and_what_is_cut_is_named(
 def test_how_a_tag_is_written_does_not_matter(
     document: dict[str, Any], words: list[str], tags: dict[str, str], allowed: list[str], data: st.DataObject
 ) -> None:
-    separators = st.text(" \t\n,+;", min_size=1, max_size=3)
+    separators = st.text(" \t\n,+;:/|", min_size=1, max_size=3)
     again = data.draw(
         st.permutations(words + data.draw(st.lists(st.sampled_from(words)) if words else st.just([])))
     )

@@ -148,9 +148,9 @@ def _account_for_secrets(result: Account, observed: Observed, max_attempts: int)
 
 def end_of(case: Case, look: Look | None) -> str:
     """Return how a secret must end."""
-    if look is None or not (look.ours or look.refused_to_managed):
+    if look is None or not look.ours:
         return "skipped"
-    return "dead-lettered" if look.refused_to_managed or _not_to_be_had(case, look) else "converged"
+    return "dead-lettered" if _not_to_be_had(case, look) else "converged"
 
 
 def _to_be_had(case: Case, look: Look | None) -> set[str]:
@@ -227,15 +227,13 @@ def _wrong_reasons(
     A Region that was asked for again by another message was InProgress at that moment: then it may say that.
     """
     text = reasons.get("ErrorMessage", "")
-    hopeless = _hopeless(case) if look.ours else {}
-    kinds = {REASON[fate][0] for fate in hopeless.values()} or {
-        "RegionProblem" if look.ours else "ManagedSecret"
-    }
+    hopeless = _hopeless(case)
+    kinds = {REASON[fate][0] for fate in hopeless.values()} or {"RegionProblem"}
     if reasons.get("ErrorType") not in kinds:
         yield f"ErrorType is not {' or '.join(kinds)}"
     if reasons.get("SecretArn") != look.arn:
         yield f"SecretArn is not {look.arn}"
-    regions = ",".join(sorted(_not_to_be_had(case, look))) if look.ours else "none"
+    regions = ",".join(sorted(_not_to_be_had(case, look)))
     if reasons.get("FailedRegions") != regions:
         yield f"FailedRegions are not {regions}"
     words = {

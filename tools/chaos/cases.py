@@ -64,7 +64,7 @@ ODD = (
     Case("scheduled for deletion", {TAG: "all"}, deleted=True),
     Case("gone", {TAG: "all"}, exists=False),
     Case("a replica", {TAG: "all"}, replica=True),
-    Case("a service's, and its tag asks", {TAG: "all"}, owned=True),
+    Case("a service's, and its tag asks", {TAG: "all"}, dict.fromkeys(ALLOWED, Fate.REFUSED), owned=True),
     Case("a service's, and a rule asks", RULE, owned=True),
     Case("a Region is misspelt", {TAG: "us-west-2 eu-wst-1"}),
     Case("its name is taken", {TAG: "us-west-2 eu-west-1"}, {"us-west-2": Fate.TAKEN}),

@@ -544,6 +544,34 @@ MUTATIONS = (
         'if settings.mode == "planning":',
         SWITCHES,
     ),
+    Mutation(
+        "2 a secret that is held is left alone",
+        f"{CODE}/planner.py",
+        "    if HOLD_TAG in secret.tags:\n",
+        "    if not secret:\n",
+        DRIFT,
+    ),
+    Mutation(
+        "2 a service's secret is left alone if only a rule asks",
+        f"{CODE}/planner.py",
+        "if secret.owning_service and not desired.asked_by_tag:",
+        "if not secret:",
+        f"{PLANNER} {DRIFT}",
+    ),
+    Mutation(
+        "7 AWS is asked for a service's secret if its tag asks",
+        f"{CODE}/planner.py",
+        "if secret.owning_service and not desired.asked_by_tag:",
+        "if secret.owning_service:",
+        f"{PLANNER} {LIFE}",
+    ),
+    Mutation(
+        "7 a Region is found after every separator: |",
+        f"{CODE}/policy.py",
+        '_SEPARATORS = re.compile(r"[\\s,+;:/|]+")',
+        '_SEPARATORS = re.compile(r"[\\s,+;]+")',
+        POLICY,
+    ),
     # 3. No secret value is ever readable.
     Mutation(
         "3 no value is read",
@@ -564,7 +592,7 @@ MUTATIONS = (
     # 4. Tags never grant destructive power.
     Mutation(
         "4 overwriting needs the operator's switch",
-        f"{CODE}/reconciler.py",
+        f"{CODE}/planner.py",
         "desired if settings.allow_overwrite else _overwriting_nothing(desired)",
         "desired",
         SWITCHES,
@@ -642,9 +670,9 @@ MUTATIONS = (
     # 5. Only the primary, only in this Region.
     Mutation(
         "5 a replica is left alone: PrimaryRegion",
-        f"{CODE}/reconciler.py",
-        'if secret.primary_region not in ("", home_region):',
-        'if secret.primary_region == "nowhere":',
+        f"{CODE}/planner.py",
+        'if secret.primary_region not in ("", settings.region) or',
+        'if secret.primary_region == "nowhere" or',
         LIFE,
     ),
     Mutation(
@@ -667,6 +695,34 @@ MUTATIONS = (
         "StringEqualsIfExists: { secretsmanager:SecretPrimaryRegion: !Ref AWS::Region }",
         "StringEqualsIfExists: { secretsmanager:Name: any }",
         TEMPLATE,
+    ),
+    Mutation(
+        "5 a secret of another account is left alone",
+        f"{CODE}/planner.py",
+        'own = {"partition": settings.partition, "account": settings.account}',
+        "own: dict[str, str] = {}",
+        f"{PLANNER} {LIFE}",
+    ),
+    Mutation(
+        "5 an event about another account's secret makes no call",
+        f"{CODE}/reconciler.py",
+        "if belongs_to_another_account(secret_id, self.settings):",
+        "if not secret_id:",
+        LIFE,
+    ),
+    Mutation(
+        "5 a replica of another account's primary is left alone",
+        f"{CODE}/planner.py",
+        " or secret.cross_account_replica:",
+        ":",
+        PLANNER,
+    ),
+    Mutation(
+        "5 CrossAccountPrimary is read",
+        f"{CODE}/gateway.py",
+        'answer.get("CrossAccountPrimary")',
+        'answer.get("CrossAccountReplica")',
+        LIFE,
     ),
     # 6. Writes stay inside a budget.
     Mutation(
@@ -757,8 +813,8 @@ MUTATIONS = (
     Mutation(
         "7 a wrong word of a tag is reported",
         f"{CODE}/policy.py",
-        "        if word != ALL and word not in regions\n",
-        "        if not word\n",
+        "for word in words if word != ALL and word not in regions]",
+        "for word in words if not word]",
         POLICY,
     ),
     Mutation(

@@ -17,7 +17,7 @@ from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
 from replicas.failover.states import Finding, Pair, State, finding, state_of, told_by_aws
 from replicas.inventory.inventory import EVERYTHING, Choice
 from replicas.terminal import Column, Report, Screen, count
-from secret_replicator.reconciler import intent
+from secret_replicator.planner import intent
 
 LAG_SECONDS = 600
 """ListSecrets may lag five minutes: what changed within twice that is asked again."""

@@ -83,7 +83,7 @@ class Look:
     @property
     def ours(self) -> bool:
         """Whether the function may write to it at all."""
-        closed = self.primary_elsewhere or self.deleted or self.owned
+        closed = self.primary_elsewhere or self.deleted or (self.owned and not self.wish.asked_by_tag)
         return self.wish.selected and not closed
 
     @property
@@ -106,12 +106,8 @@ class Look:
         return not prune or self.statuses.keys() - self.read_lately <= self.wish.regions
 
     @property
-    def refused_to_managed(self) -> bool:
-        return self.owned and self.wish.asked_by_tag and not self.primary_elsewhere and not self.deleted
-
-    @property
     def rightly_skipped(self) -> bool:
-        return self.visible and not self.ours and not self.refused_to_managed
+        return self.visible and not self.ours
 
 
 def look(secrets: FakeSecretsManager, now: float) -> dict[str, Look]:
