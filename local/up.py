@@ -16,6 +16,7 @@ from local.demo import examples
 from local.errors import LocalError
 from local.process.environment import HOME_REGION, LOCAL_POLICY, TOOLS
 from local.stack import Stack, local_stack
+from replicas.aws.dead_letters import secret_name
 from replicas.aws.local_endpoint import Address, published
 
 _POWERTOOLS_FACTS = {
@@ -89,14 +90,14 @@ def _show_delivery(console: Console, delivery: Delivery) -> None:
         _show(
             console,
             "relay",
-            f"{observe.secret_name(delivery.secret_id)}: {delivery.call}, delivered by {rules}",
+            f"{secret_name(delivery.secret_id)}: {delivery.call}, delivered by {rules}",
         )
 
 
 def _in_words(line: LogLine) -> str:
     if not line.facts:
         return line.event
-    name = observe.secret_name(line.fact("secret")) or "all secrets"
+    name = secret_name(line.fact("secret")) or "all secrets"
     if line.event == "secret_reconciled":
         reason = line.fact("reason")
         begin = f"{name}: {line.fact('outcome')}" + (f" ({reason})" if reason else "")

@@ -133,12 +133,6 @@ def backlog(client: "SQSClient", queue_url: str) -> int:
     return sum(int(count) for count in attributes.values())
 
 
-def secret_name(arn: str) -> str:
-    """Return the name in a secret's ARN; what is no ARN as it is."""
-    _, found, resource = arn.partition(":secret:")
-    return resource[: -len("-AbCdEf")] if found else arn
-
-
 def _log_line(text: str) -> LogLine | None:
     if not text.strip() or text.startswith(_PLATFORM):
         return None

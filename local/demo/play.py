@@ -12,7 +12,7 @@ from rich.console import Console
 
 from local.aws import observe
 from local.aws.ministack import secrets_in
-from local.aws.observe import IN_SYNC, REASONS, DeadLetter, FunctionLog, secret_name
+from local.aws.observe import IN_SYNC, REASONS, DeadLetter, FunctionLog
 from local.cloudtrail.relay import Delivery, Relay
 from local.console import step
 from local.demo.cases import (
@@ -31,7 +31,7 @@ from local.demo.cases import (
 from local.demo.tables import Result, letter_table, secrets_table
 from local.process.environment import HOME_REGION
 from local.stack import ALLOWED_REGIONS, Stack, local_stack
-from replicas.aws.dead_letters import Queues, choose, read_letters
+from replicas.aws.dead_letters import Queues, choose, read_letters, secret_name
 from replicas.aws.dead_letters import redrive as move
 from replicas.aws.function_log import Account, Follower
 from secret_replicator.messages import SweepRequest

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from rich.box import SIMPLE
 from rich.table import Table
 
-from local.aws import observe
 from local.aws.observe import REASONS, DeadLetter
 from local.demo.cases import Case
+from replicas.aws.dead_letters import secret_name
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def secrets_table(results: Iterable[Result]) -> Table:
 
 def letter_table(letter: DeadLetter) -> Table:
     """Return the table of one dead letter's reasons."""
-    name = observe.secret_name(letter.secret)
+    name = secret_name(letter.secret)
     table = Table(title=f"Dead letter: {name}", title_justify="left", box=SIMPLE, show_header=False)
     for reason in REASONS:
         table.add_row(reason, letter.reasons.get(reason, "-"))

@@ -21,6 +21,7 @@ from secret_replicator.work_queue import DEAD_LETTER_ATTRIBUTES, REDRIVEN
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import (
         ListMessageMoveTasksResultEntryTypeDef,
         MessageAttributeValueUnionTypeDef,
@@ -50,7 +51,20 @@ _NO_SUCH_ACTION = frozenset(
         "UnsupportedOperation",
     }
 )
-_SECRET_ARN = re.compile(r"(arn:[^:]+:secretsmanager:[^:]+:[^:]+:secret:(.+))-[A-Za-z0-9]{6}")
+# Nothing tells a name's last word of six letters from what AWS draws: these are words that names end in.
+_WORDS = (
+    "access|backup|bearer|broker|bucket|client|config|cookie|devops|docker|github|gitlab|google|grants|mailer|"
+    "master|mobile|oracle|output|portal|public|reader|remote|runner|schema|secret|server|signer|simple|static|"
+    "stream|stripe|system|tenant|tokens|twilio|vendor|viewer|worker|writer"
+)
+_SECRET_ARN = re.compile(
+    rf"(arn:[^:]+:secretsmanager:[^:]*:[^:]*:secret:(.+?))(?:-(?!(?:{_WORDS})$)[A-Za-z0-9]{{6}})?"
+)
+_COUNTS: "tuple[QueueAttributeNameType, ...]" = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesDelayed",
+    "ApproximateNumberOfMessagesNotVisible",
+)
 
 
 @dataclass(frozen=True)
@@ -86,12 +100,16 @@ class _Hold:
 
     queues: Queues
     handles: dict[str, str] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
 
     def messages(self) -> "Iterator[MessageTypeDef]":
-        """Yield each letter once, until nothing new comes."""
+        """Yield each letter once, until nothing new comes. Those that are held stay hidden until then."""
         seen: set[str] = set()
-        without_news = 0
+        without_news, hidden_at = 0, self.clock()
         while without_news < _ANSWERS_WITHOUT_NEWS and (messages := self._receive()):
+            if self.clock() - hidden_at > HIDDEN_SECONDS / 3:
+                self._hide([*self.handles.values()], HIDDEN_SECONDS)
+                hidden_at = self.clock()
             new = [message for message in messages if message["MessageId"] not in seen]
             seen.update(message["MessageId"] for message in new)
             without_news = 0 if new else without_news + 1
@@ -107,12 +125,15 @@ class _Hold:
     def release(self) -> None:
         """Make the letters visible again. One that SQS refuses is visible already, or gone."""
         while self.handles:
-            batch = [self.handles.popitem()[1] for _ in range(min(_BATCH, len(self.handles)))]
+            self._hide([self.handles.popitem()[1] for _ in range(min(_BATCH, len(self.handles)))], 0)
+
+    def _hide(self, handles: Sequence[str], seconds: int) -> None:
+        for start in range(0, len(handles), _BATCH):
             self.queues.client.change_message_visibility_batch(
                 QueueUrl=self.queues.dead_letter_queue_url,
                 Entries=[
-                    {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
-                    for number, handle in enumerate(batch)
+                    {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+                    for number, handle in enumerate(handles[start : start + _BATCH])
                 ],
             )
 
@@ -129,10 +150,18 @@ class _Hold:
         return messages
 
 
-def read_letters(queues: Queues, report: Report) -> list[Letter]:
-    """Return all dead letters, the oldest trouble first, and leave them where they are."""
+def count_letters(queues: Queues) -> int:
+    """Return about how many dead letters there are, those included that somebody else reads."""
+    answer = queues.client.get_queue_attributes(
+        QueueUrl=queues.dead_letter_queue_url, AttributeNames=[*_COUNTS]
+    )
+    return sum(int(number) for number in answer["Attributes"].values())
+
+
+def read_letters(queues: Queues, report: Report, clock: Callable[[], float] = time.monotonic) -> list[Letter]:
+    """Return the dead letters that nobody else reads, the oldest trouble first, and leave them there."""
     letters: list[Letter] = []
-    with _holding(queues) as hold:
+    with _holding(queues, clock) as hold:
         for message in hold.messages():
             letters.append(_letter(message, queues.client.meta.region_name))
             report(len(letters))
@@ -273,9 +302,14 @@ def names_of(secret: str) -> tuple[str, ...]:
     return (secret, found[1], found[2]) if found else (secret,)
 
 
+def secret_name(secret: str) -> str:
+    """Return the name in an ARN, with or without its last part; what is no ARN as it is."""
+    return names_of(secret)[-1]
+
+
 @contextmanager
-def _holding(queues: Queues) -> Iterator[_Hold]:
-    hold = _Hold(queues)
+def _holding(queues: Queues, clock: Callable[[], float] = time.monotonic) -> Iterator[_Hold]:
+    hold = _Hold(queues, clock=clock)
     try:
         yield hold
     finally:

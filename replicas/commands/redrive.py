@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from replicas.aws.connection import Access, connect, default_stack, errors_in_words, find_parts
-from replicas.aws.dead_letters import HIDDEN_SECONDS, Letter, Queues, choose, is_about, read_letters, redrive
+from replicas.aws.dead_letters import (
+    HIDDEN_SECONDS,
+    Letter,
+    Queues,
+    choose,
+    count_letters,
+    is_about,
+    read_letters,
+    redrive,
+)
 from replicas.exit_codes import FAILED, OK, exit_code
 from replicas.terminal import Column, Screen, count
 
@@ -46,16 +55,26 @@ def _run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int
 
 def redrive_as_asked(asked: Asked, queues: Queues, screen: Screen) -> int:
     """Show the letters and move them if that is wished; return the exit code. Raise as `redrive` does."""
+    before = count_letters(queues)
     with screen.progress("Reading the dead letters") as report:
         letters = read_letters(queues, report)
+    unread = min(before, count_letters(queues)) - len(letters)
     chosen = choose(letters, asked.secrets, asked.error_types)
-    _say_what_is_missing(asked, letters, chosen, screen)
+    if letters or unread <= 0:
+        _say_what_is_missing(asked, letters, chosen, screen)
     if chosen and not asked.as_json:
         show_letters(screen, chosen)
     moved = _move(asked, queues, chosen, screen) if _is_wished(asked, chosen, screen) else None
     if asked.as_json:
         _print_json(chosen, moved or 0, screen)
-    return OK if moved is None else _report(moved, len(chosen), screen)
+    code = OK if moved is None else _report(moved, len(chosen), screen)
+    if unread <= 0:
+        return code
+    screen.say(
+        f"{_letters(unread)} could not be read: somebody else reads them. Run it again in "
+        f"{HIDDEN_SECONDS // 60} minutes"
+    )
+    return FAILED
 
 
 def _say_what_is_missing(

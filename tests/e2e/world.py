@@ -13,6 +13,7 @@ from local.aws.observe import DeadLetter, FunctionLog, LogLine
 from local.cloudtrail.relay import Delivery, Relay
 from local.process.environment import HOME_REGION
 from local.stack import Stack
+from replicas.aws.dead_letters import secret_name
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import TagTypeDef
@@ -65,7 +66,7 @@ class World:
     def lines(self, name: str) -> list[LogLine]:
         """Return what the function came to about the secret, as of the last look."""
         looks = [line for line in self.log.lines if line.event == "secret_reconciled"]
-        return [line for line in looks if observe.secret_name(line.fact("secret")) == name]
+        return [line for line in looks if secret_name(line.fact("secret")) == name]
 
     def said(self, name: str) -> list[str]:
         """Return the outcomes the function came to, with their reasons."""
@@ -73,7 +74,7 @@ class World:
 
     def letters(self, name: str) -> list[DeadLetter]:
         found = observe.dead_letters(self.stack.clients.queues, self.stack.dead_letter_queue_url)
-        return [letter for letter in found if observe.secret_name(letter.secret) == name]
+        return [letter for letter in found if secret_name(letter.secret) == name]
 
     def letter(self, name: str) -> DeadLetter:
         """Wait for the secret's dead letter, and return it."""

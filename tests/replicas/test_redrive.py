@@ -24,7 +24,16 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from replicas.aws.connection import Access
-from replicas.aws.dead_letters import NO_REASON, NO_REASON_TEXT, Letter, Queues, choose, read_letters, redrive
+from replicas.aws.dead_letters import (
+    NO_REASON,
+    NO_REASON_TEXT,
+    Letter,
+    Queues,
+    choose,
+    read_letters,
+    redrive,
+    secret_name,
+)
 from replicas.cli import app
 from replicas.commands.redrive import Asked, redrive_as_asked, run, show_letters
 from replicas.errors import OperatorError
@@ -633,7 +642,7 @@ def test_a_missing_permission_is_named(service: LocalSqs, action: str) -> None:
     result = command(service, "--yes")
     assert result.exit_code == 1
     assert f"Permission sqs:{action} is missing" in result.stderr
-    assert "Moved 0 of 1 dead letter until it was stopped." in result.stderr
+    assert action == "GetQueueAttributes" or "Moved 0 of 1 dead letter until it was stopped." in result.stderr
     assert service.both.dead().total() == 1
 
 
@@ -732,3 +741,52 @@ def test_no_color_is_respected(both: Both, monkeypatch: pytest.MonkeyPatch, no_c
         monkeypatch.setenv("NO_COLOR", "1")
     text = shown(both.letters(), force_terminal=True, color_system="standard", width=100)
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", text)
+
+
+# What others hold, and what takes long.
+
+
+def test_letters_that_somebody_else_reads_are_not_no_letters(both: Both) -> None:
+    both.dead_letter("a")
+    both.dead_letter("b")
+    both.queues.client.receive_message(QueueUrl=both.queues.dead_letter_queue_url, MaxNumberOfMessages=10)
+    screen = Screen(Console(file=StringIO(), width=400), Console(file=StringIO(), soft_wrap=True))
+    assert redrive_as_asked(Asked(yes=True), both.queues, screen) == 1
+    said = screen.err.file.getvalue()  # type: ignore[attr-defined]
+    assert "There are no dead letters" not in said
+    assert "2 dead letters could not be read: somebody else reads them. Run it again in 2 minutes" in said
+
+
+def test_reading_that_takes_long_hides_the_letters_for_longer(both: Both) -> None:
+    for number in range(30):
+        both.dead_letter(f"s/{number}")
+    times = count(0, 50)
+    extended: list[int] = []
+    both.queues.client.meta.events.register(
+        "provide-client-params.sqs.ChangeMessageVisibilityBatch",
+        lambda params, **_: extended.extend(entry["VisibilityTimeout"] for entry in params["Entries"]),
+    )
+    assert len(read_letters(both.queues, ignore, clock=lambda: float(next(times)))) == 30
+    assert extended.count(120) >= 10, "the first ten were not held on to while the rest was read"
+    assert extended[-30:] == [0] * 30
+
+
+@pytest.mark.parametrize(
+    ("secret", "name"),
+    [
+        pytest.param(f"{ARN}app-AbCdEf", "app", id="a whole ARN"),
+        pytest.param(f"{ARN}app-secret", "app-secret", id="an ARN without its last part"),
+        pytest.param(f"{ARN}app", "app", id="a short one"),
+    ],
+)
+def test_the_name_in_an_arn_is_not_cut(both: Both, secret: str, name: str) -> None:
+    both.send_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=secret)
+    (letter,) = both.letters()
+    assert letter.name == name
+    assert secret_name(secret) == name
+
+
+def test_a_secret_whose_name_ends_in_six_letters_is_not_taken_for_another(both: Both) -> None:
+    both.send_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=f"{ARN}app-secret")
+    assert choose(both.letters(), ["app"], []) == []
+    assert len(choose(both.letters(), ["app-secret"], [])) == 1
