@@ -135,13 +135,17 @@ class Sender:
         """Send each record to every rule that wants it; yield what was done with it."""
         wanting = list(routes(self.clients))
         for record in found:
-            event = json.dumps(records.event(record, self._secret(records.secret_id(record))))
-            wanted = [route for route in wanting if self._matches(route, event)]
-            for url in (url for route in wanted for url in route.queue_urls):
-                self.clients.queues.send_message(QueueUrl=url, MessageBody=event)
-            yield Delivery(
-                str(record["eventName"]), records.secret_id(record), tuple(route.rule for route in wanted)
-            )
+            # A call that names no secret was refused: AWS's event would have an `errorCode`.
+            secret_id = records.secret_id(record)
+            rules = self._deliver(record, secret_id, wanting) if secret_id else ()
+            yield Delivery(str(record["eventName"]), secret_id, rules)
+
+    def _deliver(self, record: Fields, secret_id: str, wanting: Iterable[Route]) -> tuple[str, ...]:
+        event = json.dumps(records.event(record, self._secret(secret_id)))
+        wanted = [route for route in wanting if self._matches(route, event)]
+        for url in (url for route in wanted for url in route.queue_urls):
+            self.clients.queues.send_message(QueueUrl=url, MessageBody=event)
+        return tuple(route.rule for route in wanted)
 
     def _matches(self, route: Route, event: str) -> bool:
         return self.clients.events.test_event_pattern(EventPattern=route.pattern, Event=event)["Result"]

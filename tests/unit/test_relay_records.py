@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 
 from local.cloudtrail import records
 from local.cloudtrail.records import Secret
+from local.cloudtrail.relay import Delivery, Sender
 
 EVENTS = Path(__file__).parents[2] / "events"
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:orders/db-AbCdEf"
@@ -142,3 +145,12 @@ def test_one_record_always_makes_the_same_event() -> None:
     record = recorded(file("create-secret"), REQUESTS["create-secret"])
     assert records.event(record, SECRET) == records.event(record, SECRET)
     assert records.event(record, SECRET)["id"] != record["eventID"]
+
+
+def test_a_call_that_names_no_secret_was_refused_and_has_no_event() -> None:
+    """MiniStack records it like one that succeeded, and botocore describes nothing without a name."""
+    record: Any = recorded(file("tag-resource"), REQUESTS["tag-resource"] | {"SecretId": ""})
+    secrets = boto3.client("secretsmanager", region_name="us-east-1")
+    events = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=list))
+    clients: Any = SimpleNamespace(secrets=secrets, events=events)
+    assert list(Sender(clients).send([record])) == [Delivery("TagResource", "", ())]
