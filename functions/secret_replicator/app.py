@@ -16,8 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
+from secret_replicator import VERSION
 from secret_replicator.clients import Clients
-from secret_replicator.errors import MalformedMessageError, PermanentError, ReplicatorError, TransientError
+from secret_replicator.errors import (
+    MalformedMessageError,
+    PermanentError,
+    PolicyError,
+    ReplicatorError,
+    SettingsError,
+    TransientError,
+)
 from secret_replicator.followed import Followed
 from secret_replicator.gateway import Budget, Gateway
 from secret_replicator.judge import Verdict, outcome_of_error, settled, verdict
@@ -30,6 +38,7 @@ from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import NOT_FOUND_LOOKS, Reconciler
 from secret_replicator.settings import Settings, read_settings
 from secret_replicator.sweep import Sweeper
+from secret_replicator.unready import Unready, unready
 from secret_replicator.work_queue import Message, WorkQueue, error_message, retry_delay_seconds
 
 if TYPE_CHECKING:
@@ -204,8 +213,19 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
     return App(settings, Reconciler(gateway, policy, settings), sweeper, queue, traffic, notifier, now)
 
 
-def _make_app_from_environment() -> App:
-    settings = read_settings(os.environ)
+def start(environment: Mapping[str, str]) -> App | Unready:
+    """Return the app, or what stands in for it where settings or policy are wrong: a crash says no reason."""
+    try:
+        started = _make_app_from(environment)
+    except (SettingsError, PolicyError, OSError) as error:
+        logger.critical("cannot_start", version=VERSION, error=str(error))
+        return unready(error, environment)
+    logger.info("started", version=VERSION)
+    return started
+
+
+def _make_app_from(environment: Mapping[str, str]) -> App:
+    settings = read_settings(environment)
     clients = Clients(settings.region)
     return make_app(
         settings,
@@ -216,7 +236,7 @@ def _make_app_from_environment() -> App:
     )
 
 
-app = _make_app_from_environment()
+app = start(os.environ)
 gc.freeze()
 gc.enable()
 

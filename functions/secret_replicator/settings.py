@@ -107,9 +107,10 @@ class _Reader:
 
     def positive(self, name: str, default: int) -> int:
         value = self.environment.get(name, str(default))
-        if not re.fullmatch("[1-9][0-9]{0,5}", value):
+        # CloudFormation's own Number may be given as 10.0.
+        if not (found := re.fullmatch(r"([1-9][0-9]{0,5})(\.0{1,9})?", value)):
             _wrong(name, f"must be a whole number above 0, not {value!r}")
-        return int(value)
+        return int(found[1])
 
 
 def _wrong(name: str, what: str) -> NoReturn:

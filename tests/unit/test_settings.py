@@ -52,6 +52,8 @@ def test_the_packaged_policy_is_there() -> None:
         ("WRITES_PER_SECOND", "50", "writes_per_second", 50),
         ("MAXIMUM_CONCURRENCY", "7", "maximum_concurrency", 7),
         ("MAX_ATTEMPTS", "3", "max_attempts", 3),
+        ("MAX_ATTEMPTS", "10.0", "max_attempts", 10),
+        ("PRUNE_IDLE_DAYS", "7.00", "prune_idle_days", 7),
         ("POLICY_FILE", "/tmp/other.toml", "policy_file", Path("/tmp/other.toml")),  # noqa: S108  not written
         ("POLICY_FILE", "", "policy_file", PACKAGED_POLICY),
         ("ALLOWED_REGIONS", "eu-west-1", "allowed_regions", ("eu-west-1",)),
@@ -84,7 +86,22 @@ def test_a_variable_that_is_missing_is_named(name: str, value: str | None) -> No
         *(
             (name, value)
             for name in ("PRUNE_IDLE_DAYS", "WRITES_PER_SECOND", "MAXIMUM_CONCURRENCY", "MAX_ATTEMPTS")
-            for value in ("", "0", "-1", "2.5", "1e1", "ten", " 5", "5\n", "٣", "1" * 5_000)
+            for value in (
+                "",
+                "7.5",
+                "0.0",
+                "10.",
+                ".0",
+                "0",
+                "-1",
+                "2.5",
+                "1e1",
+                "ten",
+                " 5",
+                "5\n",
+                "٣",
+                "1" * 5_000,
+            )
         ),
         ("ALLOWED_REGIONS", "eu-west-1,"),
         ("ALLOWED_REGIONS", "*"),

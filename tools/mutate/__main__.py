@@ -73,6 +73,21 @@ MUTATIONS = (
         "raise",
         "tests/function/test_notices.py",
     ),
+    # A function that cannot start says why.
+    Mutation(
+        "a wrong setting ends messages with the reason, and no crash",
+        f"{CODE}/app.py",
+        "except (SettingsError, PolicyError, OSError) as error:",
+        "except (PolicyError, OSError) as error:",
+        "tests/function/test_cold_start.py",
+    ),
+    Mutation(
+        "Lambda counts it when the function cannot start",
+        f"{CODE}/unready.py",
+        "        if not ended:\n            self.fail()\n",
+        "",
+        "tests/function/test_cold_start.py",
+    ),
     # The doctor misses nothing that stops the stack.
     Mutation(
         "the doctor finds a queue's key that shuts EventBridge out",
