@@ -22,7 +22,7 @@ export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1
 
-.PHONY: help setup demo local invoke test-fast test test-all check-quick check backfill chaos mutate build bench package preview requirements clean
+.PHONY: help setup demo drill local invoke test-fast test test-all check-quick check backfill chaos mutate build bench package preview requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ $(BIN)/.ready: requirements.txt pyproject.toml
 
 demo: setup ## deploy to a local AWS and watch secrets appear in other Regions
 	@python -m local demo
+
+drill: setup ## fail over to another Region and come back, on the strict Secrets Manager
+	@python -m local drill
 
 local: setup ## the same stack, staying up: make local [PORT=4566]
 	@python -m local up $(if $(PORT),--port $(PORT)) || test $$? -eq 130 # Ctrl-C

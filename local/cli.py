@@ -1,4 +1,4 @@
-"""`python -m local demo`, `up` and `invoke`: from arguments to an exit code."""
+"""`python -m local demo`, `drill`, `up` and `invoke`: from arguments to an exit code."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from rich.console import Console
 from local import up
 from local.console import make_console
 from local.demo import play
+from local.drill import play as drill
 from local.errors import LocalError
 from local.function import invoke
 from replicas import interrupts
@@ -41,6 +42,8 @@ def _run(console: Console, asked: argparse.Namespace) -> int:
     match asked.command:
         case "demo":
             return play.run(console)
+        case "drill":
+            return drill.run(console)
         case "invoke":
             return invoke.run(console, asked.event)
         case _:
@@ -51,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="The whole system on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="play a day in the life of some secrets, check it, and clean up")
+    commands.add_parser("drill", help="fail over and come back on the strict Secrets Manager, and check it")
     staying = commands.add_parser("up", help="keep the stack up until Ctrl-C")
     staying.add_argument(
         "--port", type=_port, default=0, help="port of the local AWS (a free one by default)"

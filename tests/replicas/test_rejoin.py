@@ -156,6 +156,17 @@ def test_the_relation_is_turned_round_for_what_changed_there(stage: Stage) -> No
     assert HOLD_TAG not in stage.fake.secret(WEST, "db").tags
 
 
+def test_a_region_in_which_a_stack_there_has_failed_is_replicated_to_all_the_same(stage: Stage) -> None:
+    stage.add("db", WEST, EU)
+    stage.promote()
+    params = {"SecretId": "db", "AddReplicaRegions": [{"Region": EU}]}
+    stage.fake.handle("ReplicateSecretToRegions", WEST, params)
+    stage.clock.advance(10)
+    new = stage.put(WEST, "db")
+    assert stage.rejoin(turn=True) == 0, stage.said()
+    assert (stage.value(EU, "db"), stage.fake.secret(EU, "db").primary_region) == (new, WEST)
+
+
 def test_what_is_gone_at_home_is_replicated_back(stage: Stage) -> None:
     stage.add("db", WEST)
     stage.promote()

@@ -228,11 +228,25 @@ def _follow_turned(desk: _Desk, candidate: Candidate, there: Held, others: list[
     if problem := _follow(desk, there, [candidate.sides.home_region]):
         return problem
     now = desk.secrets(there.region).describe(there.arn) or there
-    missing = [replica for replica in others if not now.replica_in(replica.region)]
-    if missing:
+    _forget_failed(desk, now, others)
+    if missing := [replica for replica in others if _is_open(now.replica_in(replica.region))]:
         _replicate(desk, there, missing, overwrite=False)
     regions = [candidate.sides.home_region, *(replica.region for replica in others)]
     return _follow_and_release(desk, there, regions)
+
+
+def _forget_failed(desk: _Desk, primary: Held, replicas: list[Replica]) -> None:
+    """Take Regions off the list in which an earlier attempt failed: nothing of this primary is there."""
+    listed = [primary.replica_in(replica.region) for replica in replicas]
+    failed = {found.region: found.kms_key_id for found in listed if found and found.status == REPLICA_FAILED}
+    if failed:
+        desk.log.note(journal.REMOVE, primary, BEGUN, primary_region=primary.region, regions=failed)
+        desk.secrets(primary.region).remove(primary.arn, failed)
+        desk.log.note(journal.REMOVE, primary, DONE, primary_region=primary.region, regions=failed)
+
+
+def _is_open(listed: Replica | None) -> bool:
+    return listed is None or listed.status == REPLICA_FAILED
 
 
 def _hold_home(desk: _Desk, home: Held) -> None:

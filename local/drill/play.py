@@ -1,0 +1,172 @@
+"""`make drill`: verify, promote, live there, come back; what is shown is checked."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from local.drill.scene import HOME, POLICY, SECRETS, THERE, THIRD, Scene
+from local.errors import LocalError
+from local.secrets_manager.service import FakeSecretsManager
+from replicas.aws.connection import Access
+from replicas.aws.deployment import Where
+from replicas.commands.failover import promote, rejoin, verify
+from replicas.exit_codes import CHANGES, OK
+from replicas.failover.compare import Wishes
+from replicas.failover.hold import HOLD_TAG
+from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.terminal import Screen
+
+TURNED, ACCEPTED, BOTH, NEW = ("app/00", "app/01", "app/02"), "app/03", "app/04", "new/00"
+
+
+def run(console: Console) -> int:
+    """Play the drill on this machine; return 0, or raise LocalError for the first thing that is not so."""
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "drill")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "drill")
+    began = time.monotonic()
+    secrets = FakeSecretsManager(seconds_in_progress=0.5)
+    secrets.old_primary_shows = "stale"
+    with tempfile.TemporaryDirectory() as folder, secrets.serve() as url:
+        play(Scene(secrets, url, Path(folder)), Screen(console, console))
+    console.print(f"Nothing was lost. The drill took {time.monotonic() - began:.0f} s.")
+    return 0
+
+
+def play(scene: Scene, screen: Screen) -> None:
+    """Play every act; raise LocalError for the first thing that is not so."""
+    acts: list[tuple[str, Callable[[Scene, Screen], None]]] = [
+        (f"{SECRETS} secrets are replicated, and it is proved from the other side", _before),
+        (f"{HOME} does not answer: the replicas of {THERE} are promoted", _during),
+        (f"Life goes on in {THERE}: three secrets get new values, one is created", _alone),
+        (f"{HOME} is back: what is unchanged is rejoined, the rest is named", _back),
+        ("Three decisions are asked for, and taken", _decisions),
+        ("Every value is the current one, or was discarded by name", _after),
+    ]
+    for number, (title, act) in enumerate(acts, start=1):
+        screen.show(f"\n{number}. {title}", "bold")
+        act(scene, screen)
+
+
+def _before(scene: Scene, screen: Screen) -> None:
+    for number in range(SECRETS):
+        scene.create(HOME, f"app/{number:02}", f"{THERE} {THIRD}" if number % 4 == 0 else THERE)
+    scene.functions_run(HOME)
+    expect(_verify(scene, screen), OK, "verify says that all is there")
+
+
+def _during(scene: Scene, screen: Screen) -> None:
+    scene.secrets.switched_off.add(HOME)
+    where = Where([THERE], endpoint_url=scene.url)
+    _command(screen, f"verify --from {THERE} --secret app/0[0-2]")
+    expect(
+        verify.run(verify.Asked(Choice(["app/0[0-2]"])), where, screen, THERE), OK, "the Region answers alone"
+    )
+    expect(_promote(scene, screen, dry_run=True), OK, "the rehearsal writes nothing")
+    expect(scene.through_kills(lambda: _promote(scene, screen)), OK, "all are promoted")
+    held = [scene.secrets.secret(THERE, name) for name in scene.secrets.names(THERE)]
+    open_ = [secret.name for secret in held if secret.is_replica or HOLD_TAG not in secret.tags]
+    expect(open_, [], "all are promoted and held")
+
+
+def _alone(scene: Scene, screen: Screen) -> None:
+    for name in TURNED:
+        scene.put(THERE, name)
+    scene.create(THERE, NEW, "none")
+    expect(scene.read(THERE), scene.written, f"the application reads every current value in {THERE}")
+    screen.show(f"The application reads all {len(scene.written)} secrets in {THERE}")
+
+
+def _back(scene: Scene, screen: Screen) -> None:
+    scene.secrets.switched_off.clear()
+    scene.put(HOME, ACCEPTED)
+    scene.put(THERE, BOTH)
+    scene.discarded[BOTH] = scene.written[BOTH]
+    scene.put(HOME, BOTH)
+    scene.functions_run(HOME, THERE)
+    expect(scene.through_kills(lambda: _rejoin(scene, screen)), CHANGES, "five are left to decide about")
+    left = [name for name in scene.secrets.names(THERE) if not scene.secrets.secret(THERE, name).is_replica]
+    expect(left, [*TURNED, ACCEPTED, BOTH, NEW], "only those that changed are left")
+
+
+def _decisions(scene: Scene, screen: Screen) -> None:
+    for options, wishes, choice, code in (
+        (f"--primary {THERE}", Wishes(turn=True), EVERYTHING, CHANGES),
+        ("--accept-home", Wishes(accept_home=True), EVERYTHING, CHANGES),
+        (f"--discard {BOTH}", Wishes(discard=frozenset({BOTH})), EVERYTHING, OK),
+    ):
+        scene.functions_run(HOME, THERE)
+        work = _rejoining(scene, screen, options, wishes, choice)
+        expect(scene.through_kills(work), code, f"{options} does what it says")
+
+
+def _after(scene: Scene, screen: Screen) -> None:
+    scene.functions_run(HOME, THERE)
+    for region in (HOME, THERE):
+        values = scene.read(region)
+        expected = {name: value for name, value in scene.written.items() if name != NEW or region == THERE}
+        expect(values, expected, f"every value that was written is the current one in {region}")
+    held = [
+        name
+        for region in (HOME, THERE, THIRD)
+        for name in scene.secrets.names(region)
+        if HOLD_TAG in scene.secrets.secret(region, name).tags
+    ]
+    expect(held, [], "nothing is held any more")
+    expect(_verify(scene, screen), OK, "verify says that all is there")
+    screen.show(f"Discarded by name: {', '.join(scene.discarded)}")
+
+
+def _verify(scene: Scene, screen: Screen) -> int:
+    policy = scene.folder / "policy.toml"
+    policy.write_text(POLICY, "utf-8")
+    where = Where([HOME], endpoint_url=scene.url, policy=policy, allowed_regions=f"{THERE},{THIRD}")
+    _command(screen, "verify")
+    return verify.run(verify.Asked(), where, screen, clock=scene.clock)
+
+
+def _promote(scene: Scene, screen: Screen, *, dry_run: bool = False) -> int:
+    _command(screen, f"promote --replica-region {THERE}" + (" --dry-run" if dry_run else ""))
+    asked = promote.Asked(THERE, journal=_journal(scene), yes=True, dry_run=dry_run)
+    return promote.run(asked, _access(scene), screen, _around(scene))
+
+
+def _rejoin(scene: Scene, screen: Screen) -> int:
+    return _rejoining(scene, screen, "", rejoin.NO_WISHES, EVERYTHING)()
+
+
+def _rejoining(
+    scene: Scene, screen: Screen, options: str, wishes: Wishes, choice: Choice
+) -> Callable[[], int]:
+    asked = rejoin.Asked(THERE, choice, wishes, _journal(scene), yes=True)
+
+    def work() -> int:
+        _command(screen, f"rejoin --replica-region {THERE} {options}".rstrip())
+        return rejoin.run(asked, _access(scene), screen, _around(scene))
+
+    return work
+
+
+def _around(scene: Scene) -> promote.Surroundings:
+    return promote.Surroundings(scene.operators, scene.clock, scene.sleep)
+
+
+def _access(scene: Scene) -> Access:
+    return Access(THERE, endpoint_url=scene.url)
+
+
+def _journal(scene: Scene) -> Path:
+    return scene.folder / f"failover-{THERE}.jsonl"
+
+
+def _command(screen: Screen, text: str) -> None:
+    screen.show(f"$ replicas {text}", "cyan")
+
+
+def expect(seen: object, expected: object, what: str) -> None:
+    """Raise LocalError if it is not so."""
+    if seen != expected:
+        raise LocalError(f"It is not so that {what}: {seen} instead of {expected}")

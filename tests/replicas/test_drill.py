@@ -1,0 +1,37 @@
+"""`make drill`, with the operator killed at random: what it shows, it checks itself."""
+
+import random
+from io import StringIO
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from local.drill.play import expect, play
+from local.drill.scene import Scene
+from local.errors import LocalError
+from local.secrets_manager.model import ManualClock
+from local.secrets_manager.service import FakeSecretsManager
+from replicas.terminal import Screen
+
+WORLDS: list[tuple[Any, Any]] = [*product(["accepted", "refused"], ["nothing", "failed", "stale"])]
+SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed else []) for seed in range(20)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_drill_loses_nothing_whenever_it_is_killed(tmp_path: Path, seed: int) -> None:
+    clock = ManualClock()
+    repeat, shows = WORLDS[seed % len(WORLDS)]
+    secrets = FakeSecretsManager(clock=clock, sleep=clock.advance, repeat=repeat, seconds_in_progress=0.5)
+    secrets.old_primary_shows = shows
+    screen = Screen(Console(file=StringIO()), Console(file=StringIO()))
+    chance = random.Random(seed)  # noqa: S311  repeatable on purpose
+    with secrets.serve() as url:
+        play(Scene(secrets, url, tmp_path, clock, clock.advance, chance), screen)
+
+
+def test_what_is_not_as_it_must_be_ends_the_drill() -> None:
+    with pytest.raises(LocalError, match="It is not so that all is well: 1 instead of 2"):
+        expect(1, 2, "all is well")
