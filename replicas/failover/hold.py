@@ -3,7 +3,10 @@
 import re
 from collections.abc import Mapping
 
-HOLD_TAG = "secret-replicator:hold"
+from secret_replicator.planner import HOLD_TAG
+
+__all__ = ["HOLD_TAG", "hold_value", "is_held", "is_held_by_us"]
+
 OURS = "failover "
 """How its value begins where it is set here. Any other was set by a person, and stays."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.model import Outcome, Replica
+from replicas.failover.hold import HOLD_TAG
 from tests.replicas.test_commands import permissions
 from tests.support.desk import Desk, at_desk
 from tests.support.world import HOME, make_world
@@ -240,3 +241,8 @@ def test_it_needs_what_the_page_lists(desk: Desk) -> None:
     desk.world.add("absent", WEST)
     found(desk)
     assert set(desk.account.calls) == permissions()["verify"]
+
+
+def test_a_secret_that_is_held_is_compared_all_the_same(desk: Desk) -> None:
+    desk.world.add("db", WEST, **{HOLD_TAG: "failover"})
+    assert only(found(desk))["state"] == "missing"
