@@ -306,7 +306,7 @@ def _report(
             "replicas_missing_under_cloudformation",
             secret=outcome.secret,
             stack=outcome.cloudformation_stack,
-            regions=outcome.plan.regions()["add"],
+            regions=[wanted.region for wanted in outcome.plan.add],
             what_to_do="if they are missing again and again, the stack removes them: name these Regions in "
             "the secret's ReplicaRegions, or take all ReplicaRegions out of the template",
         )

@@ -137,8 +137,10 @@ class Plan:
     def regions(self) -> dict[str, list[str]]:
         """Return the Regions of each part that is not empty."""
         parts = {
-            "add": [replica.region for replica in self.add],
-            "retry": [replica.region for replica in self.retry],
+            "add": [replica.region for replica in self.add if not replica.overwrite],
+            "add, may overwrite": [replica.region for replica in self.add if replica.overwrite],
+            "retry": [replica.region for replica in self.retry if not replica.overwrite],
+            "retry, may overwrite": [replica.region for replica in self.retry if replica.overwrite],
             "wait": [replica.region for replica in self.wait],
             "remove": [*self.remove],
             "drift": [str(drift) for drift in self.drift],

@@ -38,7 +38,7 @@ def intent(secret: Secret, policy: Policy, settings: Settings, now: float) -> In
     if secret.owning_service and not desired.asked_by_tag:
         # What a service manages it may forbid to others: that is asked of AWS only where the tag asks.
         return Intent(desired, Plan(drift=(Drift("", "managed_by_service"),)), skip="managed_by_service")
-    permitted = desired if settings.allow_overwrite else _overwriting_nothing(desired)
+    permitted = desired if settings.allow_overwrite else overwriting_nothing(desired)
     todo = plan(permitted, secret.replicas, prune_before=settings.prune_before(now))
     return Intent(desired, todo, desired.problems)
 
@@ -95,7 +95,8 @@ def _reason_to_skip(secret: Secret, desired: Desired, settings: Settings) -> str
     return "" if desired.selected else "not_selected"
 
 
-def _overwriting_nothing(desired: Desired) -> Desired:
+def overwriting_nothing(desired: Desired) -> Desired:
+    """Return the same where the operator lets nothing be overwritten."""
     return replace(desired, replicas=tuple(replace(want, overwrite=False) for want in desired.replicas))
 
 

@@ -1,6 +1,7 @@
 """`replicas plan --against`: what another policy would change, from the tags alone."""
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from replicas.inventory import pricing, wording
 from replicas.inventory.inventory import Choice, Reading, calls_in_words, selected
 from replicas.terminal import Column, Screen, count
 from secret_replicator.models import Desired, Secret
-from secret_replicator.policy import Policy, desired_replicas
+from secret_replicator.planner import intent, overwriting_nothing
+from secret_replicator.policy import Policy
+from secret_replicator.settings import Settings
 
 MARKS = {"gains": "+", "loses": "-", "other key": "~", "new problem": "!", "solved": "*"}
 
@@ -64,7 +67,8 @@ def changes(before: Desired, after: Desired) -> Iterator[Step]:
     old = {want.region: want for want in before.replicas}
     new = {want.region: want for want in after.replicas}
     for region in sorted(new.keys() - old.keys()):
-        yield Step("gains", region, wording.of_key(new[region].kms_key_id))
+        key, overwrite = wording.of_key(new[region].kms_key_id), new[region].overwrite
+        yield Step("gains", region, key, may_overwrite=overwrite)
     for region in sorted(old.keys() - new.keys()):
         yield Step("loses", region, wording.of_key(old[region].kms_key_id))
     for region in sorted(old.keys() & new.keys()):
@@ -92,13 +96,12 @@ def _run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
 def _changed(
     asked: Asked, deployment: Deployment, before: Policy, totals: Totals, screen: Screen
 ) -> Iterator[Planned]:
-    region, allowed = deployment.region, deployment.settings.allowed_regions
+    region = deployment.region
     with screen.progress(f"Reading the secrets of {region}") as report, calls_in_words():
         for number, secret in enumerate(_of_either(deployment, before, asked.choice), start=1):
             report(number)
             old, new = (
-                desired_replicas(policy, secret.tags, region, allowed)
-                for policy in (before, deployment.policy)
+                _desired(secret, policy, deployment.settings) for policy in (before, deployment.policy)
             )
             steps = tuple(
                 step
@@ -108,6 +111,14 @@ def _changed(
             totals.count(steps)
             if steps:
                 yield Planned(region, secret.name, secret.arn, steps)
+
+
+def _desired(secret: Secret, policy: Policy, settings: Settings) -> Desired:
+    """Return what the function would bring about: nothing for a secret that it leaves alone."""
+    found = intent(secret, policy, settings, time.time())
+    if found.skip:
+        return Desired(selected=False)
+    return found.desired if settings.allow_overwrite else overwriting_nothing(found.desired)
 
 
 def _of_either(deployment: Deployment, before: Policy, choice: Choice) -> Iterator[Secret]:
@@ -122,7 +133,7 @@ def _of_either(deployment: Deployment, before: Policy, choice: Choice) -> Iterat
 
 def _show(changed: Sequence[Planned], totals: Totals, screen: Screen) -> None:
     rows = [
-        (secret.home, secret.name, f"{MARKS[step.what]} {step.what}", step.region, step.key, step.why)
+        (secret.home, secret.name, f"{MARKS[step.what]} {step}", step.region, step.key, step.why)
         for secret in changed
         for step in secret.steps
     ]

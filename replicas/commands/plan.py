@@ -48,6 +48,12 @@ class Step:
     region: str
     key: str = ""
     why: str = ""
+    may_overwrite: bool = False
+    """Whether a secret of the same name may be replaced there."""
+
+    def __str__(self) -> str:
+        """Say what is done, as tables show it."""
+        return f"{self.what}, may overwrite" if self.may_overwrite else self.what
 
 
 @dataclass(frozen=True, order=True)
@@ -130,11 +136,11 @@ def steps_of(seen: Seen) -> Iterator[Step]:
     plan: Plan = seen.intent.plan
     actual = best_by_region(seen.secret.replicas)
     for want in plan.add:
-        yield Step("add", want.region, wording.of_key(want.kms_key_id))
+        yield Step("add", want.region, wording.of_key(want.kms_key_id), may_overwrite=want.overwrite)
     for want in plan.retry:
         said = actual[want.region].message
         why = f"{FAILED_STATUS} ({said})" if said else FAILED_STATUS
-        yield Step("retry", want.region, wording.of_key(want.kms_key_id), why)
+        yield Step("retry", want.region, wording.of_key(want.kms_key_id), why, want.overwrite)
     for have in plan.wait:
         yield Step("wait", have.region, wording.of_key(have.kms_key_id), have.status)
     for region in plan.remove:
@@ -183,7 +189,7 @@ def show(regions: Sequence[Region], totals: Totals, screen: Screen) -> None:
 
 def _rows(secret: Planned) -> Iterator[tuple[str, ...]]:
     for step in secret.steps:
-        yield secret.home, secret.name, f"{MARKS[step.what]} {step.what}", step.region, step.key, step.why
+        yield secret.home, secret.name, f"{MARKS[step.what]} {step}", step.region, step.key, step.why
 
 
 def unread_in_words(unread: Sequence[str]) -> str:

@@ -308,6 +308,50 @@ def test_a_policy_that_is_not_there_is_an_error(desk: Desk, tmp_path: Path) -> N
     assert "cannot be read" in result.stderr
 
 
+def overwriting(world: World) -> World:
+    world.secrets.set_key("us-west-2", "alias/payments")
+    world.add("a", "eu-west-1", team="payments")
+    return world.having(allow_overwrite=True)
+
+
+def test_a_plan_says_in_which_regions_it_may_overwrite(tmp_path: Path) -> None:
+    with at_desk(overwriting(make_world(tmp_path))) as desk:
+        rows = desk.rows("plan")
+        assert [row[2:4] for row in rows] == [["+ add", "eu-west-1"], ["+ add, may overwrite", "us-west-2"]]
+        (secret,) = planned(desk)["secrets"]
+        assert [step["may_overwrite"] for step in secret["steps"]] == [False, True]
+
+
+def test_a_plan_overwrites_nothing_while_the_switch_is_off(desk: Desk) -> None:
+    overwriting(desk.world)
+    assert [row[2] for row in desk.rows("plan")] == ["+ add", "+ add"]
+
+
+def test_a_comparison_says_where_the_new_policy_may_overwrite(tmp_path: Path) -> None:
+    world = overwriting(make_world(tmp_path))
+    old = policy_file(tmp_path, POLICY.replace('"payments"', '"others"'))
+    with at_desk(world) as desk:
+        rows = [line.split("\t") for line in desk.run("plan", "--against", old).stdout.splitlines()]
+    assert ["+ gains, may overwrite", "us-west-2"] in [row[2:4] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"owning_service": "rds"}, id="a service's"),
+        pytest.param({"tags": {"team": "payments", "secret-replicator:hold": ""}}, id="held"),
+        pytest.param({"delete_at": 2e10}, id="scheduled for deletion"),
+    ],
+)
+def test_a_comparison_promises_nothing_for_what_the_function_leaves_alone(
+    desk: Desk, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    desk.world.secrets.add_secret(HOME, "a", **{"tags": {"team": "payments"}, **fields})
+    old = policy_file(tmp_path, POLICY.replace('"payments"', '"others"'))
+    result = desk.run("plan", "--against", old)
+    assert "0 secrets to gain 0 replicas" in result.stdout
+
+
 def test_two_policies_are_compared_by_who_gains_or_loses_what(desk: Desk, tmp_path: Path) -> None:
     world = desk.world
     world.add("gains", environment="prod", criticality="high")

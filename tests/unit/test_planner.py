@@ -369,6 +369,8 @@ def test_a_plan_overwrites_only_if_the_operator_lets_it(*, allowed: bool) -> Non
         "eu-west-1": False,
         "us-west-2": allowed,
     }
+    announced = "add, may overwrite" if allowed else "add"
+    assert "us-west-2" in found.plan.regions()[announced]
 
 
 @pytest.mark.parametrize(

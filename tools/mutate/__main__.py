@@ -608,7 +608,7 @@ MUTATIONS = (
     Mutation(
         "4 overwriting needs the operator's switch",
         f"{CODE}/planner.py",
-        "desired if settings.allow_overwrite else _overwriting_nothing(desired)",
+        "desired if settings.allow_overwrite else overwriting_nothing(desired)",
         "desired",
         SWITCHES,
     ),
@@ -881,6 +881,20 @@ MUTATIONS = (
         "replicas/commands/plan.py",
         "    for want in plan.retry:\n",
         "    for want in ():\n",
+        "tests/replicas/test_plan.py",
+    ),
+    Mutation(
+        "ops: a plan says where it may overwrite",
+        "replicas/commands/plan.py",
+        'return f"{self.what}, may overwrite" if self.may_overwrite else self.what',
+        "return self.what",
+        "tests/replicas/test_plan.py",
+    ),
+    Mutation(
+        "ops: another policy promises nothing for what is left alone",
+        "replicas/commands/compare.py",
+        "    if found.skip:\n",
+        "    if not found:\n",
         "tests/replicas/test_plan.py",
     ),
     Mutation(
