@@ -349,7 +349,9 @@ def test_the_templates_rules_refuse_nothing_that_works() -> None:
             assert not stack.refusals(), f"{instances} instances, {writes} writes"
 
 
-@pytest.mark.parametrize(("writes", "instances"), [(2, 3), (4, 5), (4, 10), (9, 10), (19, 20), (20, 50)])
+@pytest.mark.parametrize(
+    ("writes", "instances"), [(2, 3), (4, 5), (4, 10), (9, 10), (19, 20), (20, 30), (20, 50)]
+)
 def test_the_templates_rules_refuse_what_would_deploy_and_never_start(writes: int, instances: int) -> None:
     assert not starts(writes, instances)
     stack = deployed(WritesPerSecond=str(writes), MaximumConcurrency=str(instances))
