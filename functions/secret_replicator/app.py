@@ -40,6 +40,7 @@ from secret_replicator.settings import Settings, read_settings
 from secret_replicator.sweep import Sweeper
 from secret_replicator.unready import Unready, unready
 from secret_replicator.work_queue import Message, WorkQueue, error_message, retry_delay_seconds
+from secret_replicator.writes import Answers
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -136,6 +137,7 @@ class App:
             now,
             only_look=_only_looks(request, message),
             last=message.attempt >= self.settings.max_attempts,
+            together=message.attempt == 1,
             answered=self._is_answered(request, message),
         )
         return request, pool.submit(self.do, request, look)
@@ -160,7 +162,7 @@ class App:
             self.queue.dead_letter(
                 message,
                 error_type="AttemptsUsedUp"
-                if outcome.kind is Kind.WAITING
+                if outcome.kind in (Kind.WAITING, Kind.OUT_OF_TIME)
                 else outcome.problems[0].error_type,
                 error=error_message(outcome.secret, outcome.reason, outcome.remedy),
                 secret=outcome.secret,
@@ -206,11 +208,12 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
     policy = parse_policy(settings.policy_file.read_bytes(), settings.policy_file.name)
     gateway = Gateway(secrets, budget)
     queue = WorkQueue(sqs, settings.queue_url, settings.dead_letter_queue_url)
+    reconciler = Reconciler(gateway, policy, settings, Answers(budget.clock))
     sweeper = Sweeper(gateway, queue, policy, settings)
     traffic = Traffic()
     traffic.watch(secrets)
     notifier = Notifier(events) if events else None
-    return App(settings, Reconciler(gateway, policy, settings), sweeper, queue, traffic, notifier, now)
+    return App(settings, reconciler, sweeper, queue, traffic, notifier, now)
 
 
 def start(environment: Mapping[str, str]) -> App | Unready:

@@ -30,6 +30,14 @@ class RefusedError(TransientError):
     """AWS refused the call as invalid. Permanent only when seen twice."""
 
 
+class AccessDeniedError(TransientError):
+    """A permission is missing. Permanent only when seen twice: IAM needs seconds to know a new one."""
+
+
+class KeyRefusedError(TransientError):
+    """A KMS key may not or cannot be used: a new key, or a new key policy, needs minutes."""
+
+
 class OutOfTimeError(TransientError):
     """The function's time ends before the call could: the message goes back at once."""
 
@@ -40,10 +48,6 @@ class PermanentError(ReplicatorError):
 
 class MalformedMessageError(PermanentError):
     """The message names no secret in any shape we know."""
-
-
-class AccessDeniedError(PermanentError):
-    """A permission is missing."""
 
 
 class PolicyError(Exception):

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from secret_replicator.errors import (
     AccessDeniedError,
+    KeyRefusedError,
     OutOfTimeError,
     RefusedError,
     SecretNotFoundError,
@@ -46,7 +47,15 @@ POLL_SECONDS = 0.05
 MAX_FILTER_VALUES = 10
 """AWS takes no more in one filter; the caller looks at the tags again anyway."""
 
+KEY_REMEDY = (
+    "let the key's own policy allow the function's role to use it, name it in KmsKeyArns, and see that it is "
+    "enabled in its Region; then redrive"
+)
+
 _FILTER_VALUE = re.compile(r"[A-Za-z0-9 :_@/+=.-]+")
+_OF_A_KEY = re.compile(r"(?<![\w/:.@+=-])KMS(?![\w/@+=-])|kms:[A-Z]|:kms:")
+"""AWS's own words. They decide only how long is waited, and which remedy is named."""
+_KEY_CODES = {"DecryptionFailure", "EncryptionFailure"}
 _DENIED = {"AccessDeniedException", "AccessDenied"}
 _REFUSED = {
     "InvalidNextTokenException",
@@ -99,7 +108,7 @@ class Budget:
             raise OutOfTimeError("the function's time is up", "redrive it")
 
     @contextmanager
-    def turn(self, deadline: float) -> Iterator[None]:
+    def turn(self, deadline: float) -> Iterator[Turn]:
         """Enter the block when its write may begin; raise OutOfTimeError if that is too late."""
         with self._lock:
             before = self._turns[0]
@@ -111,7 +120,7 @@ class Budget:
         try:
             self._wait_for(turn, before, deadline)
             came = True
-            yield
+            yield turn
         finally:
             if came:
                 turn.ended_at = self.clock()
@@ -129,7 +138,7 @@ class Budget:
 class Gateway:
     """Secrets Manager in one Region.
 
-    Every method takes a `deadline` and raises TransientError or one of its kinds, or AccessDeniedError.
+    Every method raises TransientError or one of its kinds. A write needs a turn of the budget.
     """
 
     client: "SecretsManagerClient"
@@ -155,7 +164,7 @@ class Gateway:
         return Page(tuple(_secret(entry) for entry in answer["SecretList"]), answer.get("NextToken", ""))
 
     def replicate(
-        self, arn: str, replicas: Iterable[DesiredReplica], deadline: float, *, overwrite: bool
+        self, _turn: Turn, arn: str, replicas: Iterable[DesiredReplica], *, overwrite: bool
     ) -> tuple[Replica, ...]:
         """Request the replicas and return what AWS then reports: mostly InProgress."""
         wanted: list[ReplicaRegionTypeTypeDef] = [
@@ -164,15 +173,15 @@ class Gateway:
             else {"Region": replica.region}
             for replica in replicas
         ]
-        with self.budget.turn(deadline), _errors_translated("ReplicateSecretToRegions", arn):
+        with _errors_translated("ReplicateSecretToRegions", arn):
             answer = self.client.replicate_secret_to_regions(
                 SecretId=arn, AddReplicaRegions=wanted, ForceOverwriteReplicaSecret=overwrite
             )
         return _replicas(answer.get("ReplicationStatus", []))
 
-    def remove(self, arn: str, regions: Iterable[str], deadline: float) -> None:
+    def remove(self, _turn: Turn, arn: str, regions: Iterable[str]) -> None:
         """Delete the replicas in these Regions, at once and for good."""
-        with self.budget.turn(deadline), _errors_translated("RemoveRegionsFromReplication", arn):
+        with _errors_translated("RemoveRegionsFromReplication", arn):
             self.client.remove_regions_from_replication(SecretId=arn, RemoveReplicaRegions=[*regions])
 
 
@@ -222,6 +231,11 @@ def _errors_translated(action: str, secret_id: str) -> Iterator[None]:
         raise _client_error(action, secret_id, error) from error
 
 
+def is_about_a_key(said: str) -> bool:
+    """Tell whether AWS speaks of a KMS key."""
+    return bool(_OF_A_KEY.search(said))
+
+
 def _client_error(action: str, secret_id: str, error: ClientError) -> Exception:
     code = error.response["Error"].get("Code", "")
     said = f"{code}: {error.response['Error'].get('Message', '')}"
@@ -230,6 +244,8 @@ def _client_error(action: str, secret_id: str, error: ClientError) -> Exception:
             f"AWS finds no such secret ({action})",
             "delete this letter if the secret was deleted, else redrive it",
         )
+    if code in _KEY_CODES or (code in _DENIED | _REFUSED and is_about_a_key(said)):
+        return KeyRefusedError(f"AWS cannot use a KMS key for {action} on {secret_id} ({said})", KEY_REMEDY)
     if code in _DENIED:
         return AccessDeniedError(
             f"AWS denies secretsmanager:{action} on {secret_id} ({said})",

@@ -3,11 +3,19 @@
 from dataclasses import replace
 from enum import StrEnum
 
-from secret_replicator.errors import OutOfTimeError, PermanentError, RefusedError, ReplicatorError
+from secret_replicator.errors import (
+    AccessDeniedError,
+    OutOfTimeError,
+    PermanentError,
+    RefusedError,
+    ReplicatorError,
+)
 from secret_replicator.models import Drift, Kind, Outcome, Problem
 
 REFUSED_LOOKS = 2
-"""A refused call may have crossed another that is under way. Refused by this many looks, it is wrong."""
+"""A refused call may have crossed another that is under way, and IAM may not know a new permission yet.
+
+Refused or denied by this many attempts, it is wrong."""
 
 
 LAST_ATTEMPT = 24
@@ -33,7 +41,9 @@ def outcome_of_error(error: BaseException, secret: str, attempt: int) -> Outcome
     kind = Kind.WAITING
     if isinstance(error, OutOfTimeError):
         kind = Kind.OUT_OF_TIME
-    elif isinstance(error, PermanentError) or (isinstance(error, RefusedError) and attempt >= REFUSED_LOOKS):
+    elif isinstance(error, PermanentError) or (
+        isinstance(error, RefusedError | AccessDeniedError) and attempt >= REFUSED_LOOKS
+    ):
         kind = Kind.FAILED
     if not isinstance(error, ReplicatorError):
         problem = Problem(
@@ -54,8 +64,11 @@ def verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
     match outcome.kind:
         case Kind.CONVERGED | Kind.SKIPPED | Kind.SWEPT:
             return Verdict.DELETE
-        case Kind.OUT_OF_TIME:
+        case Kind.OUT_OF_TIME if attempt == 1:
             return Verdict.RETURN
+        case Kind.OUT_OF_TIME if attempt < LAST_ATTEMPT:
+            # At once it would meet the same batch again.
+            return Verdict.PUT_OFF
         case Kind.WAITING if attempt < (LAST_ATTEMPT if outcome.requested else max_attempts):
             return Verdict.PUT_OFF
         case _:

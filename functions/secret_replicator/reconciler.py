@@ -1,17 +1,23 @@
 """One secret: describe, desired, plan, apply, judge."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from secret_replicator.errors import AccessDeniedError, RefusedError, ReplicatorError, SecretNotFoundError
-from secret_replicator.gateway import Gateway
+from secret_replicator.errors import (
+    AccessDeniedError,
+    KeyRefusedError,
+    OutOfTimeError,
+    RefusedError,
+    ReplicatorError,
+    SecretNotFoundError,
+)
+from secret_replicator.gateway import KEY_REMEDY, Gateway, Turn, is_about_a_key
 from secret_replicator.judge import REFUSED_LOOKS, error_type
 from secret_replicator.models import (
     FAILED,
     IN_SYNC,
-    Desired,
-    DesiredReplica,
+    Intent,
     Kind,
     Look,
     Outcome,
@@ -23,6 +29,7 @@ from secret_replicator.models import (
 from secret_replicator.planner import belongs_to_another_account, best_by_region, intent
 from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
+from secret_replicator.writes import Answers, Requests, Write
 
 NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20
 """A new secret may not be visible yet. Not found by this many looks in this time, it was deleted."""
@@ -32,13 +39,40 @@ _NAME_TAKEN = re.compile("already exists|ResourceExistsException")
 """AWS's own words. They decide only where a problem is reported, never that there is none."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What AWS reports of the Regions, and which it refused."""
+MOMENT_SECONDS = 0.25
+"""How old a reading may be when a write begins: what is older is read again first."""
 
-    actual: Mapping[str, Replica]
-    refusals: Mapping[str, Problem] = field(default_factory=dict)
-    deleted: bool = False
+_REFUSALS = (RefusedError, AccessDeniedError, KeyRefusedError)
+"""Of these one Region may be the cause, and the others are asked for all the same."""
+
+
+@dataclass
+class Work:
+    """One attempt at one secret: what DescribeSecret last showed of it, what was asked for, what AWS said."""
+
+    secret: Secret
+    intent: Intent
+    read_at: float
+    requests: Requests
+    actual: dict[str, Replica] = field(default_factory=dict)
+    refusals: dict[str, Problem] = field(default_factory=dict)
+    finished: bool = True
+    """Whether there was time for all that was to be asked for, and to see what came of it."""
+
+    def __post_init__(self) -> None:
+        self.shown = self.intent
+        self.actual.update(best_by_region(self.secret.replicas))
+
+    def read_again(self, secret: Secret, intent: Intent, read_at: float) -> None:
+        """Go on by a newer reading. What was asked for by an older one stays in the outcome's plan."""
+        self.secret, self.intent, self.read_at = secret, intent, read_at
+        self.actual = {**best_by_region(secret.replicas)}
+        if not self.requests.has_written:
+            self.shown = intent
+
+    def next_write(self) -> Write | None:
+        """Return the call to make next, None if there is none."""
+        return None if self.intent.skip else self.requests.next_write(self.intent.plan)
 
 
 @dataclass(frozen=True)
@@ -48,103 +82,102 @@ class Reconciler:
     gateway: Gateway
     policy: Policy
     settings: Settings
+    answers: Answers
 
     def reconcile(self, secret_id: str, look: Look) -> Outcome:
-        """Return the outcome of this look at the secret; raise ReplicatorError."""
+        """Return the outcome of this attempt at the secret; raise ReplicatorError."""
         if belongs_to_another_account(secret_id, self.settings):
             return Outcome(Kind.SKIPPED, secret_id, "another_account")
         try:
-            secret = self.gateway.describe(secret_id, look.deadline)
+            read = self._read(secret_id, look)
         except SecretNotFoundError:
             if look.attempt < NOT_FOUND_LOOKS or look.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
+        work = Work(*read, Requests(read[0].arn, look.attempt, look.together, self.answers))
+        outcome = self._outcome(work, look)
+        shown = work.shown.plan
+        stack = "" if work.shown.skip else _stack_that_removed(shown, work.secret, self.settings.region)
+        return replace(outcome, secret=work.secret.arn, plan=shown, cloudformation_stack=stack)
+
+    def _read(self, secret_id: str, look: Look) -> tuple[Secret, Intent, float]:
+        """Return the secret as it is now, what is to be done about it in this attempt, and when this was."""
+        secret = self.gateway.describe(secret_id, look.deadline)
         settings = replace(self.settings, prune_replicas=False) if look.only_look else self.settings
-        what = intent(secret, self.policy, settings, look.now)
-        desired, todo = what.desired, what.plan
-        if what.skip:
-            return Outcome(Kind.SKIPPED, secret.arn, what.skip, todo)
-        if look.only_look:
-            todo = Plan(wait=todo.wait, drift=todo.drift)
-        elif look.last:
-            todo = _asking_nothing_again(todo, secret)
-        stack = _stack_that_removed(todo, secret, settings.region)
-        if settings.mode == "plan":
-            outcome = Outcome(Kind.SKIPPED, note="plan_mode", problems=what.problems)
-        else:
-            outcome = self._reconcile(secret, desired, todo, look)
-        return replace(outcome, secret=secret.arn, plan=todo, cloudformation_stack=stack)
+        found = intent(secret, self.policy, settings, look.now)
+        if not found.skip and look.only_look:
+            found = replace(found, plan=Plan(wait=found.plan.wait, drift=found.plan.drift))
+        elif not found.skip and look.last:
+            found = replace(found, plan=_asking_nothing_again(found.plan, secret))
+        return secret, found, self.gateway.budget.clock()
 
-    def _reconcile(self, secret: Secret, desired: Desired, todo: Plan, look: Look) -> Outcome:
+    def _outcome(self, work: Work, look: Look) -> Outcome:
+        if not work.intent.skip and self.settings.mode == "plan":
+            return Outcome(Kind.SKIPPED, note="plan_mode", problems=work.intent.problems)
         try:
-            answer = self._apply(secret, todo, look.deadline)
+            self._work(work, look)
         except ReplicatorError as error:
-            raise error.about(secret.arn, todo.open_regions, _known(secret, todo)) from error
-        if answer.deleted:
-            return Outcome(Kind.SKIPPED, note="scheduled_for_deletion")
-        outcome = _judge(secret, desired, answer, look.attempt)
-        return replace(
-            outcome,
-            requested=any(new.region in answer.actual for new in todo.add),
-            replicas=tuple(
-                replica
-                for region, replica in sorted(answer.actual.items())
-                if region not in todo.remove or region in answer.refusals
-            ),
-        )
+            plan = work.shown.plan
+            raise error.about(work.secret.arn, plan.open_regions, _known(work)) from error
+        return _judge(work, look.attempt)
 
-    def _apply(self, secret: Secret, todo: Plan, deadline: float) -> Answer:
-        """Do what the plan says; return what AWS then reports."""
-        answer = Answer(best_by_region(secret.replicas))
-        for overwrite, wanted in _by_overwrite(todo.add + todo.retry):
-            new = self._replicate(secret.arn, wanted, deadline, overwrite=overwrite)
-            answer = Answer({**answer.actual, **new.actual}, {**answer.refusals, **new.refusals})
-        if todo.remove:
-            refusals = self._remove(secret.arn, todo.remove, deadline)
-            answer = replace(answer, refusals={**answer.refusals, **refusals})
-        if answer.refusals:
-            # Perhaps another call for the same secret was first: look what is true now.
-            now = self.gateway.describe(secret.arn, deadline)
-            answer = replace(answer, actual=best_by_region(now.replicas), deleted=now.deleted)
-        return answer
-
-    def _remove(self, arn: str, regions: tuple[str, ...], deadline: float) -> dict[str, Problem]:
+    def _work(self, work: Work, look: Look) -> None:
+        """Ask for all that is to be asked for, and look what came of it."""
+        began = self.gateway.budget.clock()
         try:
-            self.gateway.remove(arn, regions, deadline)
-        except (RefusedError, AccessDeniedError) as error:
-            return {region: _refusal(region, error) for region in regions}
-        return {}
+            while work.next_write():
+                self._take_turn(work, look, began)
+            if work.refusals:
+                # Perhaps another call for the same secret was first: look what is true now.
+                work.read_again(*self._read(work.secret.arn, look))
+        except OutOfTimeError:
+            if not work.requests.has_written:
+                raise
+            work.finished = False
 
-    def _replicate(
-        self, arn: str, wanted: tuple[DesiredReplica, ...], deadline: float, *, overwrite: bool
-    ) -> Answer:
-        """Request all Regions in one call; if AWS does not take it, each alone: so the bad one is named."""
+    def _take_turn(self, work: Work, look: Look, began: float) -> None:
+        """Make the next call, whatever it is when its turn has come: nothing is written by an old reading."""
+        if work.requests.has_written:
+            # No more than half of the time for one secret: others are waiting.
+            self.gateway.budget.require_time(2 * self.gateway.budget.clock() - began, look.deadline)
+        with self.gateway.budget.turn(look.deadline) as turn:
+            if self.gateway.budget.clock() - work.read_at > MOMENT_SECONDS:
+                work.read_again(*self._read(work.secret.arn, look))
+            if write := work.next_write():
+                self._write(turn, work, write)
+
+    def _write(self, turn: Turn, work: Work, write: Write) -> None:
+        new = {want.region for want in work.intent.plan.add} & write.regions
+        self.answers.ask(write.regions)
         try:
-            return Answer(best_by_region(self.gateway.replicate(arn, wanted, deadline, overwrite=overwrite)))
-        except (RefusedError, AccessDeniedError) as error:
-            if len(wanted) == 1:
-                region = wanted[0].region
-                return Answer({}, {region: _refusal(region, error)})
-        answers = [self._replicate(arn, (one,), deadline, overwrite=overwrite) for one in wanted]
-        return Answer(
-            {region: replica for answer in answers for region, replica in answer.actual.items()},
-            {region: refusal for answer in answers for region, refusal in answer.refusals.items()},
-        )
+            self._call(turn, work, write)
+        except _REFUSALS as error:
+            if write.replicate and len(write.regions) > 1:
+                work.requests.refused_together.append(write.regions)
+                return
+            work.requests.refused |= write.regions
+            work.refusals |= {region: _refusal(region, error) for region in write.regions}
+            if isinstance(error, RefusedError):
+                self.answers.note(new, taken=False)
+        else:
+            self.answers.note(new, taken=True)
+
+    def _call(self, turn: Turn, work: Work, write: Write) -> None:
+        arn = work.secret.arn
+        if write.remove:
+            self.gateway.remove(turn, arn, write.remove)
+            work.requests.removed = write.remove
+            return
+        overwrite = write.replicate[0].overwrite
+        answer = self.gateway.replicate(turn, arn, write.replicate, overwrite=overwrite)
+        work.requests.taken |= write.regions
+        work.actual |= best_by_region(answer)
 
 
 def _stack_that_removed(todo: Plan, secret: Secret, home_region: str) -> str:
     """Return the CloudFormation stack of a secret that lacks Regions though it was replicated before."""
     replicated_before = secret.primary_region == home_region
     return secret.tags.get(_CLOUDFORMATION_STACK, "") if todo.add and replicated_before else ""
-
-
-def _by_overwrite(
-    wanted: tuple[DesiredReplica, ...],
-) -> Iterator[tuple[bool, tuple[DesiredReplica, ...]]]:
-    """Yield the Regions of each call: a call may overwrite in all of its Regions, or in none."""
-    for overwrite in (False, True):
-        if regions := tuple(want for want in wanted if want.overwrite is overwrite):
-            yield overwrite, regions
 
 
 def _refusal(region: str, error: ReplicatorError) -> Problem:
@@ -158,13 +191,12 @@ def _asking_nothing_again(todo: Plan, secret: Secret) -> Plan:
     return replace(todo, retry=(), wait=tuple(sorted(todo.wait + left)))
 
 
-def _known(secret: Secret, todo: Plan) -> str:
-    """Return what AWS has said of the Regions that have Failed."""
-    listed = best_by_region(secret.replicas)
-    failed = (listed[region] for region in todo.open_regions if region in listed)
-    return "; ".join(
-        _pending(replica.region, _said(replica)).text for replica in failed if replica.status == FAILED
-    )
+def _known(work: Work) -> str:
+    """Return what AWS has said of the Regions that have Failed, and of those that it refused."""
+    listed = best_by_region(work.secret.replicas)
+    failed = (listed[region] for region in work.shown.plan.open_regions if region in listed)
+    said = [_pending(replica.region, _said(replica)).text for replica in failed if replica.status == FAILED]
+    return "; ".join(said + [refusal.text for _, refusal in sorted(work.refusals.items())])
 
 
 def _said(replica: Replica, before: str = "") -> str:
@@ -174,28 +206,42 @@ def _said(replica: Replica, before: str = "") -> str:
 
 
 def _pending(region: str, status: str) -> Problem:
-    return Problem(
-        region, f"{region} is {status}", "mend what AWS names in that Region, then redrive", "Waiting"
+    remedy = KEY_REMEDY if is_about_a_key(status) else "mend what AWS names in that Region, then redrive"
+    return Problem(region, f"{region} is {status}", remedy, "Waiting")
+
+
+def _judge(work: Work, attempt: int) -> Outcome:
+    """Say how near the secret is. Only what AWS reports as InSync counts."""
+    removed = work.requests.removed
+    if work.intent.skip and not removed:
+        return Outcome(Kind.SKIPPED, note=work.intent.skip)
+    desired = work.intent.desired
+    open_ends = (*_open_ends(work), *(_removed(region) for region in removed))
+    problems = open_ends + desired.problems
+    settled = {"AccessDenied", "Refused"} if attempt >= REFUSED_LOOKS and work.finished else set()
+    kind = Kind.FAILED if problems else Kind.CONVERGED
+    if any(problem.error_type not in settled for problem in open_ends):
+        kind = Kind.WAITING
+    return Outcome(
+        kind,
+        problems=problems,
+        requested=bool(removed) or any(new.region in work.requests.taken for new in work.shown.plan.add),
+        replicas=tuple(replica for region, replica in sorted(work.actual.items()) if region not in removed),
     )
 
 
-def _judge(secret: Secret, desired: Desired, answer: Answer, attempt: int) -> Outcome:
-    """Say how near the secret is. Only what AWS reports as InSync counts."""
-    open_ends = tuple(_open_ends(secret, desired, answer))
-    problems = open_ends + desired.problems
-    settled = {"AccessDenied", "Refused"} if attempt >= REFUSED_LOOKS else {"AccessDenied"}
-    if any(problem.error_type not in settled for problem in open_ends):
-        return Outcome(Kind.WAITING, problems=problems)
-    return Outcome(Kind.FAILED if problems else Kind.CONVERGED, problems=problems)
+def _removed(region: str) -> Problem:
+    """Return why an attempt that has removed a replica does not end the message: it may be wanted again."""
+    return Problem(region, f"{region} was removed, and not looked at since", "redrive it", "Waiting")
 
 
-def _open_ends(secret: Secret, desired: Desired, answer: Answer) -> Iterator[Problem]:
+def _open_ends(work: Work) -> Iterator[Problem]:
     """Yield what keeps each wanted Region from being InSync, and each unwanted one from being gone."""
-    before = best_by_region(secret.replicas)
+    desired, before = work.intent.desired, best_by_region(work.secret.replicas)
     for region in (want.region for want in desired.replicas):
-        replica = answer.actual.get(region)
+        replica = work.actual.get(region)
         if replica is None:
-            problem = answer.refusals.get(region) or _pending(region, "not listed by AWS (yet)")
+            problem = work.refusals.get(region) or _pending(region, "not listed by AWS (yet)")
         elif replica.status != IN_SYNC:
             message_before = before[region].message if region in before else ""
             problem = _pending(region, _said(replica, message_before))
@@ -203,6 +249,6 @@ def _open_ends(secret: Secret, desired: Desired, answer: Answer) -> Iterator[Pro
             continue
         taken = region in desired.asked_by_rules_alone and _NAME_TAKEN.search(problem.text)
         yield replace(problem, drift="name_taken") if taken else problem
-    unwanted = answer.actual.keys() - {want.region for want in desired.replicas}
-    for region in sorted(unwanted & answer.refusals.keys()):
-        yield answer.refusals[region]
+    unwanted = work.actual.keys() - {want.region for want in desired.replicas}
+    for region in sorted(unwanted & work.refusals.keys()):
+        yield work.refusals[region]

@@ -45,18 +45,20 @@ def test_a_secret_is_described_replicated_and_its_replica_removed(gateway: Gatew
     arn = gateway.client.create_secret(Name="orders/db", SecretString="x", Tags=tags)["ARN"]
     secret = gateway.describe("orders/db", DEADLINE)
     assert (secret.arn, secret.name, secret.tags) == (arn, "orders/db", {"replicate-to": "eu-west-1"})
-    answer = gateway.replicate(
-        arn, [DesiredReplica("eu-west-1"), DesiredReplica("us-west-2", "alias/k")], DEADLINE, overwrite=False
-    )
+    with gateway.budget.turn(DEADLINE) as turn:
+        wanted = [DesiredReplica("eu-west-1"), DesiredReplica("us-west-2", "alias/k")]
+        answer = gateway.replicate(turn, arn, wanted, overwrite=False)
     assert set(best_by_region(answer)) == {"eu-west-1", "us-west-2"}
-    gateway.remove(arn, ["us-west-2"], DEADLINE)
+    with gateway.budget.turn(DEADLINE) as turn:
+        gateway.remove(turn, arn, ["us-west-2"])
     assert [replica.region for replica in gateway.describe(arn, DEADLINE).replicas] == ["eu-west-1"]
 
 
 def test_a_region_that_moto_lists_twice_is_taken_at_its_better_status(gateway: Gateway) -> None:
     arn = gateway.client.create_secret(Name="orders/db", SecretString="x")["ARN"]
     for _ in range(2):
-        gateway.replicate(arn, [DesiredReplica("eu-west-1")], DEADLINE, overwrite=False)
+        with gateway.budget.turn(DEADLINE) as turn:
+            gateway.replicate(turn, arn, [DesiredReplica("eu-west-1")], overwrite=False)
     replicas = gateway.describe(arn, DEADLINE).replicas
     assert sorted(replica.status for replica in replicas) == ["Failed", "InSync"]
     assert best_by_region(replicas)["eu-west-1"].status == "InSync"
@@ -82,8 +84,8 @@ def test_pages_are_listed_by_tag_key(gateway: Gateway) -> None:
 
 
 def test_a_call_that_boto3_itself_refuses_is_refused(gateway: Gateway) -> None:
-    with pytest.raises(RefusedError, match="AddReplicaRegions"):
-        gateway.replicate("orders/db", [], DEADLINE, overwrite=False)
+    with gateway.budget.turn(DEADLINE) as turn, pytest.raises(RefusedError, match="AddReplicaRegions"):
+        gateway.replicate(turn, "orders/db", [], overwrite=False)
 
 
 @pytest.mark.slow

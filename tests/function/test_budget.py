@@ -119,9 +119,11 @@ def test_a_turn_that_would_come_too_late_is_refused_at_once_and_not_taken(clock:
 def test_a_removal_is_a_write_like_any_other(world: World) -> None:
     gateway = world.having(writes_per_second=2, maximum_concurrency=2).app.reconciler.gateway
     arn = world.add("orders/db").arn
-    gateway.replicate(arn, [DesiredReplica("eu-west-1")], math.inf, overwrite=False)
+    with gateway.budget.turn(math.inf) as turn:
+        gateway.replicate(turn, arn, [DesiredReplica("eu-west-1")], overwrite=False)
     before = world.clock()
-    gateway.remove(arn, ["eu-west-1"], math.inf)
+    with gateway.budget.turn(math.inf) as turn:
+        gateway.remove(turn, arn, ["eu-west-1"])
     assert world.clock() - before == pytest.approx(WINDOW_SECONDS, abs=0.001)
 
 

@@ -57,6 +57,7 @@ def test_all_missing_regions_go_in_one_call_with_an_explicit_refusal_to_overwrit
 
 
 def test_a_new_secret_costs_three_calls_and_a_converged_one_a_single_one(world: World) -> None:
+    world.clock.advance(60)
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     world.deliver_until_empty()
@@ -349,14 +350,75 @@ def test_an_answer_that_does_not_come_in_time_is_a_passing_fault() -> None:
 
 def test_access_denied_is_permanent_and_names_the_action_and_the_secret(world: World) -> None:
     arn = world.add("orders/db", to="eu-west-1").arn
-    world.secrets.fail_next("ReplicateSecretToRegions", ACCESS_DENIED)
+    world.secrets.fail_next("ReplicateSecretToRegions", ACCESS_DENIED, ACCESS_DENIED)
     world.send("orders/db")
-    world.deliver()
+    world.deliver_until_empty()
     letter = world.only_dead_letter()
-    assert letter["ErrorType"] == "AccessDenied"
+    assert (letter["ErrorType"], letter["Attempts"]) == ("AccessDenied", "2")
     assert "secretsmanager:ReplicateSecretToRegions" in letter["ErrorMessage"]
     assert arn in letter["ErrorMessage"]
     assert not world.queues.messages
+
+
+def test_access_denied_counts_only_when_it_is_seen_twice(world: World) -> None:
+    """IAM needs seconds to know what a deployment has just allowed."""
+    world.add("orders/db", to="eu-west-1")
+    world.secrets.fail_next("ReplicateSecretToRegions", ACCESS_DENIED)
+    world.send("orders/db")
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}
+    assert not world.queues.dead_letters
+
+
+KEY_REFUSALS = [
+    Fault("AccessDeniedException", "Access to KMS is not allowed"),
+    Fault("InvalidRequestException", "The KMS key arn:aws:kms:us-east-1:111122223333:key/1 is disabled."),
+    Fault("InvalidParameterException", "KMS key alias/payments is pending deletion."),
+    Fault("EncryptionFailure", "The key does not exist."),
+]
+
+
+@pytest.mark.parametrize("refusal", KEY_REFUSALS, ids=lambda fault: fault.message)
+def test_a_key_that_is_refused_is_waited_for_until_the_attempts_are_used_up(
+    world: World, refusal: Fault
+) -> None:
+    world.add("orders/db", to="eu-west-1")
+    world.secrets.faults = lambda call, _: refusal if call.operation.startswith("Replicate") else None
+    world.send("orders/db")
+    world.deliver_until_empty()
+    letter = world.only_dead_letter()
+    assert (letter["ErrorType"], letter["Attempts"]) == ("AttemptsUsedUp", "10")
+    assert refusal.message in letter["ErrorMessage"]
+    assert "the key's own policy" in letter["ErrorMessage"]
+    assert "KmsKeyArns" in letter["ErrorMessage"]
+
+
+def test_a_key_that_is_refused_in_one_region_does_not_stop_the_others(world: World) -> None:
+    def refuse(call: Call, _random: random.Random) -> Fault | None:
+        asked = call.parameters.get("AddReplicaRegions", [])
+        return KEY_REFUSALS[0] if {"Region": "us-west-2"} in asked else None
+
+    world.secrets.faults = refuse
+    world.add("orders/db", to="eu-west-1 us-west-2")
+    world.send("orders/db")
+    world.deliver()
+    world.clock.advance(60)
+    world.deliver()
+    world.secrets.faults = None
+    assert world.status("orders/db") == {"eu-west-1": "InSync"}
+    world.deliver_until_empty()
+    assert world.status("orders/db") == {"eu-west-1": "InSync", "us-west-2": "InSync"}
+    assert not world.queues.dead_letters
+
+
+@pytest.mark.parametrize("name", ["kms/orders", "KMS/orders", "orders-KMS"])
+def test_a_secret_that_is_named_as_kms_is_no_key(world: World, name: str) -> None:
+    arn = world.add(name, to="eu-west-1").arn
+    denied = Fault("AccessDeniedException", f"not authorized to replicate resource: {arn}")
+    world.secrets.fail_next("ReplicateSecretToRegions", denied, denied)
+    world.send(name)
+    world.deliver_until_empty()
+    assert world.only_dead_letter()["ErrorType"] == "AccessDenied"
 
 
 def test_a_denied_region_does_not_stop_the_others(world: World) -> None:
@@ -731,9 +793,8 @@ def test_the_last_look_does_not_ask_again_for_what_nobody_would_see(world: World
     (letter,) = world.queues.dead_letters
     assert "eu-west-1 is Failed (no luck)" in letter.attributes["ErrorMessage"]
     assert world.status("orders/db") == {"eu-west-1": "Failed"}
-    looks = len(world.calls("DescribeSecret"))
     if world.secrets.repeat == "accepted":
-        assert len(world.calls("ReplicateSecretToRegions")) == looks - 1, "each look but the last asks again"
+        assert len(world.calls("ReplicateSecretToRegions")) == 9, "each attempt but the last asks again"
 
 
 def test_that_a_replication_failed_is_forgotten_once_it_is_mended(world: World) -> None:
@@ -829,10 +890,10 @@ def test_a_secret_of_a_sweep_stays_in_its_sweep(world: World) -> None:
 
 
 def test_a_page_of_a_sweep_stays_that_page(world: World) -> None:
-    world.secrets.fail_next("ListSecrets", ACCESS_DENIED)
+    world.secrets.fail_next("ListSecrets", ACCESS_DENIED, ACCESS_DENIED)
     page = {"id": "a sweep", "page": 3, "next_token": "abc=="}
     world.queues.send(padded({"sweep": page}))
-    world.deliver()
+    world.deliver_until_empty()
     (dead_letter,) = world.queues.dead_letters
     assert json.loads(dead_letter.body) == {"sweep": page}
 

@@ -136,7 +136,7 @@ def test_plan_mode_writes_nothing_and_says_what_it_would_do(world: World, log_li
 def test_a_removal_that_is_denied_is_dead_lettered_with_its_region(world: World) -> None:
     converged(world, "orders/db", "eu-west-1 us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
-    world.secrets.fail_next("RemoveRegionsFromReplication", ACCESS_DENIED)
+    world.secrets.fail_next("RemoveRegionsFromReplication", ACCESS_DENIED, ACCESS_DENIED)
     pruning = world.having(prune_replicas=True)
     pruning.send("orders/db")
     pruning.deliver_until_empty()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from secret_replicator.errors import (
     AccessDeniedError,
+    KeyRefusedError,
     MalformedMessageError,
     OutOfTimeError,
     PermanentError,
@@ -37,15 +38,20 @@ def test_verdict(kind: Kind, attempt: int, expected: Verdict) -> None:
     assert verdict(Outcome(kind), attempt, max_attempts=10) is expected
 
 
-@pytest.mark.parametrize("attempt", [1, 9, 10, 24])
+@pytest.mark.parametrize("attempt", [1, 9, 10, LAST_ATTEMPT - 1])
 def test_a_message_that_was_not_looked_at_is_never_blamed_for_it(attempt: int) -> None:
     """Out of time says nothing about the secret: it is neither deleted nor dead-lettered."""
     what = verdict(Outcome(Kind.OUT_OF_TIME), attempt, max_attempts=10)
     assert what in (Verdict.RETURN, Verdict.PUT_OFF)
 
 
-def test_a_message_goes_back_at_once_when_time_ran_short_the_first_time() -> None:
+def test_a_message_goes_back_at_once_when_time_ran_short_the_first_time_only() -> None:
     assert verdict(Outcome(Kind.OUT_OF_TIME), 1, max_attempts=10) is Verdict.RETURN
+    assert verdict(Outcome(Kind.OUT_OF_TIME), 2, max_attempts=10) is Verdict.PUT_OFF
+
+
+def test_a_message_that_sqs_would_move_next_time_has_a_dead_letter_with_its_reason() -> None:
+    assert verdict(Outcome(Kind.OUT_OF_TIME), LAST_ATTEMPT, max_attempts=10) is Verdict.DEAD_LETTER
 
 
 @given(st.sampled_from(Kind), st.integers(1, 30), st.integers(1, 20))
@@ -64,7 +70,7 @@ def test_only_converged_skipped_and_swept_are_ever_deleted(
         pytest.param(OutOfTimeError("p", "r"), Kind.OUT_OF_TIME, "OutOfTime", id="out of time"),
         pytest.param(PermanentError("p", "r"), Kind.FAILED, "Permanent", id="permanent"),
         pytest.param(MalformedMessageError("p", "r"), Kind.FAILED, "MalformedMessage", id="malformed"),
-        pytest.param(AccessDeniedError("p", "r"), Kind.FAILED, "AccessDenied", id="access denied"),
+        pytest.param(KeyRefusedError("p", "r"), Kind.WAITING, "KeyRefused", id="a KMS key is refused"),
         pytest.param(ReplicatorError("p", "r"), Kind.WAITING, "Replicator", id="unclassified"),
     ],
 )
@@ -76,14 +82,16 @@ def test_an_error_is_an_outcome_by_what_to_do_next(
     assert outcome_of_error(error, "orders/db", attempt) == expected
 
 
-def test_a_refusal_is_waited_for_at_the_first_look() -> None:
-    """Another call for the same secret may be under way."""
-    assert outcome_of_error(RefusedError("p", "r"), "orders/db", 1).kind is Kind.WAITING
+@pytest.mark.parametrize("error", [RefusedError("p", "r"), AccessDeniedError("p", "r")])
+def test_a_refusal_is_waited_for_at_the_first_attempt(error: ReplicatorError) -> None:
+    """Another call for the same secret may be under way, or IAM does not know a new permission yet."""
+    assert outcome_of_error(error, "orders/db", 1).kind is Kind.WAITING
 
 
-@pytest.mark.parametrize("attempt", [3, 4, 10])
-def test_a_refusal_is_permanent_in_the_end(attempt: int) -> None:
-    assert outcome_of_error(RefusedError("p", "r"), "orders/db", attempt).kind is Kind.FAILED
+@pytest.mark.parametrize("attempt", [2, 3, 4, 10])
+@pytest.mark.parametrize("error", [RefusedError("p", "r"), AccessDeniedError("p", "r")])
+def test_a_refusal_is_permanent_in_the_end(error: ReplicatorError, attempt: int) -> None:
+    assert outcome_of_error(error, "orders/db", attempt).kind is Kind.FAILED
 
 
 @pytest.mark.parametrize("error", [KeyError("hunter2"), RuntimeError("hunter2"), SystemExit("hunter2")])

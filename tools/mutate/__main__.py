@@ -32,6 +32,9 @@ NO_LOOP = "tests/function/test_no_loop.py"
 SWEEP_COMMAND = "tests/replicas/test_sweep_command.py"
 POLICY = "tests/unit/test_policy.py"
 MESSAGES = "tests/unit/test_messages.py"
+REFUSED = "tests/function/test_refused_regions.py"
+OLD_READINGS = "tests/function/test_old_readings.py"
+WRITES = "tests/unit/test_writes.py"
 PLANNER = "tests/unit/test_planner.py"
 TEMPLATE = "tests/template"
 RULES = "tests/template/test_rules.py"
@@ -232,7 +235,7 @@ MUTATIONS = (
         f"{CODE}/judge.py",
         "            return Verdict.RETURN\n",
         "            return Verdict.DELETE\n",
-        LIFE,
+        "tests/unit/test_judge.py",
     ),
     Mutation(
         "1 what is out of attempts is dead-lettered",
@@ -256,9 +259,51 @@ MUTATIONS = (
         f"{LIFE} {MODEL}",
     ),
     Mutation(
+        "1 access denied is permanent only when seen twice",
+        f"{CODE}/errors.py",
+        "class AccessDeniedError(TransientError):",
+        "class AccessDeniedError(PermanentError):",
+        LIFE,
+    ),
+    Mutation(
+        "1 a KMS key that is refused is waited for",
+        f"{CODE}/gateway.py",
+        "code in _DENIED | _REFUSED and is_about_a_key(said)",
+        "code in _DENIED and not said",
+        LIFE,
+    ),
+    Mutation(
+        "1 an attempt that has removed something does not end its message",
+        f"{CODE}/reconciler.py",
+        "*(_removed(region) for region in removed)",
+        "*()",
+        OLD_READINGS,
+    ),
+    Mutation(
+        "1 nor if it is not selected any more",
+        f"{CODE}/reconciler.py",
+        "if work.intent.skip and not removed:",
+        "if work.intent.skip:",
+        f"{OLD_READINGS} {SWITCHES}",
+    ),
+    Mutation(
+        "1 nothing is written by an old reading",
+        f"{CODE}/reconciler.py",
+        "MOMENT_SECONDS = 0.25",
+        "MOMENT_SECONDS = 9999",
+        OLD_READINGS,
+    ),
+    Mutation(
+        "1 SQS moves no message without a reason",
+        f"{CODE}/judge.py",
+        "case Kind.OUT_OF_TIME if attempt < LAST_ATTEMPT:",
+        "case Kind.OUT_OF_TIME:",
+        f"tests/unit/test_judge.py {REFUSED}",
+    ),
+    Mutation(
         "1 a removal that came second is no reason for a dead letter",
         f"{CODE}/reconciler.py",
-        "            return {region: _refusal(region, error) for region in regions}\n",
+        "            work.refusals |= {region: _refusal(region, error) for region in write.regions}\n",
         "            raise\n",
         MODEL,
     ),
@@ -555,8 +600,8 @@ MUTATIONS = (
     Mutation(
         "2 plan mode writes nothing",
         f"{CODE}/reconciler.py",
-        'if settings.mode == "plan":',
-        'if settings.mode == "planning":',
+        'self.settings.mode == "plan":',
+        'self.settings.mode == "planning":',
         SWITCHES,
     ),
     Mutation(
@@ -628,10 +673,10 @@ MUTATIONS = (
     ),
     Mutation(
         "4 nor does the call for the Regions that it names reach others: overwrite",
-        f"{CODE}/reconciler.py",
-        "tuple(want for want in wanted if want.overwrite is overwrite)",
-        "tuple(want for want in wanted if overwrite or not want.overwrite)",
-        SWITCHES,
+        f"{CODE}/writes.py",
+        "[want for want in left if want.overwrite is overwrite]",
+        "left",
+        f"{SWITCHES} {WRITES}",
     ),
     Mutation(
         "4 removing needs the operator's switch",
@@ -783,18 +828,11 @@ MUTATIONS = (
         SWEEP,
     ),
     Mutation(
-        "6 a replication waits for its turn",
+        "6 a write waits for its turn",
         f"{CODE}/gateway.py",
-        'with self.budget.turn(deadline), _errors_translated("Replicate',
-        'with _errors_translated("Replicate',
-        f"{BUDGET} {LIFE} {MODEL}",
-    ),
-    Mutation(
-        "6 a removal waits for its turn",
-        f"{CODE}/gateway.py",
-        'with self.budget.turn(deadline), _errors_translated("Remove',
-        'with _errors_translated("Remove',
-        f"{BUDGET} {SWITCHES} {MODEL}",
+        "            self._wait_for(turn, before, deadline)\n",
+        "",
+        f"{BUDGET} {MODEL}",
     ),
     Mutation(
         "6 the budget is for all instances together",
@@ -807,9 +845,58 @@ MUTATIONS = (
     Mutation(
         "7 a refused Region does not stop the others",
         f"{CODE}/reconciler.py",
-        "            if len(wanted) == 1:\n",
-        "            if wanted:\n",
+        "            if write.replicate and len(write.regions) > 1:\n",
+        "            if not write.regions:\n",
         LIFE,
+    ),
+    Mutation(
+        "7 what was refused is not asked for again in the same way",
+        f"{CODE}/writes.py",
+        "any(refused <= regions for refused in self.refused_together)",
+        "any(regions < refused for refused in self.refused_together)",
+        WRITES,
+    ),
+    Mutation(
+        "7 a later attempt does not repeat the whole call",
+        f"{CODE}/app.py",
+        "together=message.attempt == 1",
+        "together=True",
+        REFUSED,
+    ),
+    Mutation(
+        "7 secrets learn from each other which Regions are refused",
+        f"{CODE}/writes.py",
+        "return taken if self.clock() < until else None",
+        "return None",
+        WRITES,
+    ),
+    Mutation(
+        "7 each attempt begins with other Regions",
+        f"{CODE}/writes.py",
+        "(zlib.crc32(self.arn.encode()) + self.attempt) % len(left)",
+        "0",
+        WRITES,
+    ),
+    Mutation(
+        "7 one secret takes no more than a share of the time",
+        f"{CODE}/reconciler.py",
+        "        if work.requests.has_written:\n            # No",
+        "        if not began:\n            # No",
+        REFUSED,
+    ),
+    Mutation(
+        "7 what has made no progress does not go back at once",
+        f"{CODE}/reconciler.py",
+        "            if not work.requests.has_written:\n                raise\n",
+        "            if work:\n                raise\n",
+        REFUSED,
+    ),
+    Mutation(
+        "7 what is known of refused Regions is told",
+        f"{CODE}/reconciler.py",
+        "said + [refusal.text for _, refusal in sorted(work.refusals.items())]",
+        "said",
+        REFUSED,
     ),
     Mutation(
         "7 a Region that is not allowed is not asked for: AllowedRegions",
