@@ -158,8 +158,8 @@ def plan_command(  # noqa: PLR0913  an option each
     epilog="**Exit codes:** 0 all InSync, or nothing to do; 1 an error, or wrong usage; 2 some are dead "
     "letters or drift now; 130 stopped by Ctrl-C. "
     + READ_ONLY
-    + "; sqs:ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue; sqs:SendMessage and "
-    "GetQueueAttributes on the ReplicationQueue. No value can be read.",
+    + "; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
+    "function's log group. No value can be read.",
 )
 def apply_command(  # noqa: PLR0913  an option each
     *,
@@ -168,7 +168,6 @@ def apply_command(  # noqa: PLR0913  an option each
     yes: Annotated[
         bool, typer.Option("--yes", "-y", metavar="", help="Send without asking. For scripts.")
     ] = False,
-    policy: options.PolicyFile = None,
     as_json: options.Json = False,
     stack: options.Stack = None,
     region: options.Regions = None,
@@ -187,7 +186,7 @@ def apply_command(  # noqa: PLR0913  an option each
             "secrets, or see them with `replicas plan`",
             param_hint="--yes",
         )
-    where = _where(stack, region, profile, endpoint_url, policy, "", local=local)
+    where = _where(stack, region, profile, endpoint_url, None, "", local=local)
     from replicas.commands import apply, plan
 
     asked = apply.Asked(plan.Asked(choice=_choice(secret, tag), as_json=as_json), yes)

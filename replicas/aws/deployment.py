@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from replicas.aws.checkout import POLICY, in_checkout
 from replicas.aws.connection import (
     Access,
     Clients,
@@ -23,7 +24,7 @@ from replicas.errors import NoStackError, OperatorError
 from secret_replicator.errors import PolicyError, SettingsError
 from secret_replicator.gateway import Budget, Gateway
 from secret_replicator.policy import Policy, parse_policy
-from secret_replicator.settings import PACKAGED_POLICY, Settings, read_settings
+from secret_replicator.settings import Settings, read_settings
 
 _NO_QUEUES = {"QUEUE_URL": "not deployed", "DEAD_LETTER_QUEUE_URL": "not deployed"}
 
@@ -42,8 +43,8 @@ class Where:
 
     @property
     def policy_file(self) -> Path:
-        """The policy that is read: named, else the local AWS's or the one that is packaged."""
-        return self.policy or (Path(read_address().policy_file) if self.local else PACKAGED_POLICY)
+        """The policy that is read: named, else the local AWS's or that of this checkout."""
+        return self.policy or (Path(read_address().policy_file) if self.local else in_checkout(POLICY))
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Deployment:
     clients: Clients
     stack: str = ""
     queues: Queues | None = None
+    function: str = ""
 
     @property
     def region(self) -> str:
@@ -105,7 +107,7 @@ def _deployment(where: Where, access: Access, policy: Policy) -> Deployment:
     parts = _parts(clients, stack)
     settings = _settings(_environment(clients, parts), region, where)
     queues = Queues(clients.sqs, parts.queue_url, parts.dead_letter_queue_url)
-    return Deployment(settings, policy, gateway, clients, stack, queues)
+    return Deployment(settings, policy, gateway, clients, stack, queues, parts.function)
 
 
 def _parts(clients: Clients, stack: str) -> StackParts:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from replicas.aws.connection import errors_in_words
+from replicas.aws.connection import Clients, errors_in_words
+from replicas.errors import OperatorError
 from replicas.terminal import Screen, count
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ class State:
 
 @dataclass
 class Account:
-    """What is known of a sweep: its pages by number, its secrets by ARN."""
+    """What is known of a sweep: its pages by number, its secrets by ARN. Chosen secrets have no pages."""
 
+    chosen: frozenset[str] = frozenset()
     listed: dict[int, int] = field(default_factory=dict)
     selected_on: dict[int, int] = field(default_factory=dict)
     last_page: int = 0
@@ -92,7 +94,7 @@ class Account:
     @property
     def selected(self) -> int:
         """How many secrets the pages have enqueued so far."""
-        return sum(self.selected_on.values())
+        return len(self.chosen) or sum(self.selected_on.values())
 
     @property
     def settled(self) -> int:
@@ -102,7 +104,7 @@ class Account:
     @property
     def complete(self) -> bool:
         """Whether every page was read, and every selected secret has come to an end."""
-        read_all = bool(self.last_page) and len(self.listed) >= self.last_page
+        read_all = bool(self.chosen) or (bool(self.last_page) and len(self.listed) >= self.last_page)
         return read_all and len(self.secrets) >= self.selected and self.settled == len(self.secrets)
 
     @property
@@ -116,7 +118,8 @@ class Account:
 
     def open(self) -> list[str]:
         """Return the secrets that are known, and not known to have come to an end."""
-        return sorted(arn for arn, state in self.secrets.items() if not state.settled)
+        settled = {arn for arn, state in self.secrets.items() if state.settled}
+        return sorted((self.chosen | self.secrets.keys()) - settled)
 
     @property
     def skipped(self) -> Counter[str]:
@@ -146,10 +149,10 @@ class Account:
     def progress(self) -> str:
         """Say what stands beside the bar."""
         pages = f"{len(self.listed):,} of {self.last_page:,}" if self.last_page else f"{len(self.listed):,}"
+        seen = f"page {pages}, {sum(self.listed.values()):,} seen, {self.selected:,} selected, "
         return (
-            f": page {pages}, {sum(self.listed.values()):,} seen, {self.selected:,} selected, "
-            f"{len(self.of('converged')):,} converged, {self.unaccounted:,} waiting, "
-            f"{count(len(self.of('dead_letter')), 'dead letter')}"
+            f": {'' if self.chosen else seen}{len(self.of('converged')):,} converged, "
+            f"{self.unaccounted:,} waiting, {count(len(self.of('dead_letter')), 'dead letter')}"
         )
 
     def __str__(self) -> str:
@@ -160,10 +163,15 @@ class Account:
             count(len(self.of("dead_letter")), "dead letter"),
             f"{self.unaccounted:,} not accounted for",
         ]
-        seen = f"{count(len(self.listed), 'page')}, {sum(self.listed.values()):,} secrets seen"
+        seen = (
+            f"{count(len(self.chosen), 'secret')} sent"
+            if self.chosen
+            else f"{count(len(self.listed), 'page')}, {sum(self.listed.values()):,} secrets seen, "
+            f"{self.selected:,} selected"
+        )
         drift = f" Drift{_by_kind(self.drifted)}." if self.drift else ""
         anew = " It began anew once: AWS no longer took the token of a page." if self.restarted else ""
-        return f"{seen}, {self.selected:,} selected: {', '.join(ends)}.{drift}{anew}"
+        return f"{seen}: {', '.join(ends)}.{drift}{anew}"
 
 
 @dataclass
@@ -176,6 +184,16 @@ class Follower:
     account: Account
     since: int
     _known: dict[tuple[str, int, str], int] = field(default_factory=dict)
+    _began: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Remember where the window begins."""
+        self._began = self.since
+
+    def look_at_all(self) -> bool:
+        """Take in what is new in the whole window: CloudWatch shows some lines late. As `look`."""
+        self.since = self._began
+        return self.look()
 
     def look(self) -> bool:
         """Take in what is new; return whether there was anything. Raise OperatorError."""
@@ -219,6 +237,22 @@ class Queue:
         return not any(int(answer["Attributes"][name]) for name in _LEFT)
 
 
+def find_log_group(clients: Clients, function: str) -> str:
+    """Return where the function's log goes to; raise OperatorError if it says too little.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
+    """
+    with errors_in_words("lambda"):
+        found: Mapping[str, Any] = clients.functions.get_function_configuration(FunctionName=function)
+    level = found.get("Environment", {}).get("Variables", {}).get("POWERTOOLS_LOG_LEVEL", "INFO")
+    if level not in ("DEBUG", "INFO"):
+        raise OperatorError(
+            f"The function logs no more than LogLevel={level}, so that a sweep cannot be followed: start it "
+            "with `replicas sweep --no-follow`, or deploy LogLevel=INFO"
+        )
+    return str(found.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}")
+
+
 def follow(
     follower: Follower,
     queue: Queue,
@@ -241,6 +275,8 @@ def follow(
             last_news = clock() if news else last_news
             if clock() - last_news >= QUIET_SECONDS:
                 if queue.is_empty():
+                    follower.look_at_all()
+                    report(account.settled)
                     return
                 if not warned:
                     screen.say(

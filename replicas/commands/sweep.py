@@ -2,15 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
-from replicas.aws.connection import Access, Clients, connect, default_stack, errors_in_words, find_parts
+from replicas.aws.connection import Access, connect, default_stack, errors_in_words, find_parts
 from replicas.aws.dead_letters import names_of
-from replicas.aws.function_log import Account, Follower, Queue, follow
-from replicas.errors import OperatorError
+from replicas.aws.function_log import Account, Follower, Queue, find_log_group, follow
 from replicas.exit_codes import CHANGES, FAILED, OK, exit_code
 from replicas.terminal import Screen
 from secret_replicator.messages import SweepRequest
@@ -54,40 +52,32 @@ def _run(  # noqa: PLR0913, PLR0917  what `run` has, and the id
         clients = connect(access)
         name = stack or default_stack()
         parts = find_parts(clients.cloudformation, name)
-    log_group = _log_group(clients, parts.function) if asked.follow else ""
+    log_group = find_log_group(clients, parts.function) if asked.follow else ""
     since = int(time.time() * 1000) - EARLIER_MILLISECONDS
     with errors_in_words("sqs"):
         clients.sqs.send_message(QueueUrl=parts.queue_url, MessageBody=SweepRequest(sweep_id).body())
     screen.say(f"{clients.region}: stack {name}, sweep {sweep_id}")
     if not asked.follow:
+        if asked.as_json:
+            screen.write(json.dumps({"sweep_id": sweep_id}, indent=2) + "\n")
         return OK
     account = Account()
     follower = Follower(clients.logs, log_group, sweep_id, account, since)
     follow(follower, Queue(clients.sqs, parts.queue_url), screen, sleep)
-    _show(account, sweep_id, asked, screen)
+    show(account, sweep_id, screen, as_json=asked.as_json)
+    return code_of(account)
+
+
+def code_of(account: Account) -> int:
+    """Return the exit code of what became of the secrets."""
     if not account.complete:
         return FAILED
     return CHANGES if account.of("dead_letter") else OK
 
 
-def _log_group(clients: Clients, function: str) -> str:
-    """Return where the function's log goes to; raise OperatorError if it says too little.
-
-    https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
-    """
-    with errors_in_words("lambda"):
-        found: Mapping[str, Any] = clients.functions.get_function_configuration(FunctionName=function)
-    level = found.get("Environment", {}).get("Variables", {}).get("POWERTOOLS_LOG_LEVEL", "INFO")
-    if level not in ("DEBUG", "INFO"):
-        raise OperatorError(
-            f"The function logs no more than LogLevel={level}, so that a sweep cannot be followed: start it "
-            "with --no-follow, or deploy LogLevel=INFO"
-        )
-    return str(found.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}")
-
-
-def _show(account: Account, sweep_id: str, asked: Asked, screen: Screen) -> None:
-    if asked.as_json:
+def show(account: Account, sweep_id: str, screen: Screen, *, as_json: bool) -> None:
+    """Show what became of the secrets."""
+    if as_json:
         screen.write(json.dumps({"sweep_id": sweep_id, **account.facts()}, indent=2) + "\n")
         return
     for arn, reason in sorted(account.of("dead_letter").items()):

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from local.secrets_manager.model import Outcome
+from replicas.aws import function_log
 from replicas.aws.deployment import Where
+from replicas.cli import app
 from replicas.commands import apply, plan
 from replicas.terminal import Screen
+from secret_replicator.app import logger
 from tests.replicas.test_commands import permissions
 from tests.support.desk import Desk, at_desk
 from tests.support.fakes.account import STACK
@@ -29,9 +33,17 @@ class Person(Screen):
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with at_desk(make_world(tmp_path, seconds_in_progress=5)) as desk:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    world, written = make_world(tmp_path, seconds_in_progress=5), StringIO()
+    before = logger.registered_handler.setStream(written)
+    # Time passes in the world only.
+    defaults = (*function_log.follow.__defaults__[:-1], world.clock)  # type: ignore[index]
+    monkeypatch.setattr(function_log.follow, "__defaults__", defaults)
+    with at_desk(world) as desk:
+        desk.account.log.lines = lambda: written.getvalue().splitlines()
+        desk.account.log.clock = world.clock
         yield desk
+    logger.registered_handler.setStream(before)
 
 
 def person() -> Person:
@@ -61,7 +73,7 @@ def test_what_is_planned_is_sent_and_followed_to_in_sync(desk: Desk) -> None:
     screen = person()
     assert applied(desk, screen) == 0
     assert "Plan: 6 to add in 2 Regions, 0 to retry, 0 to remove, 1 problem, 0 unchanged" in said(screen)
-    assert said(screen)[-1] == "Applied: 3 secrets sent, 3 converged, 0 waiting, 0 dead letters"
+    assert said(screen)[-1] == "3 secrets sent: 3 converged, 0 skipped, 0 dead letters, 0 not accounted for."
     assert desk.world.status("c") == {"eu-west-1": "InSync", "us-west-2": "InSync"}
     assert "Send 3 secrets to the ReplicationQueue?" in screen.err.file.getvalue()  # type: ignore[attr-defined]
 
@@ -72,10 +84,10 @@ def test_what_cannot_be_done_ends_as_a_dead_letter_with_its_reason(desk: Desk) -
     desk.world.add("half", "us-west-2 eu-wst-1")
     screen = person()
     assert applied(desk, screen) == 2
-    *_, first, second, account = said(screen)
-    assert account == "Applied: 2 secrets sent, 0 converged, 0 waiting, 2 dead letters"
-    assert first.startswith("half: RegionProblem: tag replicate-to asks for eu-wst-1")
-    assert second.startswith("bad: AttemptsUsedUp: us-west-2 is ")
+    *_, second, first, account = said(screen)
+    assert account == "2 secrets sent: 0 converged, 0 skipped, 2 dead letters, 0 not accounted for."
+    assert first.startswith("half: dead letter: tag replicate-to asks for eu-wst-1")
+    assert second.startswith("bad: dead letter: us-west-2 is ")
     assert "The KMS key is disabled" in second
 
 
@@ -89,7 +101,7 @@ def test_a_letter_from_before_does_not_end_the_following(desk: Desk) -> None:
     desk.world.secrets.set_outcome("a", "us-west-2", Outcome())
     screen = person()
     assert applied(desk, screen) == 0
-    assert said(screen)[-1] == "Applied: 1 secret sent, 1 converged, 0 waiting, 0 dead letters"
+    assert said(screen)[-1] == "1 secret sent: 1 converged, 0 skipped, 0 dead letters, 0 not accounted for."
 
 
 def test_what_the_function_leaves_as_drift_is_not_waited_for_for_ever(desk: Desk) -> None:
@@ -98,10 +110,8 @@ def test_what_the_function_leaves_as_drift_is_not_waited_for_for_ever(desk: Desk
     desk.world.add("a", environment="prod", criticality="high")
     screen = person()
     assert applied(desk, screen) == 2
-    assert said(screen)[-2:] == [
-        "a: drifted; replicas explain says how",
-        "Applied: 1 secret sent, 0 converged, 1 drifted, 0 waiting, 0 dead letters",
-    ]
+    assert said(screen)[-1].startswith("1 secret sent: ")
+    assert said(screen)[-1].endswith("0 dead letters, 0 not accounted for. Drift (1 name_taken).")
 
 
 def test_a_no_sends_nothing(desk: Desk) -> None:
@@ -117,11 +127,14 @@ def test_json_is_the_account_alone(desk: Desk) -> None:
     desk.world.add("a", "us-west-2")
     screen = person()
     assert applied(desk, screen, yes=True, as_json=True) == 0
-    assert json.loads("\n".join(said(screen))) == {
-        "sent": 1,
+    facts = json.loads("\n".join(said(screen)))
+    assert facts["sweep_id"]
+    assert {name: facts[name] for name in ("selected", "converged", "drift", "dead_letters", "complete")} == {
+        "selected": 1,
         "converged": 1,
-        "drifted": [],
-        "dead_letters": [],
+        "drift": {},
+        "dead_letters": {},
+        "complete": True,
     }
 
 
@@ -151,9 +164,10 @@ def test_stopped_by_ctrl_c_the_function_goes_on(desk: Desk, monkeypatch: pytest.
     result = desk.run("apply", "--yes")
     assert result.exit_code == 130
     assert result.stderr.endswith("the function works on it: see replicas status.\n")
-    assert [message.body for message in desk.world.queues.messages] == [
-        json.dumps({"secret_id": desk.world.secrets.secret(HOME, "a").arn})
-    ]
+    (message,) = desk.world.queues.messages
+    body = json.loads(message.body)
+    assert body.pop("sweep_id")
+    assert body == {"secret_id": desk.world.secrets.secret(HOME, "a").arn}
 
 
 def test_it_writes_to_no_secret_and_needs_what_the_readme_lists(desk: Desk) -> None:
@@ -162,4 +176,25 @@ def test_it_writes_to_no_secret_and_needs_what_the_readme_lists(desk: Desk) -> N
     desk.world.deliver_until_empty()
     desk.world.add("a", "us-west-2")
     assert applied(desk, person(), yes=True) == 0
-    assert set(desk.account.calls) == permissions()["apply"]
+    assert set(desk.account.calls) == permissions()["apply"] - {"sqs:GetQueueAttributes"}, (
+        "the queue is asked only after a minute without news"
+    )
+
+
+def test_it_decides_by_no_policy_that_the_function_does_not_have() -> None:
+    assert "--policy" not in CliRunner().invoke(app, ["apply", "--help"]).stdout
+
+
+def test_a_secret_that_is_left_alone_meanwhile_is_not_called_deleted(desk: Desk) -> None:
+    """The function's own words: it waits for nothing that somebody has put on hold since the plan."""
+    secret = desk.world.add("a", "us-west-2")
+    screen = person()
+
+    def hold(question: str) -> bool:
+        secret.tags["secret-replicator:hold"] = "moving"
+        return Person.ask(screen, question)
+
+    screen.ask = hold  # type: ignore[method-assign]
+    applied(desk, screen)
+    assert "1 skipped (1 held)" in said(screen)[-1]
+    assert "deleted" not in said(screen)[-1]

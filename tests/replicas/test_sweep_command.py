@@ -292,3 +292,49 @@ def test_a_replica_that_was_read_lately_is_counted_as_drift(run: Run, world: Wor
     run.desk.world = world.having(prune_replicas=True)
     assert run.sweep() == 0
     assert run.out[-1].endswith("Drift (1 recently_read).")
+
+
+class LateLog:
+    """A log that shows its first line only after the younger one has been read."""
+
+    def __init__(self) -> None:
+        self.events = [
+            {
+                "logStreamName": "one",
+                "timestamp": at,
+                "message": json.dumps(
+                    {
+                        "message": "secret_reconciled",
+                        "secret": arn,
+                        "verdict": "delete",
+                        "outcome": "converged",
+                    }
+                ),
+            }
+            for arn, at in (("slow", 1_000), ("good", 100_000))
+        ]
+        self.asked = 0
+
+    def get_paginator(self, _name: str) -> "LateLog":
+        return self
+
+    def paginate(self, *, startTime: int, **_: str) -> list[dict[str, Any]]:
+        self.asked += 1
+        shown = self.events if self.asked > 1 else self.events[1:]
+        return [{"events": [event for event in shown if event["timestamp"] >= startTime]}]  # type: ignore[operator]
+
+
+class EmptyQueue:
+    def is_empty(self) -> bool:
+        return True
+
+
+def test_a_line_that_cloudwatch_shows_late_is_read_before_giving_up() -> None:
+    account = function_log.Account(frozenset({"slow", "good"}))
+    log: Any = LateLog()
+    queue: Any = EmptyQueue()
+    follower = function_log.Follower(log, "group", "id", account, 0)
+    screen = Screen(Console(file=StringIO()), Console(file=StringIO()))
+    times = iter(range(0, 10_000, 40))
+    function_log.follow(follower, queue, screen, lambda _: None, lambda: float(next(times)))
+    assert account.open() == []

@@ -26,7 +26,7 @@ class Desk:
         options = ["--endpoint-url", self.account.url]
         if "--region" not in arguments:
             options += ["--region", HOME]
-        if "--policy" not in arguments:
+        if "--policy" not in arguments and command != "apply":
             options += ["--policy", policy]
         if stack:
             options += ["--stack", STACK]
