@@ -5,7 +5,7 @@ Commands are imported when they run: boto3 alone takes half a second, which `--h
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -139,6 +139,7 @@ def plan_command(  # noqa: PLR0913  an option each
     `replicas plan --policy functions/policy.toml --allowed-regions eu-west-1,us-west-2`
     """
     where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    _require_regions(replica_region or (), "--replica-region")
     from replicas.commands import compare, plan
 
     asked = plan.Asked(
@@ -261,7 +262,18 @@ def status_command(  # noqa: PLR0913  an option each
 )
 def explain_command(  # noqa: PLR0913  an option each
     *,
-    secret: Annotated[str, typer.Argument(metavar="SECRET", help="Name or ARN of the secret.")],
+    secret: Annotated[
+        str, typer.Argument(metavar="SECRET", help="Name or ARN of the secret.", show_default=False)
+    ] = "",
+    tags: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TAGS",
+            help="Instead of a secret, without AWS: what would happen to one with these tags, as "
+            "`replicate-to=dr team=payments`. Needs --allowed-regions; exit code 1 if they ask for what "
+            "is not to be had.",
+        ),
+    ] = None,
     no_dead_letters: options.NoDeadLetters = False,
     policy: options.PolicyFile = None,
     allowed_regions: options.AllowedRegions = "",
@@ -278,11 +290,35 @@ def explain_command(  # noqa: PLR0913  an option each
     where it is named, AWS's own status and message, the last dead letter, the deployed switches that matter,
     and what happens next. Typos in tags and names are pointed out.
     """
+    if bool(secret) == (tags is not None):
+        raise typer.BadParameter("give either a secret or --tags", param_hint="SECRET")
     where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    if tags is not None:
+        raise typer.Exit(_foretell(tags, where, as_json=as_json))
     from replicas.commands import explain
 
     asked = explain.Asked(secret, letters=not no_dead_letters, as_json=as_json)
     raise typer.Exit(explain.run(asked, where, Screen()))
+
+
+@app.command(
+    "validate",
+    cls=OneIsError,
+    epilog="**Exit codes:** 0 valid, perhaps with warnings; 1 not valid, not to be read, or wrong usage; "
+    "130 stopped by Ctrl-C. Needs no permissions and no network.",
+)
+def validate_command(
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy.")],
+    as_json: options.Json = False,
+) -> None:
+    """Say everything that is wrong with a policy. Without AWS, for CI.
+
+    A Region that this version of botocore does not know is a warning: AWS may have made it since.
+    """
+    from replicas.commands import validate
+
+    raise typer.Exit(validate.run(file, Screen(), as_json=as_json))
 
 
 @app.command(
@@ -687,6 +723,24 @@ def _require_yes(*, as_json: bool, answered: bool) -> None:
         )
 
 
+def _foretell(tags: str, where: "Where", *, as_json: bool) -> int:
+    if not where.allowed_regions:
+        raise typer.BadParameter("say with --allowed-regions which Regions are allowed", param_hint="--tags")
+    from replicas.commands import validate
+
+    home = where.regions[0] if where.regions else ""
+    asked = validate.Asked(tags, where.policy_file, where.allowed_regions, home, as_json)
+    return validate.foretell(asked, Screen())
+
+
+def _require_regions(named: Iterable[str], option: str) -> None:
+    """Raise BadParameter for what is not a Region of AWS, with what was meant."""
+    from replicas.inventory.regions import unknown
+
+    if wrong := [*unknown(named)]:
+        raise typer.BadParameter("; ".join(wrong), param_hint=option)
+
+
 def _require_endpoint(endpoint_url: str | None, *, local: bool) -> None:
     if endpoint_url is not None and not _URL.fullmatch(endpoint_url):
         raise typer.BadParameter("it must look like https://127.0.0.1:4566", param_hint="--endpoint-url")
@@ -705,6 +759,8 @@ def _where(  # noqa: PLR0913, PLR0917  an option each
     local: bool,
 ) -> "Where":
     _require_endpoint(endpoint_url, local=local)
+    if allowed_regions:
+        _require_regions(map(str.strip, allowed_regions.split(",")), "--allowed-regions")
     from replicas.aws.deployment import Where
 
     return Where(regions or (), stack, profile, endpoint_url, local, policy, allowed_regions)

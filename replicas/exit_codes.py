@@ -1,6 +1,8 @@
 """From a command's work to its exit code."""
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from replicas.errors import OperatorError
 from replicas.terminal import Screen
@@ -11,10 +13,23 @@ OK, FAILED, CHANGES, WAITING, STOPPED = 0, 1, 2, 3, 130
 def exit_code(work: Callable[[], int], screen: Screen, stopped: str) -> int:
     """Return what the work returns. Its errors and Ctrl-C are said in a sentence, each."""
     try:
-        return work()
+        code = work()
+        screen.out.file.flush()
+    except OSError as error:
+        return _not_written(error, screen)
     except OperatorError as error:
         screen.say(str(error))
         return FAILED
     except KeyboardInterrupt:
         screen.say(stopped)
         return STOPPED
+    return code
+
+
+def _not_written(error: OSError, screen: Screen) -> int:
+    """Say why the result cannot be written, unless nobody reads it any more, and let nothing try again."""
+    if not isinstance(error, BrokenPipeError):
+        screen.say(f"The result cannot be written ({error.strerror}): make room, or write it elsewhere")
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), screen.out.file.fileno())
+    return FAILED

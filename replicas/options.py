@@ -1,26 +1,59 @@
 """The options that several commands have."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+_REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
+_EMPTY = "it is empty: a variable that is not set?"
+
+
+def _region(value: str | None) -> str | None:
+    """Return the Region; raise BadParameter for what cannot be one."""
+    if value is not None and not _REGION.fullmatch(value):
+        said = f"{value!r} is not a Region, which looks like eu-west-1" if value.strip() else _EMPTY
+        raise typer.BadParameter(said)
+    return value
+
+
+def _regions(values: list[str] | None) -> list[str] | None:
+    for value in values or ():
+        _region(value)
+    return values
+
+
+def _not_empty(value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise typer.BadParameter(_EMPTY)
+    return value
+
+
 Stack = Annotated[
-    str | None, typer.Option(help="Name of the deployed stack.", show_default="stack_name in samconfig.toml")
+    str | None,
+    typer.Option(
+        callback=_not_empty, help="Name of the deployed stack.", show_default="stack_name in samconfig.toml"
+    ),
 ]
 Region = Annotated[
     str | None,
-    typer.Option(help="Region of the stack.", show_default="that of the profile or environment"),
+    typer.Option(
+        callback=_region, help="Region of the stack.", show_default="that of the profile or environment"
+    ),
 ]
 Regions = Annotated[
     list[str] | None,
     typer.Option(
         "--region",
+        callback=_regions,
         help="Region of the stack and the primaries. Repeat it for several Regions.",
         show_default="that of the profile or environment",
     ),
 ]
-Profile = Annotated[str | None, typer.Option(help="Profile of your AWS configuration: which account.")]
+Profile = Annotated[
+    str | None, typer.Option(callback=_not_empty, help="Profile of your AWS configuration: which account.")
+]
 EndpointUrl = Annotated[
     str | None, typer.Option(help="Where AWS is, if not at AWS, for example https://127.0.0.1:4566.")
 ]

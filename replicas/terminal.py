@@ -84,7 +84,7 @@ class Screen:
         if not self.err.is_terminal:
             yield self._lines(what, now, note)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, console=self.err, transient=True) as bar:
             task = bar.add_task(what, total=now())
             yield lambda done: bar.update(task, completed=done, total=now(), description=what + note())

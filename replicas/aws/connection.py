@@ -24,6 +24,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 
 from replicas.aws.checkout import checkout, in_checkout
 from replicas.aws.local_endpoint import local_session, read_address
@@ -239,6 +240,8 @@ def errors_in_words(service: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise OperatorError(_refusal(service, error)) from error
+    except ResponseParserError as error:
+        raise OperatorError("What answered is not AWS: is it the right --endpoint-url?") from error
     except BotoCoreError as error:
         remedy = next((text for kinds, text in _REMEDIES if isinstance(error, kinds)), "")
         said = " ".join(str(error).split()).rstrip(".")

@@ -9,7 +9,7 @@ from typing import Any
 from replicas.aws.connection import errors_in_words
 from replicas.aws.dead_letters import Letter, read_letters
 from replicas.aws.deployment import Deployment, Where, deployments, shown
-from replicas.errors import OperatorError
+from replicas.errors import NoStackError, OperatorError
 from replicas.exit_codes import OK, exit_code
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
@@ -54,6 +54,7 @@ class Explanation:
     letters: tuple[Letter, ...]
     switches: tuple[str, ...]
     next_steps: tuple[str, ...]
+    settled: bool
 
 
 def run(asked: Asked, where: Where, screen: Screen) -> int:
@@ -83,6 +84,7 @@ def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explan
         letters=tuple(letters),
         switches=tuple(facts.switches(seen, settings, places)),
         next_steps=(*select, *next_steps),
+        settled=facts.is_settled(seen, places),
     )
 
 
@@ -100,14 +102,28 @@ def _run(asked: Asked, where: Where, screen: Screen) -> int:
 def _find(name: str, where: Where, screen: Screen) -> tuple[Deployment, Seen]:
     """Return the secret, and the deployment of the first Region that has it; raise OperatorError."""
     looked_in = []
-    if name.startswith("arn:") and not where.regions:
-        where = replace(where, regions=name.split(":")[3:4])
-    for deployment in deployments(where):
+    if name.startswith("arn:") and (region := "".join(name.split(":")[3:4])):
+        where = replace(where, regions=[region])
+    for deployment in _deployments(name, where):
         screen.say(str(deployment))
         if secret := _describe(name, deployment):
             return deployment, seen_as(deployment, secret)
         looked_in.append(deployment)
     raise OperatorError(_not_there(name, looked_in, screen))
+
+
+def _deployments(name: str, where: Where) -> Iterator[Deployment]:
+    """Yield the deployments. Where there is none, an ARN may still be that of a replica."""
+    try:
+        yield from deployments(where)
+    except OperatorError as error:
+        if not isinstance(error.__cause__, NoStackError) or not name.startswith("arn:"):
+            raise
+        (thought,) = deployments(replace(where, allowed_regions=where.regions[0]))
+        secret = _describe(name, thought)
+        if not secret or secret.primary_region in ("", thought.region):
+            raise
+        yield thought
 
 
 def _describe(name: str, deployment: Deployment) -> Secret | None:
@@ -169,8 +185,9 @@ def _show(asked: Asked, explanation: Explanation, deployment: Deployment, screen
 
 def _answers(explanation: Explanation) -> Iterator[str]:
     yield explanation.answer
+    before = "Its dead letter is from before" if explanation.settled else "The function gave up"
     for letter in explanation.letters[-1:]:
-        yield f"The function gave up: {letter.error_type}: {letter.reason}."
+        yield f"{before}: {letter.error_type}: {letter.reason}."
     yield from (f"{text[0].upper()}{text[1:]}" for text in explanation.misspelt)
     if closest := explanation.closest:
         yield f"The closest rule is {closest.name}: {closest.text}."
@@ -189,7 +206,7 @@ def _section(screen: Screen, title: str, lines: Iterable[str]) -> None:
 
 def _line(place: Place) -> tuple[str, ...]:
     asked = ", ".join(place.asked_by) or "nobody"
-    said = [f"cut: it {place.cut}"] if place.cut else []
+    said = [f"cut: {place.cut_in_words}"] if place.cut else []
     said += [text for text in (place.message, *place.drift) if text]
     key = f"{place.key} ({place.key_from})" if place.key else "-"
     return place.region, asked, key, place.status, "; ".join(said) or "-"

@@ -78,6 +78,23 @@ class Place:
         """Whether the secret must have a replica there."""
         return bool(self.asked_by) and not self.cut
 
+    @property
+    def left_behind(self) -> bool:
+        """Whether there is a replica that must not be."""
+        return not self.wanted and self.is_there
+
+    @property
+    def is_there(self) -> bool:
+        """Whether AWS lists a replica."""
+        return self.status not in (NOWHERE, MISSING)
+
+    @property
+    def cut_in_words(self) -> str:
+        """Why the Region is not to be had, as a sentence of its own."""
+        return (
+            f"it {self.cut}" if self.cut.startswith("is ") else self.cut.replace(" forbids", " forbids it", 1)
+        )
+
 
 def sources(policy: Policy, settings: Settings, secret: Secret) -> list[Source]:
     """Return what the tag and each rule of the policy say about the secret."""
@@ -160,12 +177,6 @@ def _place(  # noqa: PLR0913, PLR0917
     )
 
 
-def _drift_in(region: str, seen: Seen) -> Iterator[str]:
-    for drift in seen.intent.plan.drift:
-        if drift.region == region:
-            yield wording.of_drift(drift, seen.intent)
-
-
 def _asking(policy: Policy, settings: Settings, secret: Secret) -> Iterator[tuple[str, Sequence[str]]]:
     named = tag_words(secret.tags.get(policy.tag_key, ""))
     if NONE not in named:
@@ -235,7 +246,7 @@ def _listed(regions: Sequence[str]) -> str:
 def answer(seen: Seen, policy: Policy, settings: Settings, found: Sequence[Place]) -> str:
     """Return in one sentence whether the secret is where it must be, and if not, the first reason why."""
     if reason := _untouched(seen, policy):
-        return reason
+        return _with_what_is_left(reason, seen, found)
     late = [place for place in found if place.wanted and place.status != IN_SYNC]
     there = _listed([place.region for place in found if place.wanted and place.status == IN_SYNC])
     if late:
@@ -244,8 +255,18 @@ def answer(seen: Seen, policy: Policy, settings: Settings, found: Sequence[Place
     if problems := seen.intent.problems:
         return f"It is not where it was asked to be: {problems[0].text}. InSync: {there}."
     if any(place.wanted for place in found):
-        return f"It is where it must be. InSync: {there}."
-    return _why_nowhere(policy, settings, seen.secret)
+        return _with_what_is_left(f"It is where it must be. InSync: {there}.", seen, found)
+    return _with_what_is_left(_why_nowhere(policy, settings, seen.secret), seen, found)
+
+
+def _with_what_is_left(said: str, seen: Seen, found: Sequence[Place]) -> str:
+    """Return the answer, and the replicas that are there all the same: nobody asks for them any more."""
+    there = [place for place in found if place.left_behind or (seen.intent.skip and place.is_there)]
+    if not there or seen.intent.skip == "replica":
+        return said
+    left = ", ".join(f"{place.region} ({place.status})" for place in there)
+    said = said.replace("It is not replicated", "Nothing replicates it", 1)
+    return f"{said} The replicas it has stay: {left}."
 
 
 def _untouched(seen: Seen, policy: Policy) -> str:
@@ -297,7 +318,9 @@ def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) ->
         said = "; ".join([place.message, *(text for text in letters if place.region in text)])
         if place.wanted and (place.status == FAILED or (place.status == MISSING and letters)):
             yield _remedy(place, said)
-    if letters:
+    if letters and is_settled(seen, found):
+        yield f"to end its dead letter and the alarm, replicas redrive --secret {seen.secret.name}"
+    elif letters:
         yield f"once it is mended, replicas redrive --secret {seen.secret.name}"
     elif seen.intent.plan.add:
         yield (
@@ -305,6 +328,12 @@ def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) ->
             "more than some minutes, their event did not arrive: is there a CloudTrail trail that logs "
             "management events?"
         )
+
+
+def is_settled(seen: Seen, found: Sequence[Place]) -> bool:
+    """Tell whether the secret is where its tags ask for."""
+    late = any(place.wanted and place.status != IN_SYNC for place in found)
+    return not (late or seen.intent.problems or seen.intent.skip)
 
 
 def _for_the_function(seen: Seen, settings: Settings, *, deployed: bool, letters: Sequence[str]) -> str:

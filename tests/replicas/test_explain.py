@@ -300,3 +300,44 @@ def test_hostile_tags_cannot_steer_the_terminal(desk: Desk) -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "[red]eu" in text
+
+
+def left_behind(world: World, **tags: str) -> None:
+    world.add("a", "us-west-2")
+    worked(world)
+    world.secrets.secret(HOME, "a").tags.clear()
+    world.secrets.secret(HOME, "a").tags.update({key.replace("_", "-"): value for key, value in tags.items()})
+
+
+@pytest.mark.parametrize("tags", [{}, {"replicate_to": "none"}])
+def test_replicas_that_are_there_are_never_denied(desk: Desk, tags: dict[str, str]) -> None:
+    left_behind(desk.world, **tags)
+    text = told(desk)
+    assert "It is not replicated" not in text
+    assert "The replicas it has stay: us-west-2 (InSync)." in text
+
+
+def test_a_cut_is_a_whole_sentence(desk: Desk) -> None:
+    desk.world.add("a", "us-west-2", residency="eu")
+    assert "cut: rule 2 of the policy forbids it (only eu-central-1 eu-west-1)" in told(desk)
+
+
+def test_an_old_dead_letter_does_not_speak_against_what_is_true_now(desk: Desk) -> None:
+    desk.world.add("a", "us-west-2 eu-wst-1")
+    worked(desk.world)
+    desk.world.secrets.secret(HOME, "a").tags["replicate-to"] = "us-west-2"
+    text = told(desk)
+    assert "It is where it must be. InSync: us-west-2." in text
+    assert "Its dead letter is from before: " in text
+    assert "to end its dead letter and the alarm, replicas redrive --secret a" in text
+
+
+@pytest.mark.parametrize("stack", [True, False])
+def test_the_arn_of_a_replica_leads_to_its_primary(desk: Desk, *, stack: bool) -> None:
+    arn = desk.world.add("a", "us-west-2").arn
+    worked(desk.world)
+    if not stack:
+        desk.account.stacks.clear()
+    result = desk.run("explain", arn.replace(HOME, "us-west-2"))
+    assert (result.exit_code, result.stderr.count("no stack")) == (0, 0)
+    assert f"It is a replica: its primary in {HOME} decides." in result.stdout

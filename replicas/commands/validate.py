@@ -1,0 +1,168 @@
+"""`replicas validate` and `replicas explain --tags`: what a policy says, without AWS."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from replicas.aws.deployment import load_policy, shown
+from replicas.errors import OperatorError
+from replicas.exit_codes import FAILED, OK, exit_code
+from replicas.inventory import explanation as facts
+from replicas.inventory.explanation import Place, Source
+from replicas.inventory.inventory import Seen
+from replicas.inventory.regions import known_regions, unknown_in
+from replicas.terminal import Column, Screen
+from secret_replicator.errors import PolicyError
+from secret_replicator.models import Secret
+from secret_replicator.planner import intent
+from secret_replicator.policy import Policy, parse_policy
+from secret_replicator.settings import read_settings
+
+_COLUMNS = (
+    Column("Region"),
+    Column("Replica"),
+    Column("Wanted by", short=False, below=True),
+    Column("Key, and where it is named", short=False, below=True),
+)
+_ANY_HOME = "the home Region"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Tags that a secret could have, and where it would live, if that is said."""
+
+    tags: str
+    policy: Path
+    allowed_regions: str
+    home: str = ""
+    as_json: bool = False
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What the function would do about a secret with these tags."""
+
+    answer: str
+    sources: tuple[Source, ...]
+    regions: tuple[Place, ...]
+    problems: tuple[str, ...]
+
+
+def run(file: Path, screen: Screen, *, as_json: bool) -> int:
+    """Say everything that is wrong with a policy; return the exit code."""
+    return exit_code(lambda: _run(file, screen, as_json=as_json), screen, "Stopped.")
+
+
+def foretell(asked: Asked, screen: Screen) -> int:
+    """Say what would happen to a secret with these tags; return the exit code."""
+    return exit_code(lambda: _foretell(asked, screen), screen, "Stopped.")
+
+
+def tags_of(text: str) -> dict[str, str]:
+    """Return the tags of `key=value key=value`; a word without `=` belongs to the value before it."""
+    tags: dict[str, str] = {}
+    key = ""
+    for word in text.split():
+        before, equals, value = word.partition("=")
+        if equals and before:
+            key, tags[before] = before, value
+        elif key and not equals:
+            tags[key] = f"{tags[key]} {word}".strip()
+        else:
+            raise OperatorError(f"--tags must be key=value, several separated by spaces; {word!r} is not")
+    return tags
+
+
+def told(tags: Mapping[str, str], policy: Policy, allowed_regions: str, home: str) -> Foretold:
+    """Return what the function would do, decided with its own code."""
+    nothing = {"QUEUE_URL": "not deployed", "DEAD_LETTER_QUEUE_URL": "not deployed"}
+    settings = read_settings({"AWS_REGION": home, "ALLOWED_REGIONS": allowed_regions, **nothing})
+    secret = Secret(arn="", name="a secret with these tags", tags=tags)
+    seen = Seen(home, secret, intent(secret, policy, settings, 0))
+    slips = facts.misspelt(policy, settings, secret, known_regions())
+    return Foretold(
+        answer=_answer(seen, policy),
+        sources=tuple(facts.sources(policy, settings, secret)),
+        regions=tuple(facts.places(seen, policy, settings)),
+        problems=(*(f"{problem.text} - {problem.remedy}" for problem in seen.intent.problems), *slips),
+    )
+
+
+def _answer(seen: Seen, policy: Policy) -> str:
+    if not seen.intent.desired.selected:
+        return f"It would not be replicated: it has neither the tag {policy.tag_key} nor all tags of a rule."
+    regions = ", ".join(want.region for want in seen.intent.desired.replicas)
+    return f"It would be replicated to {regions}." if regions else "It would be replicated nowhere."
+
+
+def _run(file: Path, screen: Screen, *, as_json: bool) -> int:
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"{file} cannot be read ({error}): name a policy") from error
+    errors, warnings = _checked(text, shown(file))
+    if as_json:
+        screen.write(
+            json.dumps({"valid": not errors, "errors": errors, "warnings": warnings}, indent=2) + "\n"
+        )
+    else:
+        for line in errors or [f"{shown(file)} is valid"]:
+            screen.show(line, "bold red" if errors else "")
+        for line in warnings:
+            screen.show(f"Warning: {line}", "yellow")
+    return FAILED if errors else OK
+
+
+def _checked(text: str, name: str) -> tuple[list[str], list[str]]:
+    try:
+        return [], [*unknown_in(parse_policy(text, name))]
+    except PolicyError as error:
+        return [f"{name}: {problem}" for problem in error.reasons], []
+
+
+def _foretell(asked: Asked, screen: Screen) -> int:
+    policy, tags = load_policy(asked.policy), tags_of(asked.tags)
+    found = told(tags, policy, asked.allowed_regions, asked.home or _ANY_HOME)
+    if asked.as_json:
+        screen.write(json.dumps(_document(found, tags, asked), indent=2) + "\n")
+    else:
+        for line in _lines(found, asked):
+            screen.show(line)
+        if found.regions:
+            screen.table(_COLUMNS, [_row(place) for place in found.regions])
+    return FAILED if found.problems else OK
+
+
+def _lines(found: Foretold, asked: Asked) -> Iterator[str]:
+    yield found.answer
+    yield from (f"{text[0].upper()}{text[1:]}." for text in found.problems)
+    yield ""
+    yield f"What selects it (policy {shown(asked.policy)}, AllowedRegions={asked.allowed_regions})"
+    for source in found.sources:
+        yield f"  {source.name} {'counts' if source.counts else 'does not count'}: {source.text}"
+
+
+def _row(place: Place) -> tuple[str, ...]:
+    key = f"{place.key} ({place.key_from})" if place.key else "-"
+    return (
+        place.region,
+        "yes" if place.wanted else f"no: {place.cut_in_words}",
+        ", ".join(place.asked_by),
+        key,
+    )
+
+
+def _document(found: Foretold, tags: Mapping[str, str], asked: Asked) -> dict[str, Any]:
+    return {
+        "tags": dict(tags),
+        "policy": shown(asked.policy),
+        "answer": found.answer,
+        "problems": [*found.problems],
+        "sources": [asdict(source) for source in found.sources],
+        "regions": [
+            {"region": place.region, "wanted": place.wanted, "asked_by": [*place.asked_by], "key": place.key}
+            for place in found.regions
+        ],
+    }
