@@ -17,6 +17,7 @@ from secret_replicator.models import Look
 from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import Reconciler
 from secret_replicator.settings import read_settings
+from secret_replicator.writes import Answers
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -113,4 +114,5 @@ class Scene:
         allowed = ",".join(sorted({HOME, THERE, THIRD} - {region}))
         settings = read_settings({"AWS_REGION": region, "ALLOWED_REGIONS": allowed} | QUEUES)
         budget = Budget(50, self.clock, self.sleep)
-        return Reconciler(Gateway(self.client(region), budget), parse_policy(POLICY), settings)
+        gateway = Gateway(self.client(region), budget)
+        return Reconciler(gateway, parse_policy(POLICY), settings, Answers(self.clock))

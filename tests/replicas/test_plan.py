@@ -277,7 +277,7 @@ def test_without_a_stack_the_allowed_regions_are_given(desk: Desk) -> None:
 def test_what_is_no_region_is_refused(desk: Desk) -> None:
     result = desk.run("plan", "--allowed-regions", "eu-west-1,mars")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "names what is not a Region: mars" in result.stderr
+    assert "'mars' is not a Region" in result.stderr
 
 
 def test_another_policy_is_planned_with(desk: Desk, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def goals(results: dict[str, Any]) -> list[Goal]:
         _above("Batch of 10, sequential handler / ours", to["obvious_to_ours"], 4, "x"),
         _above("Backfill, share of the write budget used", 100 * fill["budget_share"], 90, " %"),
         _below("Backfill, throttled calls", fill["throttles"], 0, "", counted=True),
-        _below("API calls for a new secret", created, 3, "", counted=True),
+        _below("API calls for a new secret", created, 4, "", counted=True),
         _below("API calls for a converged secret", converged, 1, "", counted=True),
         Goal(
             "API calls of a sweep",
