@@ -1,9 +1,13 @@
 """Nothing is written by an old reading: tags may change while a write waits for its turn."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
+from secret_replicator.errors import OutOfTimeError
+from secret_replicator.gateway import CALL_SECONDS, Budget
+from secret_replicator.models import Look
 from secret_replicator.reconciler import MOMENT_SECONDS
 from tests.support.world import HOME, World
 
@@ -105,3 +109,13 @@ def test_what_has_not_waited_is_written_by_the_reading_there_is(world: World) ->
     world.send("orders/db")
     world.deliver()
     assert [call.operation for call in world.secrets.calls] == ["DescribeSecret", "ReplicateSecretToRegions"]
+
+
+def test_out_of_time_before_its_first_write_an_attempt_asks_for_nothing(world: World) -> None:
+    world.add("a", "eu-west-1")
+    now = world.clock()
+    gateway = replace(world.app.reconciler.gateway, budget=Budget(20, world.clock, world.clock.advance))
+    reconciler = replace(world.app.reconciler, gateway=gateway)
+    with pytest.raises(OutOfTimeError):
+        reconciler.reconcile("a", Look(1, 0, now + CALL_SECONDS + 0.5, now))
+    assert not any(call.operation.startswith("Replicate") for call in world.secrets.calls)

@@ -1006,13 +1006,6 @@ MUTATIONS = (
         "tests/replicas/test_status.py",
     ),
     Mutation(
-        "ops: a letter from before does not end the following",
-        "replicas/commands/apply.py",
-        "if letter.message_id not in one.known_letters",
-        "if letter.message_id",
-        "tests/replicas/test_apply.py",
-    ),
-    Mutation(
         "ops: a sweep is done only when no secret waits",
         "replicas/aws/function_log.py",
         "return read_all and len(self.secrets) >= self.selected and self.settled == len(self.secrets)",
