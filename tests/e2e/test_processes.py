@@ -43,7 +43,7 @@ def copy(tmp_path: Path) -> Path:
     """A copy of the repository, to be broken."""
     root = tmp_path / "repository"
     root.mkdir()
-    for name in ("local", "functions"):
+    for name in ("local", "functions", "tools/sam"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("template.yaml", "samconfig.toml"):
         shutil.copy(ROOT / name, root / name)
