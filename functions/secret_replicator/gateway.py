@@ -41,6 +41,9 @@ CALL_SECONDS = 15
 WINDOW_SECONDS = 1.001
 """A second, and a little more: no two clocks run alike."""
 
+LEAD_SECONDS = 0.2
+"""How long before its write a secret is described again: a call takes less, a reading is not old by then."""
+
 POLL_SECONDS = 0.05
 """How often a write looks whether the one before it has got its answer."""
 
@@ -108,8 +111,11 @@ class Budget:
             raise OutOfTimeError("the function's time is up", "redrive it")
 
     @contextmanager
-    def turn(self, deadline: float) -> Iterator[Turn]:
-        """Enter the block when its write may begin; raise OutOfTimeError if that is too late."""
+    def turn(self, deadline: float, refresh: Callable[[], None] | None = None) -> Iterator[Turn]:
+        """Enter the block when its write may begin; raise OutOfTimeError if that is too late.
+
+        A wait longer than LEAD_SECONDS ends with `refresh`, so that it takes nothing of the window.
+        """
         with self._lock:
             before = self._turns[0]
             begins_at = min(before.over_at(), max(before.begins_at, self.clock())) + WINDOW_SECONDS
@@ -118,6 +124,7 @@ class Budget:
             self._turns.append(turn)
         came = False
         try:
+            self._refresh_before(turn, refresh)
             self._wait_for(turn, before, deadline)
             came = True
             yield turn
@@ -126,6 +133,12 @@ class Budget:
                 turn.ended_at = self.clock()
             else:
                 turn.given_up_for = before
+
+    def _refresh_before(self, turn: Turn, refresh: Callable[[], None] | None) -> None:
+        wait_seconds = turn.begins_at - LEAD_SECONDS - self.clock()
+        if refresh and wait_seconds > 0:
+            self.sleep(wait_seconds)
+            refresh()
 
     def _wait_for(self, turn: Turn, before: Turn, deadline: float) -> None:
         self.sleep(max(0, turn.begins_at - self.clock()))

@@ -140,9 +140,13 @@ class Reconciler:
         if work.requests.has_written:
             # No more than half of the time for one secret: others are waiting.
             self.gateway.budget.require_time(2 * self.gateway.budget.clock() - began, look.deadline)
-        with self.gateway.budget.turn(look.deadline) as turn:
+
+        def refresh() -> None:
+            work.read_again(*self._read(work.secret.arn, look))
+
+        with self.gateway.budget.turn(look.deadline, refresh) as turn:
             if self.gateway.budget.clock() - work.read_at > MOMENT_SECONDS:
-                work.read_again(*self._read(work.secret.arn, look))
+                refresh()
             if write := work.next_write():
                 self._write(turn, work, write)
 

@@ -96,23 +96,18 @@ def add_random_secret(secrets: FakeSecretsManager, name: str, random: Random) ->
 
 
 def done(world: World) -> tuple[set[tuple[str, str, str]], set[tuple[str, str]]]:
-    """Return what the function requested at its first look at each secret, and what it removed."""
-    requested: dict[str, set[tuple[str, str, str]]] = {}
-    for call in world.calls("ReplicateSecretToRegions"):
-        assert call.secret
-        requested.setdefault(
-            call.secret,
-            {
-                (call.secret, entry["Region"], entry.get("KmsKeyId", "aws/secretsmanager"))
-                for entry in call.parameters["AddReplicaRegions"]
-            },
-        )
+    """Return what the function requested, in whatever number of calls for a secret, and what it removed."""
+    requested = {
+        (str(call.secret), entry["Region"], entry.get("KmsKeyId", "aws/secretsmanager"))
+        for call in world.calls("ReplicateSecretToRegions")
+        for entry in call.parameters["AddReplicaRegions"]
+    }
     removed = {
         (str(call.secret), region)
         for call in world.calls("RemoveRegionsFromReplication")
         for region in call.parameters["RemoveReplicaRegions"]
     }
-    return set().union(*requested.values()), removed
+    return requested, removed
 
 
 @pytest.mark.slow
