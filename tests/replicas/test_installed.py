@@ -122,7 +122,7 @@ def test_a_checkout_is_looked_for_from_here_upwards(elsewhere: Path, monkeypatch
 
 
 def test_no_file_names_the_host_of_a_package_registry() -> None:
-    names = ("pypi", "pythonhosted", "deb.debian", "registry.npmjs")
+    names = ("pypi", "python" + "hosted", "deb.debian", "registry.npmjs")
     hosts = re.compile("|".join(rf"{re.escape(name)}\.(?:org|com)\b" for name in names))
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
     texts = {name: (ROOT / name).read_bytes().decode("utf-8", "replace") for name in files.stdout.split()}
