@@ -1,4 +1,4 @@
-"""What a stack costs, computed for the README: list prices of us-east-1, arm64, no free tier, no taxes.
+"""What a stack costs, for docs/reference/cost.md: prices of us-east-1, arm64, no free tier, no taxes.
 
 https://aws.amazon.com/secrets-manager/pricing/ https://aws.amazon.com/sqs/pricing/
 https://aws.amazon.com/lambda/pricing/ https://aws.amazon.com/eventbridge/pricing/
@@ -44,7 +44,7 @@ def invocation(seconds: Decimal = SECONDS, gigabytes: Decimal = GIGABYTES) -> De
 
 
 def rows(alarms: int, metrics: int) -> Iterator[str]:
-    """Yield the rows of the README's table for a stack with so many alarms and own metrics."""
+    """Yield the rows of the page's table for a stack with so many alarms and own metrics."""
     yield _row(
         f"replicas: {SECRETS:,} secrets in one more Region, a month",
         pricing.of_replicas(SECRETS),

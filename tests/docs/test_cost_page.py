@@ -1,4 +1,4 @@
-"""The README's cost table is what is computed, for the alarms and metrics that there are."""
+"""docs/reference/cost.md: the table is what is computed, for the alarms and metrics that there are."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""README, "When something fails": the letters are those that are written, and what it says mends them."""
+"""How to fix a dead letter: those shown are those that are written, and what the page says fixes them."""
 
 import io
 import re
@@ -35,7 +35,7 @@ EXPIRED_PAGE = '{"sweep": {"id": "nightly", "page": 2, "next_token": "expired", 
 
 @dataclass
 class Aws:
-    """The world, and what a person can change in it with the README's commands."""
+    """The world, and what a person can change in it with the page's commands."""
 
     world: World
     denied: set[str] = field(default_factory=set)
@@ -184,7 +184,7 @@ def test_the_command_mends_it_and_nothing_else_would(aws: Aws, trouble: Trouble)
     trouble.mend(aws)
     aws.world.queues.redrive()
     aws.world.deliver_until_empty()
-    assert not aws.world.queues.dead_letters, "the README's command does not mend it"
+    assert not aws.world.queues.dead_letters, "the page's command does not fix it"
 
 
 @pytest.mark.parametrize("number", [5, 6], ids=["a malformed message", "a sweep's page"])

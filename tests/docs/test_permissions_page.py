@@ -1,4 +1,4 @@
-"""README: "What it can and cannot do" says what the transformed template's statements say, and no more."""
+"""docs/reference/permissions.md says what the transformed template's statements say, and no more."""
 
 import json
 import re
@@ -86,9 +86,9 @@ SWITCHES = {
 
 
 def words(table: Mapping[str, object], value: object) -> str:
-    """Return what the README calls the value."""
+    """Return what the page calls the value."""
     found = [text for text, meaning in table.items() if meaning == value]
-    assert found, f"no words for {json.dumps(value)}: describe it here and in the README"
+    assert found, f"no words for {json.dumps(value)}: describe it here and on the page"
     return found[0]
 
 
@@ -144,7 +144,7 @@ def queue_rows(name: str) -> list[str]:
 def table(header: str) -> list[str]:
     """Return the rows of the section's table with this header."""
     _, found, after = SECTION.partition(f"{header}\n")
-    assert found, f"README has no table {header}"
+    assert found, f"the page has no table {header}"
     lines = after.splitlines()[1:]
     return lines[: next((number for number, line in enumerate(lines) if not line.startswith("|")), None)]
 
@@ -159,7 +159,7 @@ def test_who_may_use_the_queues_is_what_the_readme_says(name: str) -> None:
 
 
 def cannot(stack: Stack) -> Iterator[str]:
-    """Yield the actions that the README says the function cannot do in this stack."""
+    """Yield the actions that the page says the function cannot do in this stack."""
     for line in table("| It cannot … | Action | But with |"):
         _, actions, but = line.strip("| ").split(" | ")
         switches = dict(switch.split("=") for switch in re.findall(r"`([^`]+)`", but))

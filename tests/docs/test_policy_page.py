@@ -1,4 +1,4 @@
-"""The README's worked examples of the policy: an example that is wrong teaches the wrong thing."""
+"""The page's worked examples of the policy: an example that is wrong teaches the wrong thing."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def rows() -> Iterator[tuple[dict[str, str], str, list[str]]]:
 
 
 def written(tags: dict[str, str]) -> str:
-    """Return what the policy wants, as the README writes it."""
+    """Return what the policy wants, as the page writes it."""
     wanted = desired_replicas(POLICY, tags, "us-east-1", ALLOWED)
     if not wanted.selected:
         return "not selected"

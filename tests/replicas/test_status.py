@@ -310,10 +310,10 @@ def test_a_secret_that_was_fixed_says_that_its_dead_letter_stays(desk: Desk) -> 
 
 def test_the_same_reason_of_many_sweeps_is_shown_once_with_its_number(desk: Desk) -> None:
     given = {"ErrorType": "Malformed", "ErrorMessage": "no secret", "SecretArn": "unknown"}
-    desk.world.queues.dead_letters += [DeadLetter("{}", given) for _ in range(7)]
+    desk.world.queues.dead_letters += [DeadLetter("{}", given) for _ in range(14)]
     lines = desk.run("status").stdout.splitlines()
     assert [line for line in lines if line.startswith("Dead letter")] == [
-        "Dead letter about unknown (7 times): Malformed: no secret"
+        "Dead letter about unknown (14 times): Malformed: no secret"
     ]
 
 

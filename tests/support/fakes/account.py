@@ -76,6 +76,8 @@ class FakeAccount:
     log: FakeLog = field(default_factory=FakeLog)
     stacks: dict[str, Mapping[str, str]] = field(default_factory=lambda: {STACK: OUTPUTS})
     denied: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
+    """The dead letters that somebody reads at the moment, by receipt handle."""
     calls: Counter[str] = field(default_factory=Counter)
     most_at_once: int = 0
     url: str = ""
@@ -149,7 +151,10 @@ class FakeAccount:
     def _sqs(self, operation: str, params: Mapping[str, Any]) -> Answer:
         if operation == "ReceiveMessage":
             assert params["QueueUrl"] == DEAD_LETTER_QUEUE_URL
-            return 200, json.dumps({"Messages": [*self._letters()][: params["MaxNumberOfMessages"]]})
+            visible = [letter for letter in self._letters() if letter["ReceiptHandle"] not in self.hidden]
+            received = visible[: params["MaxNumberOfMessages"]]
+            self.hidden |= {letter["ReceiptHandle"] for letter in received}
+            return 200, json.dumps({"Messages": received})
         if operation == "SendMessage":
             assert params["QueueUrl"] == QUEUE_URL
             self.queues.send(params["MessageBody"])
@@ -163,6 +168,7 @@ class FakeAccount:
             return 200, json.dumps({"Attributes": dict.fromkeys(params["AttributeNames"], "0") | waiting})
         assert (operation, params["QueueUrl"]) == ("ChangeMessageVisibilityBatch", DEAD_LETTER_QUEUE_URL)
         assert all(entry["VisibilityTimeout"] == 0 for entry in params["Entries"])
+        self.hidden -= {entry["ReceiptHandle"] for entry in params["Entries"]}
         return 200, json.dumps({"Successful": [], "Failed": []})
 
     def _letters(self) -> Iterator[Mapping[str, Any]]:
