@@ -1,6 +1,7 @@
 """The real template.yaml, built by the real `sam build` and deployed by the real `sam deploy`."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -110,6 +111,12 @@ def _call(stack: Stack) -> None:
     answer = stack.clients.functions.invoke(FunctionName=stack.function_name, Payload=asked)
     if "FunctionError" in answer:
         raise LocalError(f"The function does not work: {answer['Payload'].read().decode()}")
+
+
+def logical_id(name: str) -> str:
+    """Return the logical ID in a name that CloudFormation made for the stack; any other name as it is."""
+    made = re.fullmatch(rf"{STACK}-(\w+)-\w+", name)
+    return made[1] if made else name
 
 
 def describe(aws: LocalAws, home: Clients, name: str = STACK) -> Stack:

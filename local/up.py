@@ -15,7 +15,7 @@ from local.console import step
 from local.demo import examples
 from local.errors import LocalError
 from local.process.environment import HOME_REGION, LOCAL_POLICY, TOOLS
-from local.stack import Stack, local_stack
+from local.stack import Stack, local_stack, logical_id
 from replicas.aws.dead_letters import secret_name
 from replicas.aws.local_endpoint import Address, published
 
@@ -85,13 +85,11 @@ The policy is local/policy.toml; Ctrl-C here ends it all. What happens from now 
 
 
 def _show_delivery(console: Console, delivery: Delivery) -> None:
+    said = f"{secret_name(delivery.secret_id)}: {delivery.call}"
     if delivery.rules:
-        rules = " and ".join(rule.split("-")[-2] for rule in delivery.rules)
-        _show(
-            console,
-            "relay",
-            f"{secret_name(delivery.secret_id)}: {delivery.call}, delivered by {rules}",
-        )
+        _show(console, "relay", f"{said}, delivered by {' and '.join(map(logical_id, delivery.rules))}")
+    for target in delivery.missed:
+        _show(console, "relay", f"{said}, not delivered to {target}: only to queues, and the whole event")
 
 
 def _in_words(line: LogLine) -> str:

@@ -24,7 +24,7 @@ from local.errors import LocalError
 if TYPE_CHECKING:
     from mypy_boto3_cloudtrail import CloudTrailClient
     from mypy_boto3_cloudtrail.type_defs import EventTypeDef, LookupEventsRequestTypeDef
-    from mypy_boto3_events.type_defs import TargetOutputTypeDef
+    from mypy_boto3_events.type_defs import RuleTypeDef, TargetOutputTypeDef
     from mypy_boto3_sqs import SQSClient
 
     from local.aws.ministack import Clients
@@ -42,15 +42,18 @@ class Route:
     rule: str
     pattern: str
     queue_urls: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+    """The targets that the relay does not know: all but queues that get the whole event."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A call that was recorded, and the rules that sent it on."""
+    """A call that was recorded, the rules that sent it on, and the targets that it did not reach."""
 
     call: str
     secret_id: str
     rules: tuple[str, ...]
+    missed: tuple[str, ...] = ()
 
 
 @dataclass
@@ -136,16 +139,24 @@ class Sender:
         wanting = list(routes(self.clients))
         for record in found:
             # A call that names no secret was refused: AWS's event would have an `errorCode`.
-            secret_id = records.secret_id(record)
-            rules = self._deliver(record, secret_id, wanting) if secret_id else ()
-            yield Delivery(str(record["eventName"]), secret_id, rules)
+            secret_id, call = records.secret_id(record), str(record["eventName"])
+            yield self._deliver(record, call, secret_id, wanting) if secret_id else Delivery(call, "", ())
 
-    def _deliver(self, record: Fields, secret_id: str, wanting: Iterable[Route]) -> tuple[str, ...]:
+    def _deliver(self, record: Fields, call: str, secret_id: str, wanting: Iterable[Route]) -> Delivery:
         event = json.dumps(records.event(record, self._secret(secret_id)))
         wanted = [route for route in wanting if self._matches(route, event)]
-        for url in (url for route in wanted for url in route.queue_urls):
-            self.clients.queues.send_message(QueueUrl=url, MessageBody=event)
-        return tuple(route.rule for route in wanted)
+        missed = [target for route in wanted for target in route.unknown]
+        missed += [url for route in wanted for url in route.queue_urls if not self._sent(url, event)]
+        rules = tuple(route.rule for route in wanted if route.queue_urls)
+        return Delivery(call, secret_id, rules, tuple(missed))
+
+    def _sent(self, queue_url: str, event: str) -> bool:
+        """Tell whether the queue took the event: a person's own queue may be gone, or want more than that."""
+        try:
+            self.clients.queues.send_message(QueueUrl=queue_url, MessageBody=event)
+        except ClientError:
+            return False
+        return True
 
     def _matches(self, route: Route, event: str) -> bool:
         return self.clients.events.test_event_pattern(EventPattern=route.pattern, Event=event)["Result"]
@@ -165,17 +176,28 @@ def routes(clients: "Clients") -> Iterator[Route]:
     for page in clients.events.get_paginator("list_rules").paginate():
         for rule in page["Rules"]:
             if rule.get("EventPattern") and rule["State"] == "ENABLED":
-                targets = clients.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
-                urls = tuple(_queue_url(clients.queues, rule["Name"], target) for target in targets)
-                yield Route(rule["Name"], rule["EventPattern"], urls)
+                urls = {
+                    target["Arn"]: _queue_url(clients.queues, target) for target in _targets(clients, rule)
+                }
+                unknown = tuple(arn for arn, url in urls.items() if not url)
+                yield Route(rule["Name"], rule["EventPattern"], tuple(filter(None, urls.values())), unknown)
 
 
-def _queue_url(queues: "SQSClient", rule: str, target: "TargetOutputTypeDef") -> str:
+def _targets(clients: "Clients", rule: "RuleTypeDef") -> "list[TargetOutputTypeDef]":
+    try:
+        return clients.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    except clients.events.exceptions.ResourceNotFoundException:  # deleted meanwhile
+        return []
+
+
+def _queue_url(queues: "SQSClient", target: "TargetOutputTypeDef") -> str:
+    """Return where the target is, empty if it is not a queue of ours that gets the whole event."""
     if ":sqs:" not in target["Arn"] or {"Input", "InputPath", "InputTransformer"} & target.keys():
-        raise LocalError(
-            f"The CloudTrail relay only knows targets that are queues and get the whole event: see {rule}"
-        )
-    return queues.get_queue_url(QueueName=target["Arn"].rpartition(":")[2])["QueueUrl"]
+        return ""
+    try:
+        return queues.get_queue_url(QueueName=target["Arn"].rpartition(":")[2])["QueueUrl"]
+    except ClientError:
+        return ""
 
 
 class Relay:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.cloudtrail.relay import Route, routes
-from local.stack import Stack
+from local.stack import Stack, logical_id
 from tests.e2e.world import World
 from tests.template.test_rules import TABLE
 
@@ -29,7 +29,7 @@ def test_the_deployed_rules_want_what_another_engine_says_and_nothing_else(
 ) -> None:
     test = deployed.clients.events.test_event_pattern
     found = {
-        (f"{name}.json", route.rule.split("-")[-2])
+        (f"{name}.json", logical_id(route.rule))
         for name, event in event_files.items()
         if "detail-type" in event
         for route in deployed_routes
@@ -41,7 +41,7 @@ def test_the_deployed_rules_want_what_another_engine_says_and_nothing_else(
 def test_every_rule_sends_to_the_replication_queue(deployed: Stack, deployed_routes: Sequence[Route]) -> None:
     queue = deployed.queue_url.rpartition("/")[2]
     sent = {
-        (route.rule.split("-")[-2], url.rpartition("/")[2])
+        (logical_id(route.rule), url.rpartition("/")[2])
         for route in deployed_routes
         for url in route.queue_urls
     }
