@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import Any
 
 from local.aws.ministack import ADDRESS, LocalAws
 from local.errors import LocalError
@@ -47,12 +48,30 @@ def bridge_addresses() -> tuple[str, ...]:
     if not engine:
         return ()
     asked = [engine, "network", "inspect", "bridge"]
-    done = subprocess.run(asked, capture_output=True, timeout=_DOCKER_SECONDS, check=False)  # noqa: S603  as found on the PATH
-    networks = json.loads(done.stdout) if done.returncode == 0 else []
-    configs = [config for network in networks for config in network["IPAM"]["Config"] or ()]
-    # Docker names the gateway only if somebody chose it. Else it is the first address of the subnet.
-    found = {config.get("Gateway") or str(ip_network(config["Subnet"])[1]) for config in configs}
+    try:
+        done = subprocess.run(asked, capture_output=True, timeout=_DOCKER_SECONDS, check=False)  # noqa: S603  as found on the PATH
+        found = _gateways(json.loads(done.stdout)) if done.returncode == 0 else set()
+    except subprocess.TimeoutExpired as error:
+        raise LocalError(
+            f"Docker does not answer within {_DOCKER_SECONDS} s, so `sam local` cannot reach this local AWS: "
+            "see what `docker network inspect bridge` says, and start again"
+        ) from error
+    except (OSError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise LocalError(
+            "`docker network inspect bridge` does not say what Docker's addresses are, so `sam local` cannot "
+            f"reach this local AWS: {error!r}"
+        ) from error
     return tuple(sorted(address for address in found if _is_here(address)))
+
+
+def _gateways(networks: list[dict[str, Any]]) -> set[str]:
+    """Return the address that each network calls its gateway.
+
+    Docker names it only if somebody chose it. Else it is the first address of the subnet. A network without
+    addresses of its own (a bridge of another engine) has no IPAM.
+    """
+    configs = [config for network in networks for config in (network.get("IPAM") or {}).get("Config") or ()]
+    return {config.get("Gateway") or str(ip_network(config["Subnet"])[1]) for config in configs}
 
 
 def _is_here(address: str) -> bool:
