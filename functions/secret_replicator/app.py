@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
@@ -34,6 +35,7 @@ from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, 
 from secret_replicator.models import Kind, Look, Outcome
 from secret_replicator.notices import CALL_SECONDS as NOTICE_SECONDS
 from secret_replicator.notices import Notice, Notifier, notice
+from secret_replicator.overwrites import Overwrites
 from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import NOT_FOUND_LOOKS, Reconciler
 from secret_replicator.settings import Settings, read_settings
@@ -198,7 +200,7 @@ class App:
 
 def make_app(  # noqa: PLR0913, PLR0917  a client each
     settings: Settings,
-    secrets: "SecretsManagerClient",
+    secrets_in: "Callable[[str], SecretsManagerClient]",
     sqs: "SQSClient",
     budget: Budget,
     now: Callable[[], float] = time.time,
@@ -206,9 +208,13 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
 ) -> App:
     """Return the app for these settings; raise PolicyError."""
     policy = parse_policy(settings.policy_file.read_bytes(), settings.policy_file.name)
+    secrets = secrets_in(settings.region)
     gateway = Gateway(secrets, budget)
     queue = WorkQueue(sqs, settings.queue_url, settings.dead_letter_queue_url)
-    reconciler = Reconciler(gateway, policy, settings, Answers(budget.clock))
+    overwrites = Overwrites(
+        cache(lambda region: Gateway(secrets_in(region), budget)), settings.region, policy.tag_key
+    )
+    reconciler = Reconciler(gateway, policy, settings, Answers(budget.clock), overwrites)
     sweeper = Sweeper(gateway, queue, policy, settings)
     traffic = Traffic()
     traffic.watch(secrets)
@@ -232,7 +238,7 @@ def _make_app_from(environment: Mapping[str, str]) -> App:
     clients = Clients(settings.region)
     return make_app(
         settings,
-        clients.secrets(),
+        clients.secrets_in,
         clients.sqs(),
         Budget(settings.writes_per_second / settings.maximum_concurrency),
         events=clients.events if settings.publish_events else None,

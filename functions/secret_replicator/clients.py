@@ -32,7 +32,7 @@ def _new_session() -> Session:
 
 @dataclass(frozen=True)
 class Clients:
-    """Makes the clients of one Region.
+    """Makes the clients of one Region, and those that look into others.
 
     boto3 would only add what is not used here, and a tenth to the import.
     """
@@ -40,13 +40,13 @@ class Clients:
     region: str
     _session: Session = field(default_factory=_new_session)
 
-    def secrets(self) -> "SecretsManagerClient":
-        """Return a client of Secrets Manager.
+    def secrets_in(self, region: str) -> "SecretsManagerClient":
+        """Return a client of Secrets Manager in whatever Region.
 
         A retry would be a write that the budget knows nothing of: the message itself is tried again.
         """
         config = _config(attempts=1, connect_seconds=2, read_seconds=5)
-        return cast("SecretsManagerClient", self._client("secretsmanager", config))
+        return cast("SecretsManagerClient", self._client("secretsmanager", config, region))
 
     def sqs(self) -> "SQSClient":
         """Return a client of SQS."""
@@ -58,8 +58,8 @@ class Clients:
         config = _config(attempts=1, connect_seconds=1, read_seconds=2)
         return cast("EventBridgeClient", self._client("events", config))
 
-    def _client(self, service: str, config: Config) -> object:
-        return self._session.create_client(service, region_name=self.region, config=config)
+    def _client(self, service: str, config: Config, region: str = "") -> object:
+        return self._session.create_client(service, region_name=region or self.region, config=config)
 
 
 def _config(attempts: int, connect_seconds: int, read_seconds: int) -> Config:

@@ -36,6 +36,11 @@ def error_type(error: BaseException) -> str:
     return type(error).__name__.removesuffix("Error")
 
 
+def region_problem(region: str, error: ReplicatorError) -> Problem:
+    """Return what keeps the secret from one Region, while others may do."""
+    return Problem(region, f"{region}: {error.problem}", error.remedy, error_type(error))
+
+
 def outcome_of_error(error: BaseException, secret: str, attempt: int) -> Outcome:
     """Return the outcome that the error stands for. An error we do not know is transient."""
     kind = Kind.WAITING

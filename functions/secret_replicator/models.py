@@ -15,7 +15,9 @@ DRIFT_REMEDIES: Mapping[str, str] = {
     "managed_by_service": "let no rule match it, replicate it with its own service, or ask for it with its "
     "tag: AWS then says whether others may",
     "held": "take the tag secret-replicator:hold off, once what it was set for is over",
-    "name_taken": "delete the secret of the same name in that Region, or let no rule ask for the Region",
+    "name_taken": "see with replicas verify whether a promoted copy stands there; if not, delete the secret "
+    "of the same name in that Region, or let no rule ask for the Region",
+    "promoted": "bring a promoted copy back with replicas rejoin; another team's primary needs its own name",
 }
 """What a person can do about each kind of drift."""
 

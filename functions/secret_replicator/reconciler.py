@@ -1,7 +1,7 @@
 """One secret: describe, desired, plan, apply, judge."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from secret_replicator.errors import (
@@ -13,7 +13,7 @@ from secret_replicator.errors import (
     SecretNotFoundError,
 )
 from secret_replicator.gateway import KEY_REMEDY, Gateway, Turn, is_about_a_key
-from secret_replicator.judge import REFUSED_LOOKS, error_type
+from secret_replicator.judge import REFUSED_LOOKS, region_problem
 from secret_replicator.models import (
     FAILED,
     IN_SYNC,
@@ -26,6 +26,7 @@ from secret_replicator.models import (
     Replica,
     Secret,
 )
+from secret_replicator.overwrites import Overwrites
 from secret_replicator.planner import belongs_to_another_account, best_by_region, intent
 from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
@@ -46,13 +47,24 @@ _REFUSALS = (RefusedError, AccessDeniedError, KeyRefusedError)
 """Of these one Region may be the cause, and the others are asked for all the same."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A secret as DescribeSecret showed it, what is to be done about it, and when this was.
+
+    `unseen` has the Regions of which it is not known what would be overwritten there.
+    """
+
+    secret: Secret
+    intent: Intent
+    unseen: Mapping[str, Problem]
+    read_at: float
+
+
 @dataclass
 class Work:
     """One attempt at one secret: what DescribeSecret last showed of it, what was asked for, what AWS said."""
 
-    secret: Secret
-    intent: Intent
-    read_at: float
+    reading: Reading
     requests: Requests
     actual: dict[str, Replica] = field(default_factory=dict)
     refusals: dict[str, Problem] = field(default_factory=dict)
@@ -63,12 +75,22 @@ class Work:
         self.shown = self.intent
         self.actual.update(best_by_region(self.secret.replicas))
 
-    def read_again(self, secret: Secret, intent: Intent, read_at: float) -> None:
+    @property
+    def secret(self) -> Secret:
+        """The secret as it was last shown."""
+        return self.reading.secret
+
+    @property
+    def intent(self) -> Intent:
+        """What is to be done about it."""
+        return self.reading.intent
+
+    def read_again(self, reading: Reading) -> None:
         """Go on by a newer reading. What was asked for by an older one stays in the outcome's plan."""
-        self.secret, self.intent, self.read_at = secret, intent, read_at
-        self.actual = {**best_by_region(secret.replicas)}
+        self.reading = reading
+        self.actual = {**best_by_region(reading.secret.replicas)}
         if not self.requests.has_written:
-            self.shown = intent
+            self.shown = reading.intent
 
     def next_write(self) -> Write | None:
         """Return the call to make next, None if there is none."""
@@ -83,6 +105,7 @@ class Reconciler:
     policy: Policy
     settings: Settings
     answers: Answers
+    overwrites: Overwrites
 
     def reconcile(self, secret_id: str, look: Look) -> Outcome:
         """Return the outcome of this attempt at the secret; raise ReplicatorError."""
@@ -94,22 +117,24 @@ class Reconciler:
             if look.attempt < NOT_FOUND_LOOKS or look.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
-        work = Work(*read, Requests(read[0].arn, look.attempt, look.together, self.answers))
+        work = Work(read, Requests(read.secret.arn, look.attempt, look.together, self.answers))
         outcome = self._outcome(work, look)
         shown = work.shown.plan
         stack = "" if work.shown.skip else _stack_that_removed(shown, work.secret, self.settings.region)
         return replace(outcome, secret=work.secret.arn, plan=shown, cloudformation_stack=stack)
 
-    def _read(self, secret_id: str, look: Look) -> tuple[Secret, Intent, float]:
-        """Return the secret as it is now, what is to be done about it in this attempt, and when this was."""
+    def _read(self, secret_id: str, look: Look) -> Reading:
+        """Return the secret as it is now, and what is to be done about it in this attempt."""
         secret = self.gateway.describe(secret_id, look.deadline)
         settings = replace(self.settings, prune_replicas=False) if look.only_look else self.settings
-        found = intent(secret, self.policy, settings, look.now)
+        found, unseen = self.overwrites.checked(
+            secret, intent(secret, self.policy, settings, look.now), look.deadline
+        )
         if not found.skip and look.only_look:
             found = replace(found, plan=Plan(wait=found.plan.wait, drift=found.plan.drift))
         elif not found.skip and look.last:
             found = replace(found, plan=_asking_nothing_again(found.plan, secret))
-        return secret, found, self.gateway.budget.clock()
+        return Reading(secret, found, unseen, self.gateway.budget.clock())
 
     def _outcome(self, work: Work, look: Look) -> Outcome:
         if not work.intent.skip and self.settings.mode == "plan":
@@ -129,7 +154,7 @@ class Reconciler:
                 self._take_turn(work, look, began)
             if work.refusals:
                 # Perhaps another call for the same secret was first: look what is true now.
-                work.read_again(*self._read(work.secret.arn, look))
+                work.read_again(self._read(work.secret.arn, look))
         except OutOfTimeError:
             if not work.requests.has_written:
                 raise
@@ -142,10 +167,10 @@ class Reconciler:
             self.gateway.budget.require_time(2 * self.gateway.budget.clock() - began, look.deadline)
 
         def refresh() -> None:
-            work.read_again(*self._read(work.secret.arn, look))
+            work.read_again(self._read(work.secret.arn, look))
 
         with self.gateway.budget.turn(look.deadline, refresh) as turn:
-            if self.gateway.budget.clock() - work.read_at > MOMENT_SECONDS:
+            if self.gateway.budget.clock() - work.reading.read_at > MOMENT_SECONDS:
                 refresh()
             if write := work.next_write():
                 self._write(turn, work, write)
@@ -160,7 +185,7 @@ class Reconciler:
                 work.requests.refused_together.append(write.regions)
                 return
             work.requests.refused |= write.regions
-            work.refusals |= {region: _refusal(region, error) for region in write.regions}
+            work.refusals |= {region: region_problem(region, error) for region in write.regions}
             if isinstance(error, RefusedError):
                 self.answers.note(new, taken=False)
         else:
@@ -182,10 +207,6 @@ def _stack_that_removed(todo: Plan, secret: Secret, home_region: str) -> str:
     """Return the CloudFormation stack of a secret that lacks Regions though it was replicated before."""
     replicated_before = secret.primary_region == home_region
     return secret.tags.get(_CLOUDFORMATION_STACK, "") if todo.add and replicated_before else ""
-
-
-def _refusal(region: str, error: ReplicatorError) -> Problem:
-    return Problem(region, f"{region}: {error.problem}", error.remedy, error_type(error))
 
 
 def _asking_nothing_again(todo: Plan, secret: Secret) -> Plan:
@@ -242,15 +263,18 @@ def _removed(region: str) -> Problem:
 def _open_ends(work: Work) -> Iterator[Problem]:
     """Yield what keeps each wanted Region from being InSync, and each unwanted one from being gone."""
     desired, before = work.intent.desired, best_by_region(work.secret.replicas)
+    unseen = work.reading.unseen
     for region in (want.region for want in desired.replicas):
         replica = work.actual.get(region)
-        if replica is None:
+        if replica and replica.status == IN_SYNC:
+            continue
+        if region in unseen:
+            problem = unseen[region]
+        elif replica is None:
             problem = work.refusals.get(region) or _pending(region, "not listed by AWS (yet)")
-        elif replica.status != IN_SYNC:
+        else:
             message_before = before[region].message if region in before else ""
             problem = _pending(region, _said(replica, message_before))
-        else:
-            continue
         taken = region in desired.asked_by_rules_alone and _NAME_TAKEN.search(problem.text)
         yield replace(problem, drift="name_taken") if taken else problem
     unwanted = work.actual.keys() - {want.region for want in desired.replicas}

@@ -14,6 +14,7 @@ from replicas.aws.region_secrets import RegionSecrets
 from secret_replicator.errors import ReplicatorError
 from secret_replicator.gateway import Budget, Gateway
 from secret_replicator.models import Look
+from secret_replicator.overwrites import Overwrites
 from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import Reconciler
 from secret_replicator.settings import read_settings
@@ -115,4 +116,6 @@ class Scene:
         settings = read_settings({"AWS_REGION": region, "ALLOWED_REGIONS": allowed} | QUEUES)
         budget = Budget(50, self.clock, self.sleep)
         gateway = Gateway(self.client(region), budget)
-        return Reconciler(gateway, parse_policy(POLICY), settings, Answers(self.clock))
+        policy = parse_policy(POLICY)
+        overwrites = Overwrites(lambda there: Gateway(self.client(there), budget), region, policy.tag_key)
+        return Reconciler(gateway, policy, settings, Answers(self.clock), overwrites)

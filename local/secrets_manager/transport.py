@@ -7,15 +7,20 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from threading import Thread
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from uuid import uuid4
 
+import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.client import BaseClient
 from botocore.compat import HTTPHeaders
+from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
 from local.secrets_manager.model import AwsError, ConnectionCutError, Params
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 # Does one operation: (operation, Region, parameters) → the answer.
 Handle = Callable[[str, str, Params], Params]
@@ -64,6 +69,18 @@ def attach(handle: Handle, client: BaseClient) -> None:
 
     # The stubs know only handlers that return nothing.
     client.meta.events.register_first("before-send.secrets-manager", before_send)  # type: ignore[arg-type]
+
+
+def client_maker(handle: Handle) -> "Callable[[str], SecretsManagerClient]":
+    """Return what makes a client of a Region that is answered in process, with one try for each call."""
+
+    def client_of(region: str) -> "SecretsManagerClient":
+        config = Config(retries={"total_max_attempts": 1})
+        client = boto3.client("secretsmanager", region_name=region, config=config)
+        attach(handle, client)
+        return client
+
+    return client_of
 
 
 @contextmanager

@@ -364,8 +364,9 @@ def _what_it_does(plan: Plan, settings: Settings, letters: Sequence[str]) -> str
 def _remedy(place: Place, said: str) -> str:
     if wording.NAME_TAKEN in said:
         return (
-            f"delete or rename the secret that has its name in {place.region}, or let a rule with overwrite "
-            "= true match it and turn AllowOverwrite on"
+            f"see with replicas verify whether a promoted copy stands in {place.region}; if not, delete or "
+            "rename the secret of its name there, or let a rule with overwrite = true match it and turn "
+            "AllowOverwrite on"
         )
     if "key" in said.casefold():
         return f"look at the key {place.key} in {place.region}, named by: {place.key_from}"

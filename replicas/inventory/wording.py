@@ -9,6 +9,7 @@ _MEANING = {
     "managed_by_service": "only a rule asks for it, and it belongs to an AWS service",
     "held": "it is held by its tag secret-replicator:hold",
     "name_taken": "another secret has its name there",
+    "promoted": "it was promoted there, or belongs to another primary: never overwritten",
 }
 
 NAME_TAKEN = "already exists"

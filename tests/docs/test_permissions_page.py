@@ -22,6 +22,9 @@ SECRETS = {
 }
 RESOURCES = {
     "every secret of this account and Region": SECRETS,
+    "every secret of this account": {
+        "Fn::Sub": "arn:${AWS::Partition}:secretsmanager:*:${AWS::AccountId}:secret:*"
+    },
     "everything": "*",
     "the keys in `KmsKeyArns`": {"Ref": "KmsKeyArns"},
     "the key `QueueKmsKeyArn`": {"Ref": "QueueKmsKeyArn"},
@@ -52,6 +55,7 @@ CONDITIONS = {
             ]
         },
     },
+    "in a Region of `AllowedRegions`": {"StringEquals": {"aws:RequestedRegion": {"Ref": "AllowedRegions"}}},
     "Secrets Manager uses them for it": {
         "StringLike": {
             "kms:ViaService": ["secretsmanager.*.amazonaws.com", "secretsmanager.*.amazonaws.com.cn"]
@@ -78,6 +82,7 @@ CONDITIONS = {
 }
 SWITCHES = {
     "MayWrite": "`Mode=apply`",
+    "MayOverwrite": "`Mode=apply`, `AllowOverwrite=true`",
     "MayRemove": "`Mode=apply`, `PruneReplicas=true`",
     "MayUseKmsKeys": "`Mode=apply`, `KmsKeyArns`",
     "MayTell": "`PublishEvents=true`",

@@ -5,9 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from local.secrets_manager import transport
 from local.secrets_manager.model import Params
@@ -49,12 +47,8 @@ class Backfill:
         return [call.time for call in self.secrets.calls_of("ReplicateSecretToRegions")]
 
     def _instance(self) -> None:
-        client = boto3.client(
-            "secretsmanager", region_name=HOME, config=Config(retries={"total_max_attempts": 1})
-        )
-        transport.attach(self._answer, client)
         budget = Budget(self.settings.writes_per_second / INSTANCES, self.time, self.time.sleep)
-        app = make_app(self.settings, client, self.queues, budget, self.time)
+        app = make_app(self.settings, transport.client_maker(self._answer), self.queues, budget, self.time)
         queue = TimedQueue(self.queues, QUEUE_URL, DEAD_LETTER_QUEUE_URL, self.time)
         parts: dict[str, Any] = {part.name: getattr(app, part.name) for part in fields(app)}
         parts |= {"queue": queue, "sweeper": replace(app.sweeper, queue=queue)}

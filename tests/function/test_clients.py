@@ -23,7 +23,7 @@ def test_a_service_that_is_not_ours_is_not_known() -> None:
 
 def test_all_clients_are_of_the_same_region() -> None:
     clients = Clients("eu-west-1")
-    made = (clients.secrets(), clients.sqs(), clients.events())
+    made = (clients.secrets_in("eu-west-1"), clients.sqs(), clients.events())
     assert [client.meta.region_name for client in made] == 3 * ["eu-west-1"]
 
 

@@ -37,9 +37,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -240,10 +238,6 @@ class Model(RuleBasedStateMachine):
         self.batch = Batch()
         self.count = 0
         self.output = io.StringIO()
-        # One try for each call, as in the world: the function's own retry would only hide faults.
-        config = Config(retries={"total_max_attempts": 1})
-        self.client = boto3.client("secretsmanager", region_name=HOME, config=config)
-        transport.attach(self._answer, self.client)
 
     # The operator
 
@@ -293,7 +287,7 @@ class Model(RuleBasedStateMachine):
 
     def _instance(self, number: int) -> ConductedApp:
         budget = Budget(WRITES_PER_SECOND / INSTANCES, self.clock, self.conductor.pause)
-        app = make_app(self.settings, self.client, self.queues, budget, self.clock)
+        app = make_app(self.settings, transport.client_maker(self._answer), self.queues, budget, self.clock)
         queue = ConductedQueue(self.queues, app.settings.queue_url, app.settings.dead_letter_queue_url)
         parts = {part.name: getattr(app, part.name) for part in fields(app)}
         parts |= {"queue": queue, "sweeper": replace(app.sweeper, queue=queue)}
@@ -309,7 +303,7 @@ class Model(RuleBasedStateMachine):
     def a_user_acts(self, action: Action, shape: str, told: str) -> None:
         """Do it, if AWS lets them, and tell the queue: CloudTrail repeats, delays and forgets."""
         self._act(action)
-        secret = next((s for s in look(self.secrets, self.clock()).values() if s.name == action.name), None)
+        secret = next((s for s in self._look().values() if s.name == action.name), None)
         if secret is None or told == "never":
             return
         for _ in range(2 if told == "twice" else 1):
@@ -524,7 +518,7 @@ class Model(RuleBasedStateMachine):
         return {message.message_id: message for message in batch if message.message_id not in kept}
 
     def _note(self) -> None:
-        moment = look(self.secrets, self.clock())
+        moment = self._look()
         if not self.batch.moments or self.batch.moments[-1] != moment:
             self.batch.moments.append(moment)
 
@@ -602,12 +596,16 @@ class Model(RuleBasedStateMachine):
         force = params["ForceOverwriteReplicaSecret"]
         return (
             keys.keys() <= found.wish.regions
+            and not (force and keys.keys() & found.kept)
             and all(key == found.wish.keys.get(region) for region, key in keys.items())
             and all(force is self._overwritten(found, region) for region in keys)
         )
 
     def _overwritten(self, found: Look, region: str) -> bool:
         return self.settings.allow_overwrite and region in found.wish.overwrite
+
+    def _look(self) -> dict[str, Look]:
+        return look(self.secrets, self.clock(), may_overwrite=self.settings.allow_overwrite)
 
     def _target(self, body: str) -> str:
         return self.targets.get(body) or json.loads(body)["secret_id"]
@@ -621,10 +619,9 @@ class Model(RuleBasedStateMachine):
 
     def _may_go(self, found: Look | None, message: QueuedMessage) -> bool:
         prune, echo = self.settings.prune_replicas, ECHO in message.body and not message.attributes
-        drifted = (
-            found and message.receives >= MAX_ATTEMPTS and found.done_but_for_drift(prune=prune and not echo)
-        )
-        return bool(drifted) or self._justified(found, echo=echo)
+        drifted = found and found.done_but_for_drift(prune=prune and not echo)
+        waited = found and (message.receives >= MAX_ATTEMPTS or found.open_regions <= found.kept)
+        return bool(drifted and waited) or self._justified(found, echo=echo)
 
     def _note_ends(self, gone: Iterable[QueuedMessage], letters: int, began: float) -> None:
         written = {letter.body for letter in self.queues.dead_letters[letters:]} - {SWEEP, *MALFORMED}
@@ -765,7 +762,7 @@ class Model(RuleBasedStateMachine):
             failed[self._target(letter.body)] = regions
         if self.settings.mode == "plan":
             return
-        for found in look(self.secrets, self.clock()).values():
+        for found in self._look().values():
             self._account_for(found, failed.get(found.arn))
 
     def _account_for(self, found: Look, failed: frozenset[str] | None) -> None:
@@ -781,7 +778,7 @@ class Model(RuleBasedStateMachine):
     def _hopeless(self, found: Look, region: str) -> bool:
         """Whether a person must do something before this Region can be had."""
         there = self.secrets.secret(region, found.name) if found.name in self.secrets.names(region) else None
-        overwritten = self._overwritten(found, region)
+        overwritten = self._overwritten(found, region) and region not in found.kept
         return (
             found.owned
             or region not in self.secrets.regions
@@ -798,7 +795,7 @@ class Model(RuleBasedStateMachine):
         self._drain()
         for letter in self.queues.dead_letters:
             if letter.body not in MALFORMED:
-                found = _find(look(self.secrets, self.clock()), self._target(letter.body))
+                found = _find(self._look(), self._target(letter.body))
                 assert not self._justified(found), f"it came back: {letter} {found}"
 
     def _next(self) -> int:

@@ -196,7 +196,7 @@ REASONS = [
             "It is not where it must be: us-west-2 is Failed.",
             "The function gave up: AttemptsUsedUp",
             SAME_NAME,
-            "You: delete or rename the secret that has its name in us-west-2",
+            "You: see with replicas verify whether a promoted copy stands in us-west-2",
             "AllowOverwrite=false",
             "You: once it is mended, replicas redrive --secret a",
         ],

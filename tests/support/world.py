@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from local.secrets_manager.model import Call, ManualClock, Secret
 from local.secrets_manager.service import FakeSecretsManager, Repeat
+from local.secrets_manager.transport import client_maker
 from secret_replicator.app import App, logger, make_app
 from secret_replicator.gateway import Budget
 from secret_replicator.settings import Settings
@@ -77,11 +76,8 @@ class World:
 
 
 def _app(settings: Settings, secrets: FakeSecretsManager, queues: FakeQueues, clock: ManualClock) -> App:
-    config = Config(retries={"total_max_attempts": 1})
-    client = boto3.client("secretsmanager", region_name=HOME, config=config)
-    secrets.attach(client)
     budget = Budget(settings.writes_per_second / settings.maximum_concurrency, clock, clock.advance)
-    return make_app(settings, client, queues, budget, clock)
+    return make_app(settings, client_maker(secrets.handle), queues, budget, clock)
 
 
 def make_world(folder: Path, repeat: Repeat = "accepted", seconds_in_progress: float = 0) -> World:

@@ -502,9 +502,10 @@ def granted(stack: Stack) -> dict[str, dict[str, Any]]:
 
 
 def has_two_purposes(action: str, statement: Mapping[str, Any]) -> bool:
-    return action == "sqs:SendMessage" or statement["Sid"] == "UseTheQueuesKey"
+    return action == "sqs:SendMessage" or statement["Sid"] in {"UseTheQueuesKey", "LookForPromotedCopies"}
 
 
+SECRETS_ANYWHERE = SECRETS.replace(":us-east-1:", ":*:")
 ALWAYS = {
     "secretsmanager:DescribeSecret": SECRETS,
     "secretsmanager:ListSecrets": "*",
@@ -527,6 +528,8 @@ def test_the_function_may_do_exactly_what_the_switches_say(stack: Stack) -> None
     expected = dict(ALWAYS)
     if writes:
         expected["secretsmanager:ReplicateSecretToRegions"] = SECRETS
+    if writes and on(stack, "AllowOverwrite"):
+        expected[f"secretsmanager:DescribeSecret {SECRETS_ANYWHERE}"] = SECRETS_ANYWHERE
     if writes and on(stack, "PruneReplicas"):
         expected["secretsmanager:RemoveRegionsFromReplication"] = SECRETS
     if writes and (keys := stack.parameters["KmsKeyArns"]):
@@ -553,6 +556,11 @@ def test_replication_is_pinned_to_the_allowed_regions_and_to_secrets_of_this_reg
         "StringEqualsIfExists": {"secretsmanager:SecretPrimaryRegion": PSEUDO["AWS::Region"]},
         "BoolIfExists": {},
     }
+
+
+def test_secrets_of_other_regions_are_seen_where_they_may_be_overwritten_alone() -> None:
+    seen = granted(deployed(AllowOverwrite="true"))[f"secretsmanager:DescribeSecret {SECRETS_ANYWHERE}"]
+    assert seen["Condition"] == {"StringEquals": {"aws:RequestedRegion": ["eu-west-1", "us-west-2"]}}
 
 
 @every_setting

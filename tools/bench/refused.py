@@ -6,9 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from local.secrets_manager import transport
 from local.secrets_manager.model import Call, Params
 from secret_replicator.app import make_app
@@ -59,11 +56,8 @@ class _Account:
         )
 
     def instance(self) -> None:
-        config = Config(retries={"total_max_attempts": 1})
-        client = boto3.client("secretsmanager", region_name=HOME, config=config)
-        transport.attach(self._answer, client)
         budget = Budget(self.settings.writes_per_second / self.instances, self.time, self.time.sleep)
-        app = make_app(self.settings, client, self.queues, budget, self.time)
+        app = make_app(self.settings, transport.client_maker(self._answer), self.queues, budget, self.time)
         queue = TimedQueue(self.queues, QUEUE_URL, DEAD_LETTER_QUEUE_URL, self.time)
         parts: dict[str, Any] = {part.name: getattr(app, part.name) for part in fields(app)}
         parts |= {"queue": queue, "sweeper": replace(app.sweeper, queue=queue)}

@@ -27,6 +27,7 @@ BUDGET = "tests/function/test_budget.py"
 SWEEP = "tests/function/test_sweep.py"
 HANDLER = "tests/function/test_handler.py"
 MODEL = "tests/function/test_model.py"
+PROMOTED = "tests/function/test_promoted_copies.py"
 DRIFT = "tests/function/test_drift.py"
 NO_LOOP = "tests/function/test_no_loop.py"
 SWEEP_COMMAND = "tests/replicas/test_sweep_command.py"
@@ -169,23 +170,23 @@ MUTATIONS = (
     Mutation(
         "1 InProgress is not success",
         f"{CODE}/reconciler.py",
-        "elif replica.status != IN_SYNC:",
-        'elif replica.status not in (IN_SYNC, "InProgress"):',
+        "if replica and replica.status == IN_SYNC:",
+        'if replica and replica.status in (IN_SYNC, "InProgress"):',
         LIFE,
     ),
     Mutation(
         "1 a status that nobody knows is not success",
         f"{CODE}/reconciler.py",
-        "elif replica.status != IN_SYNC:",
-        'elif replica.status in ("Failed", "InProgress"):',
+        "if replica and replica.status == IN_SYNC:",
+        'if replica and replica.status not in ("Failed", "InProgress"):',
         LIFE,
     ),
     Mutation(
         "1 what was requested is not yet there",
         f"{CODE}/reconciler.py",
-        "        if replica is None:\n",
-        "        if replica is None and region not in answer.refusals:\n            continue\n"
-        "        if replica is None:\n",
+        "        if region in unseen:\n",
+        "        if replica is None and region not in work.refusals:\n            continue\n"
+        "        if region in unseen:\n",
         MODEL,
     ),
     Mutation(
@@ -303,7 +304,7 @@ MUTATIONS = (
     Mutation(
         "1 a removal that came second is no reason for a dead letter",
         f"{CODE}/reconciler.py",
-        "            work.refusals |= {region: _refusal(region, error) for region in write.regions}\n",
+        "            work.refusals |= {region: region_problem(region, error) for region in write.regions}\n",
         "            raise\n",
         MODEL,
     ),
@@ -961,6 +962,56 @@ MUTATIONS = (
         "                secret=outcome.secret,\n                regions",
         "                secret=message.body,\n                regions",
         f"{LIFE} {MODEL}",
+    ),
+    # A promoted copy, perhaps the live one of a failover, is never overwritten.
+    Mutation(
+        "a promoted copy is looked for before it would be overwritten",
+        f"{CODE}/overwrites.py",
+        "for want in asked if want.overwrite}",
+        "for want in ()}",
+        PROMOTED,
+    ),
+    Mutation(
+        "a promoted copy is known by its suffix",
+        f"{CODE}/overwrites.py",
+        "return _suffix(there.arn) == _suffix(secret.arn) or self.tag_key in there.tags",
+        "return self.tag_key in there.tags and _suffix(there.arn) != _suffix(secret.arn)",
+        PROMOTED,
+    ),
+    Mutation(
+        "another primary with the tag is not overwritten",
+        f"{CODE}/overwrites.py",
+        "return _suffix(there.arn) == _suffix(secret.arn) or self.tag_key in there.tags",
+        "return _suffix(there.arn) == _suffix(secret.arn)",
+        PROMOTED,
+    ),
+    Mutation(
+        "a replica of the primary itself may be asked for again",
+        f"{CODE}/overwrites.py",
+        "if there.primary_region == self.home_region:",
+        "if there.primary_region != self.home_region:",
+        f"{PROMOTED} {MODEL}",
+    ),
+    Mutation(
+        "what may not be looked at is not overwritten",
+        f"{CODE}/overwrites.py",
+        "left_out = kept | unseen.keys()",
+        "left_out = kept",
+        PROMOTED,
+    ),
+    Mutation(
+        "what could not be looked at is said",
+        f"{CODE}/reconciler.py",
+        "        if region in unseen:\n            problem",
+        "        if False:\n            problem",
+        PROMOTED,
+    ),
+    Mutation(
+        "a promoted copy keeps no message in the queue",
+        f"{CODE}/overwrites.py",
+        "replicas=_without(intent.desired.replicas, kept)",
+        "replicas=intent.desired.replicas",
+        PROMOTED,
     ),
     # What the operator's commands promise.
     Mutation(

@@ -79,6 +79,8 @@ class Look:
     statuses: Mapping[str, str]
     read_lately: frozenset[str] = frozenset()
     name_taken: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
+    """Where a rule may overwrite, and what stands there must not be: a promoted copy, another's primary."""
 
     @property
     def ours(self) -> bool:
@@ -92,8 +94,8 @@ class Look:
 
     @property
     def drifted(self) -> frozenset[str]:
-        """Regions that only rules ask for, and where the name is taken: nobody here can mend that."""
-        return self.open_regions & self.wish.by_rules_alone & self.name_taken
+        """Regions that only rules ask for, and where the name is taken, or what is there must be kept."""
+        return self.open_regions & (self.wish.by_rules_alone & self.name_taken | self.kept)
 
     def converged(self, *, prune: bool) -> bool:
         """Whether all that is wanted is InSync, nothing is wrong, and with prune on nothing else is there."""
@@ -110,14 +112,16 @@ class Look:
         return self.visible and not self.ours
 
 
-def look(secrets: FakeSecretsManager, now: float) -> dict[str, Look]:
+def look(secrets: FakeSecretsManager, now: float, *, may_overwrite: bool) -> dict[str, Look]:
     """Look at every secret of the home Region; by ARN."""
     found = [secrets.secret(HOME, name) for name in secrets.names(HOME)]
-    return {secret.arn: look_at(secrets, secret, now) for secret in found}
+    return {secret.arn: look_at(secrets, secret, now, may_overwrite=may_overwrite) for secret in found}
 
 
-def look_at(secrets: FakeSecretsManager, secret: Secret, now: float) -> Look:
+def look_at(secrets: FakeSecretsManager, secret: Secret, now: float, *, may_overwrite: bool = False) -> Look:
     replicas = secret.replicas.items()
+    wanted = wish(secret.tags)
+    kept = [region for region in wanted.overwrite if _must_be_kept(secrets, secret, region)]
     taken = [region for region in ALLOWED if _is_taken(secrets, secret, region)]
     said = [region for region, replica in replicas if "already exists" in (replica.message or "")]
     read = [region for region, replica in replicas if now - (replica.last_accessed or 0) <= KEPT_SECONDS]
@@ -128,11 +132,21 @@ def look_at(secrets: FakeSecretsManager, secret: Secret, now: float) -> Look:
         primary_elsewhere=secret.primary_region not in (None, HOME),
         deleted=secret.delete_at is not None,
         owned=secret.owning_service is not None,
-        wish=wish(secret.tags),
+        wish=wanted,
         statuses={region: replica.status for region, replica in replicas},
         read_lately=frozenset(read),
         name_taken=frozenset(taken + said),
+        kept=frozenset(kept if may_overwrite else ()),
     )
+
+
+def _must_be_kept(secrets: FakeSecretsManager, secret: Secret, region: str) -> bool:
+    """Tell whether a copy that was promoted stands there, or a secret whose own tag asks for replicas."""
+    if secret.name not in secrets.names(region):
+        return False
+    there = secrets.secret(region, secret.name)
+    same = there.arn.rpartition("-")[2] == secret.arn.rpartition("-")[2]
+    return there.primary_region != HOME and (same or TAG in there.tags)
 
 
 def _is_taken(secrets: FakeSecretsManager, secret: Secret, region: str) -> bool:

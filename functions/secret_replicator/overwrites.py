@@ -1,0 +1,68 @@
+"""What stands where a replica may overwrite: a promoted copy, perhaps the live one, is never replaced."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from secret_replicator.errors import OutOfTimeError, ReplicatorError, SecretNotFoundError
+from secret_replicator.gateway import Gateway
+from secret_replicator.judge import region_problem
+from secret_replicator.models import DesiredReplica, Drift, Intent, Problem, Secret
+
+PROMOTED = "promoted"
+
+
+@dataclass(frozen=True)
+class Overwrites:
+    """Looks at the secret of the same name in a Region before it may be overwritten there."""
+
+    gateway_of: Callable[[str], Gateway]
+    home_region: str
+    tag_key: str
+
+    def checked(
+        self, secret: Secret, intent: Intent, deadline: float
+    ) -> tuple[Intent, Mapping[str, Problem]]:
+        """Return the intent without the Regions that must be kept, and why others could not be looked at.
+
+        A Region that is kept is drift; one that could not be looked at stays wanted, but is not asked for.
+        """
+        asked = intent.plan.add + intent.plan.retry
+        found = {want.region: self._found(secret, want, deadline) for want in asked if want.overwrite}
+        kept = {region for region, answer in found.items() if isinstance(answer, Drift)}
+        unseen = {region: answer for region, answer in found.items() if isinstance(answer, Problem)}
+        left_out = kept | unseen.keys()
+        drift = (answer for answer in found.values() if isinstance(answer, Drift))
+        todo = replace(
+            intent.plan,
+            add=_without(intent.plan.add, left_out),
+            retry=_without(intent.plan.retry, left_out),
+            drift=tuple(sorted({*intent.plan.drift, *drift})),
+        )
+        desired = replace(intent.desired, replicas=_without(intent.desired.replicas, kept))
+        return replace(intent, plan=todo, desired=desired), unseen
+
+    def _found(self, secret: Secret, want: DesiredReplica, deadline: float) -> Drift | Problem | None:
+        try:
+            there = self.gateway_of(want.region).describe(secret.name, deadline)
+        except SecretNotFoundError:
+            return None
+        except OutOfTimeError:
+            raise
+        except ReplicatorError as error:
+            return region_problem(want.region, error)
+        return Drift(want.region, PROMOTED) if self._is_kept(there, secret) else None
+
+    def _is_kept(self, there: Secret, secret: Secret) -> bool:
+        """Tell whether it stands alone and is a copy of this secret, or has replicas of its own to keep."""
+        if there.primary_region == self.home_region:
+            return False
+        return _suffix(there.arn) == _suffix(secret.arn) or self.tag_key in there.tags
+
+
+def _suffix(arn: str) -> str:
+    """Return what AWS adds to a name: a promoted copy keeps it, another secret of the name has its own."""
+    return arn[-6:]
+
+
+def _without(wanted: Iterable[DesiredReplica], regions: Iterable[str]) -> tuple[DesiredReplica, ...]:
+    return tuple(want for want in wanted if want.region not in regions)

@@ -1,0 +1,154 @@
+"""A copy that was promoted, perhaps the live one of a failover, is never overwritten."""
+
+import json
+
+import pytest
+
+from local.secrets_manager.model import ACCESS_DENIED, SERVER_ERROR, Fault, FaultHook, Outcome
+from tests.support.model.events import SHAPES
+from tests.support.world import HOME, Lines, World
+
+PAYMENTS = {"team": "payments"}
+"""Tags by which a rule asks for us-west-2, and may overwrite there."""
+THERE = "us-west-2"
+
+
+@pytest.fixture(autouse=True)
+def _key(world: World) -> None:
+    world.secrets.set_key(THERE, "alias/payments")
+
+
+@pytest.fixture
+def overwriting(world: World) -> World:
+    return world.having(allow_overwrite=True)
+
+
+def promoted(world: World, **tags: str) -> None:
+    """Let the replica in us-west-2 become a secret of its own, with a value of its own."""
+    world.add("db", **PAYMENTS, **tags)
+    world.send("db")
+    world.deliver_until_empty()
+    world.secrets.handle("StopReplicationToReplica", THERE, {"SecretId": "db"})
+    world.secrets.handle(
+        "PutSecretValue", THERE, {"SecretId": "db", "SecretString": "written in the worst hour"}
+    )
+
+
+def reconciled(world: World) -> World:
+    world.send("db")
+    world.deliver_until_empty()
+    return world
+
+
+def value_there(world: World) -> str | None:
+    return world.secrets.secret(THERE, "db").value
+
+
+@pytest.mark.parametrize("shows", ["nothing", "failed"])
+def test_it_keeps_its_value_and_is_reported_as_drift(
+    overwriting: World, log_lines: Lines, shows: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overwriting.secrets.old_primary_shows = shows  # type: ignore[assignment]
+    promoted(overwriting)
+    reconciled(overwriting)
+    assert value_there(overwriting) == "written in the worst hour"
+    assert not overwriting.queues.dead_letters
+    (drift,) = [line for line in log_lines() if line["message"] == "drift_found"]
+    assert (drift["region"], drift["kind"]) == (THERE, "promoted")
+    assert "replicas rejoin" in drift["what_to_do"]
+    counted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"Drift"' in line]
+    assert [record["kind"] for record in counted] == ["promoted"]
+
+
+def test_the_other_regions_of_its_primary_are_served(overwriting: World) -> None:
+    promoted(overwriting, **{"replicate-to": "eu-west-1"})
+    reconciled(overwriting)
+    assert overwriting.status("db") == {"eu-west-1": "InSync"}
+    assert not overwriting.queues.dead_letters
+
+
+def test_it_ends_at_the_first_attempt(overwriting: World, log_lines: Lines) -> None:
+    promoted(overwriting)
+    overwriting.send("db")
+    overwriting.deliver()
+    assert not overwriting.queues.messages
+    assert log_lines()[-2]["outcome"] == "converged"
+
+
+def test_an_event_of_the_functions_own_call_ends_there_too(overwriting: World) -> None:
+    promoted(overwriting)
+    arn = overwriting.secrets.secret(HOME, "db").arn
+    overwriting.queues.send(SHAPES["replication failed, from the replica's Region"](1, "db", arn))
+    overwriting.deliver_until_empty()
+    assert not overwriting.queues.dead_letters
+
+
+def test_another_secret_of_the_name_is_overwritten_as_the_rule_says(overwriting: World) -> None:
+    overwriting.secrets.add_secret(THERE, "db", value="in the way")
+    overwriting.add("db", **PAYMENTS)
+    reconciled(overwriting)
+    assert overwriting.status("db") == {THERE: "InSync"}
+    assert value_there(overwriting) == "a value"
+
+
+def test_a_primary_that_asks_for_replicas_of_its_own_is_kept(overwriting: World, log_lines: Lines) -> None:
+    overwriting.secrets.add_secret(THERE, "db", value="another stack's", tags={"replicate-to": "none"})
+    overwriting.add("db", **PAYMENTS)
+    reconciled(overwriting)
+    assert value_there(overwriting) == "another stack's"
+    assert [line["kind"] for line in log_lines() if line["message"] == "drift_found"] == ["promoted"]
+
+
+def test_a_replica_that_has_failed_is_asked_for_again(overwriting: World) -> None:
+    overwriting.add("db", **PAYMENTS, **{"replicate-to": "eu-west-1"})
+    reconciled(overwriting)
+    overwriting.secrets.set_outcome("db", THERE, Outcome("Failed", "no luck", attempts=1))
+    overwriting.secrets.handle("PutSecretValue", HOME, {"SecretId": "db", "SecretString": "rotated"})
+    reconciled(overwriting)
+    in_the_end = {"accepted": "InSync", "refused": "Failed"}[overwriting.secrets.repeat]
+    assert overwriting.status("db") == {THERE: in_the_end, "eu-west-1": "InSync"}
+
+
+def test_where_nobody_may_overwrite_nothing_is_looked_at(world: World) -> None:
+    world.add("db", **PAYMENTS)
+    reconciled(world)
+    assert {call.region for call in world.calls("DescribeSecret")} == {HOME}
+
+
+def refused_there(fault: Fault) -> FaultHook:
+    return lambda call, _: fault if (call.operation, call.region) == ("DescribeSecret", THERE) else None
+
+
+def test_what_may_not_be_looked_at_is_not_overwritten_and_dead_lettered(overwriting: World) -> None:
+    overwriting.secrets.add_secret(THERE, "db", value="in the way")
+    overwriting.add("db", **PAYMENTS, **{"replicate-to": "eu-west-1"})
+    overwriting.secrets.faults = refused_there(ACCESS_DENIED)
+    reconciled(overwriting)
+    assert value_there(overwriting) == "in the way"
+    assert overwriting.status("db") == {"eu-west-1": "InSync"}
+    letter = overwriting.only_dead_letter()
+    assert (letter["ErrorType"], letter["FailedRegions"]) == ("AccessDenied", THERE)
+    assert "secretsmanager:DescribeSecret" in letter["ErrorMessage"]
+
+
+def test_what_gives_no_answer_is_asked_again(overwriting: World) -> None:
+    overwriting.secrets.add_secret(THERE, "db", value="in the way")
+    overwriting.add("db", **PAYMENTS)
+    overwriting.secrets.faults = refused_there(SERVER_ERROR)
+    overwriting.send("db")
+    overwriting.deliver()
+    assert value_there(overwriting) == "in the way"
+    overwriting.secrets.faults = None
+    overwriting.deliver_until_empty()
+    assert overwriting.status("db") == {THERE: "InSync"}
+    assert not overwriting.queues.dead_letters
+
+
+def test_a_look_that_would_end_too_late_puts_the_message_off(overwriting: World) -> None:
+    overwriting.secrets.add_secret(THERE, "db", value="in the way")
+    overwriting.add("db", **PAYMENTS)
+    overwriting.secrets.faults = lambda call, _: Fault(delay_seconds=40) if call.region == HOME else None
+    overwriting.send("db")
+    overwriting.deliver()
+    assert overwriting.queues.messages
+    assert value_there(overwriting) == "in the way"
