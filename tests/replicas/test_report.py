@@ -1,13 +1,14 @@
 """`replicas report`: the numbers of the page and of the CSV, and files that are whole or not there."""
 
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local.secrets_manager.model import Outcome
-from replicas.commands.report.page import as_csv, percent
+from replicas.commands.report.page import as_csv, percent, write
 from tests.support.desk import Desk, at_desk
 from tests.support.world import HOME, World, make_world
 
@@ -99,3 +100,50 @@ def test_a_folder_that_is_not_there_is_an_error(desk: Desk, tmp_path: Path) -> N
     result = desk.run("report", "--html", str(tmp_path / "nowhere" / "report.html"))
     assert result.exit_code == 1
     assert "report.html cannot be written (No such file or directory): name another file" in result.stderr
+
+
+def test_a_device_is_written_to_and_stays_a_device(desk: Desk, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write(pipe, ["the page"])
+        assert os.read(reader, 100) == b"the page"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert desk.run("report", "--html", "/dev/null", "--csv", "/dev/null").exit_code == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    link = tmp_path / "report.html"
+    link.symlink_to(shared / "real.html")
+    for text in ("new", "newer"):
+        write(link, [text])
+        assert link.is_symlink()
+        assert (shared / "real.html").read_text() == text
+
+
+def test_the_umask_and_the_rights_of_an_old_page_hold(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "new.html", ["page"])
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new.html").stat().st_mode & 0o777 == 0o640
+    (tmp_path / "new.html").chmod(0o664)
+    write(tmp_path / "new.html", ["page"])
+    assert (tmp_path / "new.html").stat().st_mode & 0o777 == 0o664
+
+
+@pytest.mark.parametrize("table", ["report", "folder/../report", "link"])
+def test_the_page_and_the_table_are_two_files(desk: Desk, tmp_path: Path, table: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("report")
+    result = desk.run("report", "--html", str(tmp_path / "report"), "--csv", str(tmp_path / table))
+    assert result.exit_code == 1
+    assert "--html and --csv name the same file" in result.stderr
+    assert not (tmp_path / "report").exists()

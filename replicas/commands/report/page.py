@@ -2,14 +2,12 @@
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
@@ -144,24 +142,45 @@ def by_tag(rows: Iterable[Row], number: int) -> list[Coverage]:
 
 
 def write(file: Path, pieces: Iterable[str]) -> None:
-    """Write the file as a whole or not at all; raise OperatorError."""
+    """Write the file as a whole or not at all, a link's where it leads; raise OperatorError.
+
+    What is there and no file, as /dev/null or a pipe, is written to as it is.
+    """
     try:
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:40]}.")
-    except OSError as error:
-        raise OperatorError(f"{file} cannot be written ({error.strerror}): name another file") from error
+        target = file.resolve()
+        if _is_device(target):
+            with target.open("w", encoding="utf-8", errors="replace", newline="") as text:
+                text.writelines(pieces)
+        else:
+            _replace(target, pieces)
+    except (OSError, RuntimeError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise OperatorError(f"{file} cannot be written ({said}): name another file") from error
+
+
+def _replace(file: Path, pieces: Iterable[str]) -> None:
+    beside = file.with_name(f".{file.name[:40]}.{uuid4().hex}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as text:
+        with beside.open("x", encoding="utf-8", errors="replace", newline="") as text:
             text.writelines(pieces)
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
-    except OSError as error:
-        raise OperatorError(f"{file} cannot be written ({error.strerror}): name another file") from error
+        if file.exists():
+            beside.chmod(file.stat().st_mode & 0o777)
+        beside.replace(file)
     finally:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
+        beside.unlink(missing_ok=True)
+
+
+def _require_two_files(asked: Asked) -> None:
+    if asked.csv and asked.html.resolve() == asked.csv.resolve() and not _is_device(asked.html):
+        raise OperatorError(f"--html and --csv name the same file, {asked.html}: name two")
+
+
+def _is_device(file: Path) -> bool:
+    return file.exists() and not file.is_file()
 
 
 def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]) -> int:
+    _require_two_files(asked)
     status = look(where, asked.choice, screen, with_letters=asked.letters, by=asked.by)
     write(asked.html, page(status, asked, now()))
     screen.show(f"Written: {shown(asked.html)}")
