@@ -25,7 +25,7 @@ LAST_ATTEMPT = 24
 class Verdict(StrEnum):
     """What becomes of a message."""
 
-    DELETE = "delete"
+    DELETE = "done"
     RETURN = "return"
     PUT_OFF = "put_off"
     DEAD_LETTER = "dead_letter"

@@ -37,6 +37,12 @@ _LEFT: "tuple[QueueAttributeNameType, ...]" = (
 )
 
 
+_PAGE_FACTS = {"page", "listed", "selected", "last", "restarted"}
+_SECRET_FACTS = {"secret", "outcome", "verdict"}
+_ENDS = ("done", "delete")
+"""How the log says that a message is done; older versions said that they delete it."""
+
+
 @dataclass(frozen=True)
 class State:
     """What the latest line said of a secret. `settled` is how it ended, empty while it waits."""
@@ -57,19 +63,21 @@ class Account:
     restarted: bool = False
     lost_page: str = ""
     secrets: dict[str, State] = field(default_factory=dict)
+    messages: set[tuple[str, str]] = field(default_factory=set)
     drift: set[tuple[str, str, str]] = field(default_factory=set)
 
     def note(self, line: Mapping[str, Any], at: int) -> None:
         """Take in a line of the log, written at this time in milliseconds."""
         match line.get("message"):
-            case "page_swept" | "sweep_restarted":
+            case "page_swept" | "sweep_restarted" if line.keys() >= _PAGE_FACTS:
                 self._note_page(line)
             case "page_not_swept" if line.get("verdict") == "dead_letter":
-                self.lost_page = f"page {line['page']}: {line['reason']}"
-            case "secret_reconciled":
+                self.lost_page = f"page {line.get('page', '?')}: {line.get('reason', '')}"
+            case "secret_reconciled" if line.keys() >= _SECRET_FACTS:
                 self._note_secret(line, at)
             case "drift_found":
-                self.drift.add((str(line["secret"]), str(line["region"]), str(line["kind"])))
+                secret, region, kind = (str(line.get(key, "")) for key in ("secret", "region", "kind"))
+                self.drift.add((secret, region, kind))
 
     def _note_page(self, line: Mapping[str, Any]) -> None:
         if line["restarted"] and not self.restarted:
@@ -85,16 +93,24 @@ class Account:
 
     def _note_secret(self, line: Mapping[str, Any], at: int) -> None:
         before = self.secrets.get(line["secret"])
+        if not before or before.settled != "dead_letter":
+            # A redriven message has another id.
+            self.messages.add((line["secret"], line.get("message_id", "")))
         if before and before.at > at:
             return
         reason = str(line.get("reason", ""))
-        settled = {"delete": str(line["outcome"]), "dead_letter": "dead_letter"}.get(line["verdict"], "")
+        ends = dict.fromkeys(_ENDS, str(line["outcome"])) | {"dead_letter": "dead_letter"}
+        settled = ends.get(line["verdict"], "")
         self.secrets[line["secret"]] = State(at, settled, reason)
 
     @property
     def selected(self) -> int:
-        """How many secrets the pages have enqueued so far."""
-        return len(self.chosen) or sum(self.selected_on.values())
+        """How many secrets the pages have enqueued so far. One that was on two pages has two messages.
+
+        After a restart it may have two as well, of which the pages that count have enqueued one.
+        """
+        twice = 0 if self.restarted else len(self.messages) - len(self.secrets)
+        return len(self.chosen) or sum(self.selected_on.values()) - twice
 
     @property
     def settled(self) -> int:
@@ -201,7 +217,7 @@ class Follower:
         with errors_in_words("logs"):
             for event in self._new_events():
                 news = True
-                self.account.note(json.loads(event["message"]), event["timestamp"])
+                self.account.note(_parsed(event["message"]), event["timestamp"])
         self._forget()
         return news
 
@@ -284,6 +300,15 @@ def follow(
                     )
                     warned = True
             sleep(POLL_SECONDS)
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    """Return the facts of a line, none of one that is cut off or not ours."""
+    try:
+        facts: Mapping[str, Any] = json.loads(text)
+    except ValueError:
+        return {}
+    return facts
 
 
 def _by_kind(numbers: Counter[str]) -> str:

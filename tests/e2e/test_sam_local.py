@@ -118,7 +118,7 @@ def test_one_event_makes_the_replica(sam_local: SamLocal, world: World) -> None:
 def test_a_batch_makes_the_replicas_and_writes_the_dead_letter(sam_local: SamLocal, world: World) -> None:
     answer, log = sam_local.invoke("events/sqs-batch.json")
     assert answer == {"batchItemFailures": []}
-    assert [line["verdict"] for line in reconciled(log)] == ["delete", "delete", "dead_letter"]
+    assert [line["verdict"] for line in reconciled(log)] == ["done", "done", "dead_letter"]
     assert world.replicas(BILLING) == {"us-west-2"}
     (letter,) = world.letters("unknown")
     assert (letter.body, letter.reasons["ErrorType"]) == ("orders/db, please", "MalformedMessage")

@@ -29,7 +29,7 @@ ARN = f"arn:aws:secretsmanager:{HOME}:123456789012:secret:{NAME}-AbCdEf"
 BODY = "an event"
 END = 1000.0
 """When the last look at the message ended."""
-CONVERGED = Said("converged", "delete", at=END)
+CONVERGED = Said("converged", "done", at=END)
 DEAD_LETTERED = Said("failed", "dead_letter", at=END)
 MAX_ATTEMPTS = 10
 
@@ -83,8 +83,8 @@ THROTTLED = letter("AttemptsUsedUp", "DescribeSecret failed (ThrottlingException
     "what",
     [
         pytest.param(observed(FINE, CONVERGED, eu_west_1="InSync"), id="converged"),
-        pytest.param(observed(UNTAGGED, Said("skipped", "delete", at=END)), id="skipped"),
-        pytest.param(observed(replace(FINE, exists=False), Said("skipped", "delete", at=END)), id="gone"),
+        pytest.param(observed(UNTAGGED, Said("skipped", "done", at=END)), id="skipped"),
+        pytest.param(observed(replace(FINE, exists=False), Said("skipped", "done", at=END)), id="gone"),
         pytest.param(observed(HOPELESS, DEAD_LETTERED, NO_HOPE, eu_west_1="Failed"), id="dead-lettered"),
         pytest.param(
             observed(HOPELESS, DEAD_LETTERED, NO_HOPE, NO_HOPE, eu_west_1="Failed"),
@@ -121,7 +121,7 @@ LOST, FALSELY_CONVERGED, FALSELY_DEAD_LETTERED = "lost", "falsely converged", "f
             observed(HOPELESS, CONVERGED, eu_west_1="Failed"), {FALSELY_CONVERGED: 1}, id="so was Failed"
         ),
         pytest.param(
-            observed(FINE, Said("skipped", "delete", at=END)),
+            observed(FINE, Said("skipped", "done", at=END)),
             {LOST: 1, FALSELY_CONVERGED: 1},
             id="falsely skipped",
         ),
@@ -169,7 +169,7 @@ def test_what_is_wrong_is_seen(what: Observed, counts: Mapping[str, int]) -> Non
     assert wrong(what) == counts
 
 
-LEFT = Said("skipped", "delete", FOLLOWED, at=END)
+LEFT = Said("skipped", "done", FOLLOWED, at=END)
 
 
 def left_to_another(failed_at: float | None, *, said: Said = LEFT, **changes: Any) -> Observed:
@@ -226,7 +226,7 @@ def test_a_bad_region_that_stopped_a_good_one_is_seen() -> None:
 
 def test_a_write_to_what_is_to_be_left_alone_is_seen() -> None:
     call = Call("ReplicateSecretToRegions", HOME, NAME, {}, END)
-    what = replace(observed(UNTAGGED, Said("skipped", "delete", at=END)), calls=[call])
+    what = replace(observed(UNTAGGED, Said("skipped", "done", at=END)), calls=[call])
     assert wrong(what) == {"touched, though to be left alone": 1}
 
 

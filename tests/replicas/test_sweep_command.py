@@ -306,7 +306,7 @@ class LateLog:
                     {
                         "message": "secret_reconciled",
                         "secret": arn,
-                        "verdict": "delete",
+                        "verdict": "done",
                         "outcome": "converged",
                     }
                 ),
@@ -338,3 +338,66 @@ def test_a_line_that_cloudwatch_shows_late_is_read_before_giving_up() -> None:
     times = iter(range(0, 10_000, 40))
     function_log.follow(follower, queue, screen, lambda _: None, lambda: float(next(times)))
     assert account.open() == []
+
+
+def test_a_secret_on_two_pages_is_counted_once() -> None:
+    """A page begins anew where the last ended; a secret that moves meanwhile is listed twice."""
+    account = function_log.Account()
+    page = {"message": "page_swept", "listed": 1, "selected": 1, "restarted": False}
+    account.note(page | {"page": 1, "last": False}, 1)
+    account.note(page | {"page": 2, "last": True}, 2)
+    ended = {"message": "secret_reconciled", "secret": "a", "verdict": "done", "outcome": "converged"}
+    account.note(ended | {"message_id": "one"}, 3)
+    assert not account.complete
+    account.note(ended | {"message_id": "two"}, 4)
+    assert account.complete
+    assert str(account) == (
+        "2 pages, 2 secrets seen, 1 selected: 1 converged, 0 skipped, 0 dead letters, 0 not accounted for."
+    )
+
+
+def test_a_redriven_message_is_no_second_secret() -> None:
+    account = function_log.Account()
+    page = {"message": "page_swept", "page": 1, "listed": 2, "selected": 2, "restarted": False, "last": True}
+    account.note(page, 1)
+    line = {"message": "secret_reconciled", "secret": "a", "verdict": "dead_letter", "outcome": "failed"}
+    account.note(line | {"message_id": "one"}, 2)
+    account.note(line | {"message_id": "redriven"}, 3)
+    assert account.unaccounted == 1
+
+
+@pytest.mark.parametrize("verdict", ["done", "delete"])
+def test_a_message_that_is_done_ends_also_in_the_words_of_older_versions(verdict: str) -> None:
+    account = function_log.Account(frozenset({"a"}))
+    account.note(
+        {"message": "secret_reconciled", "secret": "a", "verdict": verdict, "outcome": "converged"}, 1
+    )
+    assert account.complete
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"message": "secret_reconciled", "secret": "a", "outcome": "converged"},
+        {"message": "secret_reconciled"},
+        {"message": "page_swept"},
+        {"message": "page_not_swept", "verdict": "dead_letter"},
+        {"message": "drift_found"},
+        {},
+    ],
+    ids=str,
+)
+def test_a_line_that_lacks_something_settles_nothing(line: dict[str, Any]) -> None:
+    account = function_log.Account(frozenset({"a"}))
+    account.note(line, 1)
+    assert account.open() == ["a"]
+
+
+def test_a_line_that_is_cut_off_is_passed_over() -> None:
+    log: Any = LateLog()
+    log.events[0]["message"] = log.events[0]["message"][:-2]
+    account = function_log.Account(frozenset({"slow", "good"}))
+    follower = function_log.Follower(log, "group", "id", account, 0)
+    follower.look()
+    follower.look_at_all()
+    assert account.open() == ["slow"]

@@ -264,7 +264,7 @@ def _account_for_messages(result: Account, observed: Observed) -> None:
             result.messages["deleted: left to another message"] += 1
         elif _was_right(message, last, observed):
             result.messages[f"deleted: {last.outcome}" if last else "deleted"] += 1
-        elif last and last.verdict == "delete":
+        elif last and last.verdict == "done":
             result.messages["deleted"] += 1
             result.falsely_converged.append(_wrongly_gone(message, last, observed))
         elif not observed.left:
@@ -274,7 +274,7 @@ def _account_for_messages(result: Account, observed: Observed) -> None:
 
 def _last(said: Sequence[Said]) -> Said | None:
     """Return what the function said last. A message that comes twice has two ends; `delete` is the last."""
-    ends = [one for one in said if one.verdict == "delete"]
+    ends = [one for one in said if one.verdict == "done"]
     return (ends or [*said] or [None])[-1]
 
 
@@ -283,7 +283,7 @@ def _was_right(message: Message, last: Said | None, observed: Observed, after: f
 
     As wanted it must have been at a moment `after` some other.
     """
-    if not message.name or last is None or last.verdict != "delete":
+    if not message.name or last is None or last.verdict != "done":
         return False
     case, look = observed.cases[message.name], observed.final[message.name]
     if end_of(case, look) == "skipped":
@@ -296,7 +296,7 @@ def _was_right(message: Message, last: Said | None, observed: Observed, after: f
 
 def _was_left_to_another(message: Message, last: Said | None, observed: Observed) -> bool:
     """Tell whether what it told of was seen by a message that may call, or is told by a letter."""
-    if message.failed_at is None or last is None or (last.verdict, last.reason) != ("delete", FOLLOWED):
+    if message.failed_at is None or last is None or (last.verdict, last.reason) != ("done", FOLLOWED):
         return False
     others = {
         message_id: other
