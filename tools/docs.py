@@ -20,11 +20,11 @@ _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 _OLD_WORDS = re.compile(
-    r"(?<!dead )(?<!dead-)\bletters?\b|\bmend(s|ed|ing)?\b|\bslips? of the pen\b|\bneeds? (you|a person)\b"
+    r"(?<!dead\s)(?<!dead-)\bletters?\b|\bmend(s|ed|ing)?\b|\bslips? of the pen\b|\bneeds? (you|a person)\b"
     r"|\bstandings?\b|\brings?\b|\bsee before you leap\b",
     re.IGNORECASE,
 )
-_NOT_CHECKED_FOR_WORDS = ("CHANGELOG.md", "decisions.md")
+_NOT_CHECKED_FOR_WORDS = ("CHANGELOG.md",)
 
 
 class _TemplateLoader(yaml.SafeLoader):

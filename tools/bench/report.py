@@ -24,7 +24,7 @@ WHY_MISSED = {
         "`/var/task` cannot be written to, so Powertools, `typing_extensions` (Powertools takes one "
         "decorator of it) and our own files are compiled in every cold start. The bare handler has nothing "
         "like it. Compiled beforehand, ours would be level with it. What was tried is in "
-        "[decisions.md](decisions.md#measuring)."
+        "[decisions.md](decisions.md)."
     ),
 }
 """What is known of goals that are hard to meet. Written only while they are missed."""
@@ -107,7 +107,7 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
         f"From nothing to the answer about one converged secret: {scale['rounds']} starts each. The bare "
         "handler makes the same clients and the same call. boto3 is compiled before, as in Lambda; "
         "our code is not. What was done about it, and what was tried and not taken, is in "
-        "[decisions.md](decisions.md#measuring)."
+        "[decisions.md](decisions.md)."
     )
     yield _table(
         ("", "Median", "p90", "Ours / it", "Processor", "Ours / it"),
