@@ -10,7 +10,7 @@ from rich.console import Console
 
 from local.drill.scene import HOME, POLICY, SECRETS, THERE, THIRD, Scene
 from local.errors import LocalError
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from replicas.aws.connection import Access
 from replicas.aws.deployment import Where
 from replicas.commands.failover import promote, rejoin, verify
@@ -28,7 +28,7 @@ def run(console: Console) -> int:
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "drill")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "drill")
     began = time.monotonic()
-    secrets = FakeSecretsManager(seconds_in_progress=0.5)
+    secrets = StrictSecretsManager(seconds_in_progress=0.5)
     secrets.old_primary_shows = "stale"
     with tempfile.TemporaryDirectory() as folder, secrets.serve() as url:
         play(Scene(secrets, url, Path(folder)), Screen(console, console))

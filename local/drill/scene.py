@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.secrets_manager.model import Params
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from replicas.aws.connection import Access, connect
 from replicas.aws.region_secrets import RegionSecrets
 from secret_replicator.errors import ReplicatorError
@@ -37,7 +37,7 @@ class KilledError(BaseException):
 class Scene:
     """All there is. `kills` decides when the operator's process dies; without it, it lives."""
 
-    secrets: FakeSecretsManager
+    secrets: StrictSecretsManager
     url: str
     folder: Path
     clock: Callable[[], float] = time.time

@@ -1,4 +1,4 @@
-"""ListSecrets of the fake: filters, pages, tokens that can be refused, and a list that lags."""
+"""ListSecrets of the model: filters, pages, tokens that can be refused, and a list that lags."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -100,5 +100,5 @@ def _texts(entry: Params, key: str) -> list[str]:
     if key in ("tag-key", "tag-value"):
         return [tag["Key" if key == "tag-key" else "Value"] for tag in entry["Tags"]]
     if key not in plain:
-        raise AwsError("NotInTheFake", f"The fake does not know the filter {key}.", 501)
+        raise AwsError("NotInTheModel", f"The model does not know the filter {key}.", 501)
     return [entry[plain[key]]] if plain[key] in entry else []

@@ -1,4 +1,4 @@
-"""What the fake of Secrets Manager is made of: secrets, replicas, calls, and what a test may set."""
+"""What the model is made of: secrets, replicas, calls, and what a test may set."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -51,7 +51,7 @@ def invalid_request(message: str) -> AwsError:
 class Outcome:
     """How replication to a Region ends.
 
-    `seconds` InProgress (None: the fake's default), then `status`, which may be any string. The name, the
+    `seconds` InProgress (None: the model's default), then `status`, which may be any string. The name, the
     keys and the Region are checked only when it is InSync. With `attempts`, only that many attempts end so;
     later ones are InSync. A replication call, a retry and a value change are one attempt each.
     """
@@ -99,7 +99,7 @@ ACCESS_DENIED = Fault("AccessDeniedException", "User is not authorized to perfor
 CUT_BEFORE_EFFECT = Fault(cut=True)
 CUT_AFTER_EFFECT = Fault(cut=True, after_effect=True)
 
-# Decides about one call. The Random is the fake's own, so a run is repeatable.
+# Decides about one call. The Random is the model's own, so a run is repeatable.
 FaultHook = Callable[[Call, Random], Fault | None]
 
 

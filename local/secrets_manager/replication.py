@@ -1,4 +1,4 @@
-"""The life of a replica in the fake of Secrets Manager: InProgress, then InSync or Failed."""
+"""The life of a replica in the model: InProgress, then InSync or Failed."""
 
 from collections import Counter
 from collections.abc import Callable

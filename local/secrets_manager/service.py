@@ -67,7 +67,7 @@ NO_REPLICA_WRITES = (
 )
 
 
-class FakeSecretsManager:
+class StrictSecretsManager:
     """All Regions of one account, behind one lock."""
 
     def __init__(
@@ -208,7 +208,7 @@ class FakeSecretsManager:
         if call.operation in VALUE_READS:
             raise AwsError("AccessDeniedException", "Secret values are never read here.")
         if call.operation not in self._operations:
-            raise AwsError("UnknownOperationException", f"The fake does not know {call.operation}.")
+            raise AwsError("UnknownOperationException", f"The model does not know {call.operation}.")
         if fault and not fault.after_effect:
             fault.strike()
         if call.operation in METERED and self.writes_per_second:

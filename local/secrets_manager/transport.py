@@ -109,7 +109,7 @@ def serve(handle: Handle, port: int = 0) -> Iterator[str]:
             self.wfile.flush()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: `calls` of the fake is the log."""
+            """Say nothing: `calls` of the model is the log."""
 
     with _Server(("127.0.0.1", port), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -1,4 +1,4 @@
-"""One table of expectations for all that play Secrets Manager here: our fake, moto, and MiniStack.
+"""One table of expectations for all that play Secrets Manager here: the strict model, moto, and MiniStack.
 
 Where one of them does otherwise than AWS, the table says what it does, and why that does no harm here or what
 stands in for it. So a difference that goes away is seen, too.
@@ -17,13 +17,13 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from local.aws.ministack import LocalAws, local_aws
-from local.secrets_manager.service import NO_REPLICA_WRITES, FakeSecretsManager
+from local.secrets_manager.service import NO_REPLICA_WRITES, StrictSecretsManager
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 HOME, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
-FAKE, FAKE_OVER_HTTP, MOTO, MINISTACK = "fake", "fake over HTTP", "moto", "MiniStack"
+MODEL, MODEL_OVER_HTTP, MOTO, MINISTACK = "model", "model over HTTP", "moto", "MiniStack"
 
 Connect = Callable[[str], "SecretsManagerClient"]
 
@@ -237,8 +237,8 @@ class Expectation:
 
 
 TAGGED = tags(("replicate-to", WEST))
-AT_ONCE = "it has no life cycle: only our fake shows InProgress"
-SEEN_IN_FAKE = "the function takes a missing one for its own Region, and both are tried on our fake"
+AT_ONCE = "it has no life cycle: only the strict model shows InProgress"
+SEEN_IN_MODEL = "the function takes a missing one for its own Region, and both are tried on the strict model"
 MINISTACKS_OWN_REGION = "The replica region can't be the same as the primary secret region."
 EXPECTATIONS = [
     Expectation(a_created_secret, (TAGGED, [["AWSCURRENT"]], set())),
@@ -254,7 +254,7 @@ EXPECTATIONS = [
     Expectation(
         the_primary_region_of_a_primary,
         HOME,
-        {MOTO: (None, SEEN_IN_FAKE), MINISTACK: (None, SEEN_IN_FAKE)},
+        {MOTO: (None, SEEN_IN_MODEL), MINISTACK: (None, SEEN_IN_MODEL)},
     ),
     Expectation(
         the_answer_to_replicate,
@@ -316,7 +316,7 @@ EXPECTATIONS = [
         {
             MINISTACK: (
                 ("InvalidRequestException", {WEST: "InSync"}, "done"),
-                "it has no RemoveRegionsFromReplication; pruning is tried on moto and our fake",
+                "it has no RemoveRegionsFromReplication; pruning is tried on moto and the strict model",
             )
         },
     ),
@@ -375,20 +375,20 @@ def connect(who: str, request: pytest.FixtureRequest) -> Iterator[Connect]:
     elif who == MOTO:
         with mock_aws():
             yield here
-    elif who == FAKE:
-        yield partial(_attached, FakeSecretsManager())
+    elif who == MODEL:
+        yield partial(_attached, StrictSecretsManager())
     else:
-        with FakeSecretsManager().serve() as endpoint_url:
+        with StrictSecretsManager().serve() as endpoint_url:
             yield partial(here, endpoint_url=endpoint_url)
 
 
-def _attached(fake: FakeSecretsManager, region: str) -> "SecretsManagerClient":
+def _attached(model: StrictSecretsManager, region: str) -> "SecretsManagerClient":
     client = client_of("test", region)
-    fake.attach(client)
+    model.attach(client)
     return client
 
 
-WHO = [FAKE, FAKE_OVER_HTTP, MOTO, pytest.param(MINISTACK, marks=pytest.mark.xdist_group("ministack"))]
+WHO = [MODEL, MODEL_OVER_HTTP, MOTO, pytest.param(MINISTACK, marks=pytest.mark.xdist_group("ministack"))]
 
 
 @pytest.mark.parametrize("expectation", [pytest.param(one, id=one.seen.__name__) for one in EXPECTATIONS])

@@ -13,7 +13,7 @@ import pytest
 
 from local.secrets_manager import transport
 from local.secrets_manager.model import ConnectionCutError, ManualClock, Params
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from tests.support.fakes.instance import Instance, KilledError, running_instance
 from tests.support.fakes.queues import VISIBILITY_TIMEOUT, FakeQueues
 from tests.support.model.oracle import HOME, POLICY_FILE
@@ -27,7 +27,7 @@ Strike = Callable[[], None]
 class Around:
     """What is around instances: the fake and the queues over HTTP, and what strikes at a call."""
 
-    secrets: FakeSecretsManager
+    secrets: StrictSecretsManager
     queues: FakeQueues
     clock: ManualClock
     stack: ExitStack
@@ -84,7 +84,7 @@ BOTH_WORLDS = pytest.mark.parametrize("around", ["accepted", "refused"], indirec
 @pytest.fixture
 def around(request: pytest.FixtureRequest) -> Iterator[Around]:
     clock = ManualClock(time.time())
-    secrets = FakeSecretsManager(clock=clock, repeat=getattr(request, "param", "accepted"))
+    secrets = StrictSecretsManager(clock=clock, repeat=getattr(request, "param", "accepted"))
     with ExitStack() as stack:
         yield Around(secrets, FakeQueues(clock), clock, stack)
 

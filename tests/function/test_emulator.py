@@ -14,7 +14,7 @@ import pytest
 from local.errors import LocalError
 from local.function.emulator import ARTIFACT, Emulator, emulated
 from local.function.template import Function, replicator_function
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, QueuedMessage
 
 pytestmark = pytest.mark.slow
@@ -25,8 +25,8 @@ NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def secrets() -> FakeSecretsManager:
-    return FakeSecretsManager()
+def secrets() -> StrictSecretsManager:
+    return StrictSecretsManager()
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def function() -> Function:
 
 
 @pytest.fixture
-def environment(secrets: FakeSecretsManager) -> Iterator[dict[str, str]]:
+def environment(secrets: StrictSecretsManager) -> Iterator[dict[str, str]]:
     """What leads the function to the fake, and nowhere else."""
     with secrets.serve() as endpoint:
         yield {
@@ -67,7 +67,7 @@ def runtime(emulator: Emulator) -> psutil.Process:
     return process
 
 
-def test_it_answers_with_what_it_did(emulator: Emulator, secrets: FakeSecretsManager) -> None:
+def test_it_answers_with_what_it_did(emulator: Emulator, secrets: StrictSecretsManager) -> None:
     arn = secrets.add_secret(HOME, "orders/db", tags={"replicate-to": "eu-west-1"}).arn
     answer = emulator.invoke({"secret_id": "orders/db"})
     waiting = {"outcome": "waiting", "secret": arn, "plan": {"add": ["eu-west-1"]}}
@@ -76,7 +76,7 @@ def test_it_answers_with_what_it_did(emulator: Emulator, secrets: FakeSecretsMan
     assert emulator.invoke(batch("orders/db")).payload == kept()
 
 
-def test_after_an_exception_it_answers_as_before(emulator: Emulator, secrets: FakeSecretsManager) -> None:
+def test_after_an_exception_it_answers_as_before(emulator: Emulator, secrets: StrictSecretsManager) -> None:
     secrets.add_secret(HOME, "untagged")
     assert emulator.invoke({"nothing": "known"}).error_type == "MalformedMessageError"
     process = runtime(emulator)
@@ -85,7 +85,7 @@ def test_after_an_exception_it_answers_as_before(emulator: Emulator, secrets: Fa
 
 
 def test_killed_in_the_middle_it_fails_as_a_whole_and_the_next_one_answers(
-    emulator: Emulator, secrets: FakeSecretsManager
+    emulator: Emulator, secrets: StrictSecretsManager
 ) -> None:
     secrets.add_secret(HOME, "untagged")
     emulator.invoke(batch("untagged"))
@@ -101,7 +101,7 @@ def test_killed_in_the_middle_it_fails_as_a_whole_and_the_next_one_answers(
 
 
 def test_out_of_memory_it_fails_and_with_memory_again_it_answers(
-    emulator: Emulator, secrets: FakeSecretsManager
+    emulator: Emulator, secrets: StrictSecretsManager
 ) -> None:
     """Where Linux itself ends the process, the test above applies: it is killed in the same way.
 
@@ -122,7 +122,7 @@ def test_out_of_memory_it_fails_and_with_memory_again_it_answers(
 
 
 def test_what_hangs_is_ended_at_its_timeout_and_the_next_one_answers(
-    function: Function, environment: Mapping[str, str], secrets: FakeSecretsManager, tmp_path: Path
+    function: Function, environment: Mapping[str, str], secrets: StrictSecretsManager, tmp_path: Path
 ) -> None:
     secrets.add_secret(HOME, "untagged")
     with emulated(replace(function, timeout_seconds=6), ARTIFACT, environment, tmp_path) as emulator:
@@ -135,7 +135,7 @@ def test_what_hangs_is_ended_at_its_timeout_and_the_next_one_answers(
 
 
 def test_with_too_little_time_left_nothing_is_begun_and_every_message_stays(
-    function: Function, environment: Mapping[str, str], secrets: FakeSecretsManager, tmp_path: Path
+    function: Function, environment: Mapping[str, str], secrets: StrictSecretsManager, tmp_path: Path
 ) -> None:
     secrets.add_secret(HOME, "orders/db", tags={"replicate-to": "eu-west-1"})
     with emulated(replace(function, timeout_seconds=20), ARTIFACT, environment, tmp_path) as emulator:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.model import ACCESS_DENIED, THROTTLED
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from secret_replicator import app as module
 from secret_replicator.errors import (
     AccessDeniedError,
@@ -43,22 +43,22 @@ def event(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def fake() -> FakeSecretsManager:
+def fake() -> StrictSecretsManager:
     """The fake behind the module's own client, made at import as in Lambda."""
-    fake = FakeSecretsManager()
+    fake = StrictSecretsManager()
     fake.attach(module.app.reconciler.gateway.client)
     fake.add_secret(HOME, "orders/db", tags={"replicate-to": "eu-west-1"})
     return fake
 
 
-def test_a_batch_from_sqs_returns_only_what_must_stay(fake: FakeSecretsManager) -> None:
+def test_a_batch_from_sqs_returns_only_what_must_stay(fake: StrictSecretsManager) -> None:
     (record, *_) = event("sqs-batch.json")["Records"]
     fake.secret(HOME, "orders/db").tags["replicate-to"] = "none"
     skipped = {**record, "body": '{"secret_id": "orders/db"}'}
     assert module.handler({"Records": [skipped]}, Context()) == {"batchItemFailures": []}
 
 
-def test_one_event_given_by_hand_answers_with_the_outcome(fake: FakeSecretsManager) -> None:
+def test_one_event_given_by_hand_answers_with_the_outcome(fake: StrictSecretsManager) -> None:
     fake.add_secret(HOME, "by/hand", tags={"replicate-to": "eu-west-1"})
     answer = module.handler({"secret_id": "by/hand"}, Context())
     assert answer["outcome"] == "waiting"

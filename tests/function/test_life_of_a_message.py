@@ -23,7 +23,7 @@ from local.secrets_manager.model import (
     Fault,
     Outcome,
 )
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from secret_replicator.errors import TransientError
 from secret_replicator.gateway import Budget, Gateway
 from tests.support.world import FUNCTION_SECONDS, HOME, Lines, World
@@ -336,7 +336,7 @@ def test_a_passing_fault_is_tried_again(world: World, operation: str, fault: Fau
 
 
 def test_an_answer_that_does_not_come_in_time_is_a_passing_fault() -> None:
-    secrets = FakeSecretsManager()
+    secrets = StrictSecretsManager()
     secrets.add_secret(HOME, "orders/db")
     secrets.fail_next("DescribeSecret", Fault(delay_seconds=0.5))
     config = Config(read_timeout=0.1, retries={"total_max_attempts": 1})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from secret_replicator import app as lambda_app
 from secret_replicator.notices import CALL_SECONDS, Notifier
 from tests.support.world import Lines, World
@@ -188,7 +188,7 @@ def test_it_is_not_begun_when_the_functions_time_is_up(
 
 
 def test_no_value_is_told(telling: World, bus: FakeBus, world: World) -> None:
-    assert isinstance(world.secrets, FakeSecretsManager)
+    assert isinstance(world.secrets, StrictSecretsManager)
     telling.add("orders/db", to="eu-west-1 eu-wst-1", password="hidden")
     telling.send("orders/db")
     telling.deliver_until_empty()

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from local.secrets_manager.model import AwsError
-from local.secrets_manager.service import VALUE_READS, FakeSecretsManager
+from local.secrets_manager.service import VALUE_READS, StrictSecretsManager
 from replicas.cli import app
 from tests.support.desk import Desk, at_desk
 from tests.support.world import make_world
@@ -78,7 +78,7 @@ def test_no_command_has_a_way_to_ask_for_a_value() -> None:
     assert found == ["service.py"]
     for action in VALUE_READS:
         with pytest.raises(AwsError, match="never read"):
-            FakeSecretsManager().handle(action, "us-west-2", {"SecretId": "a"})
+            StrictSecretsManager().handle(action, "us-west-2", {"SecretId": "a"})
     template = (ROOT / "template.yaml").read_text("utf-8")
     lines = template.splitlines()
     (place,) = (number for number, line in enumerate(lines) if names.search(line))

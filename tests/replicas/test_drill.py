@@ -13,7 +13,7 @@ from local.drill.play import expect, play
 from local.drill.scene import Scene
 from local.errors import LocalError
 from local.secrets_manager.model import ManualClock
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from replicas.terminal import Screen
 
 WORLDS: list[tuple[Any, Any]] = [*product(["accepted", "refused"], ["nothing", "failed", "stale"])]
@@ -24,7 +24,7 @@ SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed else []) for seed i
 def test_the_drill_loses_nothing_whenever_it_is_killed(tmp_path: Path, seed: int) -> None:
     clock = ManualClock()
     repeat, shows = WORLDS[seed % len(WORLDS)]
-    secrets = FakeSecretsManager(clock=clock, sleep=clock.advance, repeat=repeat, seconds_in_progress=0.5)
+    secrets = StrictSecretsManager(clock=clock, sleep=clock.advance, repeat=repeat, seconds_in_progress=0.5)
     secrets.old_primary_shows = shows
     screen = Screen(Console(file=StringIO()), Console(file=StringIO()))
     chance = random.Random(seed)  # noqa: S311  repeatable on purpose

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.model import ACCESS_DENIED, DAY, Outcome
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from tests.support.desk import Desk, at_desk, policy_file
 from tests.support.world import HOME, POLICY, World, make_world
 
@@ -68,7 +68,7 @@ def random_tags(random: Random) -> dict[str, str]:
     return tags
 
 
-def add_random_secret(secrets: FakeSecretsManager, name: str, random: Random) -> None:
+def add_random_secret(secrets: StrictSecretsManager, name: str, random: Random) -> None:
     """Add a secret in any state in which the function may find it."""
     fields: dict[str, Any] = {"tags": random_tags(random)}
     kind = random.random()

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from local.secrets_manager.model import Call, ManualClock, Outcome, Params
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from replicas.aws.connection import Access
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import promote, rejoin
@@ -36,7 +36,7 @@ class Stage:
     """Two Regions and an operator in process; `kill_at` counts calls until the process is gone."""
 
     folder: Path
-    fake: FakeSecretsManager
+    fake: StrictSecretsManager
     clock: ManualClock
     written: dict[str, list[str]] = field(default_factory=dict)
     discarded: set[str] = field(default_factory=set)
@@ -105,7 +105,7 @@ def quiet() -> Screen:
 
 def stage_of(folder: Path, world: tuple[Any, Any, bool]) -> Stage:
     clock = ManualClock()
-    fake = FakeSecretsManager(clock=clock, sleep=clock.advance, repeat=world[0], seconds_in_progress=3)
+    fake = StrictSecretsManager(clock=clock, sleep=clock.advance, repeat=world[0], seconds_in_progress=3)
     fake.old_primary_shows, fake.replication.own_version_ids = world[1], world[2]
     return Stage(folder, fake, clock)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.model import Call, ManualClock, Secret
-from local.secrets_manager.service import FakeSecretsManager, Repeat
+from local.secrets_manager.service import Repeat, StrictSecretsManager
 from local.secrets_manager.transport import client_maker
 from secret_replicator.app import App, logger, make_app
 from secret_replicator.gateway import Budget
@@ -29,7 +29,7 @@ class World:
     """Everything around the function, and the function."""
 
     clock: ManualClock
-    secrets: FakeSecretsManager
+    secrets: StrictSecretsManager
     queues: FakeQueues
     app: App
 
@@ -75,7 +75,7 @@ class World:
         return letter.attributes
 
 
-def _app(settings: Settings, secrets: FakeSecretsManager, queues: FakeQueues, clock: ManualClock) -> App:
+def _app(settings: Settings, secrets: StrictSecretsManager, queues: FakeQueues, clock: ManualClock) -> App:
     budget = Budget(settings.writes_per_second / settings.maximum_concurrency, clock, clock.advance)
     return make_app(settings, client_maker(secrets.handle), queues, budget, clock)
 
@@ -98,7 +98,7 @@ def make_world(folder: Path, repeat: Repeat = "accepted", seconds_in_progress: f
         dead_letter_queue_url=DEAD_LETTER_QUEUE_URL,
         policy_file=policy_file,
     )
-    secrets = FakeSecretsManager(
+    secrets = StrictSecretsManager(
         clock=clock, sleep=clock.advance, repeat=repeat, seconds_in_progress=seconds_in_progress
     )
     queues = FakeQueues(clock)

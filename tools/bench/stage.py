@@ -17,7 +17,7 @@ import psutil
 from local.function.emulator import ARTIFACT, Emulator, emulated
 from local.function.template import Function, replicator_function
 from local.secrets_manager import transport
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, VISIBILITY_TIMEOUT, QueuedMessage
 
 HOME = "us-east-1"
@@ -91,7 +91,7 @@ class HttpQueues:
 class Stage:
     """The fakes, what leads to them, and a folder for each contestant."""
 
-    secrets: FakeSecretsManager
+    secrets: StrictSecretsManager
     queues: HttpQueues
     environment: Mapping[str, str]
     folder: Path
@@ -151,7 +151,7 @@ class Stage:
 @contextmanager
 def stage(folder: Path) -> Iterator[Stage]:
     """Give a stage with empty fakes."""
-    secrets, queues = FakeSecretsManager(), HttpQueues()
+    secrets, queues = StrictSecretsManager(), HttpQueues()
     notices: list[Mapping[str, Any]] = []
 
     def take(_operation: str, _region: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from local.secrets_manager.model import (
     Outcome,
     Params,
 )
-from local.secrets_manager.service import FakeSecretsManager, Repeat
+from local.secrets_manager.service import Repeat, StrictSecretsManager
 from tests.support.model.oracle import HOME, Look, look_at
 from tools.chaos.cases import Case, Failure, Fate
 
@@ -47,7 +47,7 @@ class World:
     """One fake with its secrets and its faults."""
 
     def __init__(self, seed: int, repeat: Repeat, cases: Sequence[Case]) -> None:
-        self.secrets = FakeSecretsManager(repeat=repeat)
+        self.secrets = StrictSecretsManager(repeat=repeat)
         self.cases = {case.name: case for case in cases}
         self.moments: dict[str, list[Moment]] = defaultdict(list)
         self.rotated: set[tuple[str, str]] = set()

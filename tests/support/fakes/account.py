@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from local.secrets_manager import transport
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, FakeQueues
 from tests.support.fakes.stacks import describe_stacks
 
@@ -70,7 +70,7 @@ class FakeLog:
 class FakeAccount:
     """Answers every call of the operator's commands, and remembers their names in IAM."""
 
-    secrets: FakeSecretsManager
+    secrets: StrictSecretsManager
     queues: FakeQueues
     environment: Mapping[str, str]
     log: FakeLog = field(default_factory=FakeLog)

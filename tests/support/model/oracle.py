@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.secrets_manager.model import Secret
-from local.secrets_manager.service import FakeSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 
 POLICY_FILE = Path(__file__).parent / "policy.toml"
 HOME = "us-east-1"
@@ -112,13 +112,15 @@ class Look:
         return self.visible and not self.ours
 
 
-def look(secrets: FakeSecretsManager, now: float, *, may_overwrite: bool) -> dict[str, Look]:
+def look(secrets: StrictSecretsManager, now: float, *, may_overwrite: bool) -> dict[str, Look]:
     """Look at every secret of the home Region; by ARN."""
     found = [secrets.secret(HOME, name) for name in secrets.names(HOME)]
     return {secret.arn: look_at(secrets, secret, now, may_overwrite=may_overwrite) for secret in found}
 
 
-def look_at(secrets: FakeSecretsManager, secret: Secret, now: float, *, may_overwrite: bool = False) -> Look:
+def look_at(
+    secrets: StrictSecretsManager, secret: Secret, now: float, *, may_overwrite: bool = False
+) -> Look:
     replicas = secret.replicas.items()
     wanted = wish(secret.tags)
     kept = [region for region in wanted.overwrite if _must_be_kept(secrets, secret, region)]
@@ -140,7 +142,7 @@ def look_at(secrets: FakeSecretsManager, secret: Secret, now: float, *, may_over
     )
 
 
-def _must_be_kept(secrets: FakeSecretsManager, secret: Secret, region: str) -> bool:
+def _must_be_kept(secrets: StrictSecretsManager, secret: Secret, region: str) -> bool:
     """Tell whether a copy that was promoted stands there, or a secret whose own tag asks for replicas."""
     if secret.name not in secrets.names(region):
         return False
@@ -149,7 +151,7 @@ def _must_be_kept(secrets: FakeSecretsManager, secret: Secret, region: str) -> b
     return there.primary_region != HOME and (same or TAG in there.tags)
 
 
-def _is_taken(secrets: FakeSecretsManager, secret: Secret, region: str) -> bool:
+def _is_taken(secrets: StrictSecretsManager, secret: Secret, region: str) -> bool:
     """Tell whether a secret of the same name that is no replica of ours stands there, and in the way."""
     if region in secret.replicas and secret.replicas[region].overwrite:
         return False

@@ -1,4 +1,4 @@
-"""What the strict fake of Secrets Manager alone can show. What others show too: test_secrets_managers.py."""
+"""What the strict model alone can show. What others show too: test_secrets_managers.py."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ from local.secrets_manager.model import (
     ManualClock,
     Outcome,
 )
-from local.secrets_manager.service import FakeSecretsManager, Repeat
+from local.secrets_manager.service import Repeat, StrictSecretsManager
 
 if TYPE_CHECKING:
     from random import Random
@@ -61,24 +61,24 @@ def repeat(request: pytest.FixtureRequest) -> Repeat:
 
 
 @pytest.fixture
-def fake(clock: ManualClock) -> FakeSecretsManager:
-    return FakeSecretsManager(clock=clock, sleep=clock.advance)
+def model(clock: ManualClock) -> StrictSecretsManager:
+    return StrictSecretsManager(clock=clock, sleep=clock.advance)
 
 
-def attached(fake: FakeSecretsManager, region: str) -> "SecretsManagerClient":
+def attached(model: StrictSecretsManager, region: str) -> "SecretsManagerClient":
     client = client_in(region)
-    fake.attach(client)
+    model.attach(client)
     return client
 
 
 @pytest.fixture
-def home(fake: FakeSecretsManager) -> "SecretsManagerClient":
-    return attached(fake, HOME)
+def home(model: StrictSecretsManager) -> "SecretsManagerClient":
+    return attached(model, HOME)
 
 
 @pytest.fixture
-def west(fake: FakeSecretsManager) -> "SecretsManagerClient":
-    return attached(fake, WEST)
+def west(model: StrictSecretsManager) -> "SecretsManagerClient":
+    return attached(model, WEST)
 
 
 def refusal(call: Callable[..., object], **params: object) -> tuple[str, str]:
@@ -120,15 +120,15 @@ def all_names(client: "SecretsManagerClient") -> list[str]:
 
 
 def test_a_replica_is_in_progress_until_its_time_is_over(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
-    fake.replication.seconds_in_progress = 60
-    fake.set_outcome("db", EU, Outcome(seconds=90))
-    fake.add_secret(HOME, "db")
+    model.replication.seconds_in_progress = 60
+    model.set_outcome("db", EU, Outcome(seconds=90))
+    model.add_secret(HOME, "db")
     replicate(home, WEST, EU)
     clock.advance(59)
     assert statuses(home) == {WEST: "InProgress", EU: "InProgress"}
-    assert fake.names(WEST) == []
+    assert model.names(WEST) == []
     clock.advance(1)
     assert statuses(home) == {WEST: "InSync", EU: "InProgress"}
     clock.advance(30)
@@ -136,9 +136,9 @@ def test_a_replica_is_in_progress_until_its_time_is_over(
 
 
 def test_the_answer_to_replicate_is_in_progress_even_when_it_takes_no_time(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db")
+    model.add_secret(HOME, "db")
     assert replicate(home, WEST) == [
         {"Region": WEST, "KmsKeyId": "alias/aws/secretsmanager", "Status": "InProgress"}
     ]
@@ -146,110 +146,114 @@ def test_the_answer_to_replicate_is_in_progress_even_when_it_takes_no_time(
 
 
 def test_a_replica_carries_value_tags_and_policy(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db", value="hush", tags={"a": "1"}, policy="{}")
+    model.add_secret(HOME, "db", value="hush", tags={"a": "1"}, policy="{}")
     replicate(home, WEST)
     home.tag_resource(SecretId="db", Tags=[{"Key": "b", "Value": "2"}])
-    replica = fake.secret(WEST, "db")
+    replica = model.secret(WEST, "db")
     assert (replica.value, replica.tags, replica.policy) == ("hush", {"a": "1", "b": "2"}, "{}")
     home.put_secret_value(SecretId="db", SecretString="hush hush")
-    assert fake.secret(WEST, "db").value == "hush hush"
+    assert model.secret(WEST, "db").value == "hush hush"
 
 
 def test_a_secret_without_a_value_is_replicated(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
     assert "VersionId" not in home.create_secret(Name="db")
     replicate(home, WEST)
     assert statuses(home) == {WEST: "InSync"}
-    assert fake.secret(WEST, "db").value is None
+    assert model.secret(WEST, "db").value is None
 
 
 def test_a_secret_may_be_created_with_replicas(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
     answer = home.create_secret(Name="db", SecretString="x", AddReplicaRegions=[{"Region": WEST}])
     assert answer["ReplicationStatus"][0]["Status"] == "InProgress"
-    assert fake.names(WEST) == ["db"]
+    assert model.names(WEST) == ["db"]
 
 
 def test_a_failed_attempt_leaves_no_replica_but_stays_listed(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
-    fake.set_outcome("db", WEST, Outcome("Failed", "no permission"))
-    fake.add_secret(HOME, "db")
+    model.set_outcome("db", WEST, Outcome("Failed", "no permission"))
+    model.add_secret(HOME, "db")
     replicate(home, WEST, EU)
     assert statuses(home) == {WEST: "Failed", EU: "InSync"}
     assert message(home, WEST) == "no permission"
-    assert fake.names(WEST) == []
+    assert model.names(WEST) == []
 
 
-def test_a_failure_heals_after_its_attempts(fake: FakeSecretsManager, home: "SecretsManagerClient") -> None:
-    fake.set_outcome("*", WEST, Outcome("Failed", "not yet", attempts=2))
-    fake.add_secret(HOME, "db")
+def test_a_failure_heals_after_its_attempts(
+    model: StrictSecretsManager, home: "SecretsManagerClient"
+) -> None:
+    model.set_outcome("*", WEST, Outcome("Failed", "not yet", attempts=2))
+    model.add_secret(HOME, "db")
     seen = []
     for _ in range(3):
         replicate(home, WEST)
         seen.append(statuses(home)[WEST])
     assert seen == ["Failed", "Failed", "InSync"]
-    fake.set_outcome("*", WEST, Outcome("Failed", "again", attempts=1))
+    model.set_outcome("*", WEST, Outcome("Failed", "again", attempts=1))
     home.put_secret_value(SecretId="db", SecretString="x")
     assert statuses(home) == {WEST: "Failed"}
 
 
 def test_a_replica_fails_later_when_the_value_changes(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db", value="old")
+    model.add_secret(HOME, "db", value="old")
     replicate(home, WEST)
     assert statuses(home) == {WEST: "InSync"}
-    fake.set_outcome("db", WEST, Outcome("Failed", "the rotation role may not use the key"))
+    model.set_outcome("db", WEST, Outcome("Failed", "the rotation role may not use the key"))
     home.tag_resource(SecretId="db", Tags=[{"Key": "a", "Value": "1"}])
     assert statuses(home) == {WEST: "InSync"}
     home.put_secret_value(SecretId="db", SecretString="new")
     assert statuses(home) == {WEST: "Failed"}
-    assert fake.secret(WEST, "db").value == "old"
+    assert model.secret(WEST, "db").value == "old"
 
 
-def test_a_status_can_be_any_string(fake: FakeSecretsManager, home: "SecretsManagerClient") -> None:
-    fake.set_outcome("db", WEST, Outcome("Pending"))
-    fake.add_secret(HOME, "db")
+def test_a_status_can_be_any_string(model: StrictSecretsManager, home: "SecretsManagerClient") -> None:
+    model.set_outcome("db", WEST, Outcome("Pending"))
+    model.add_secret(HOME, "db")
     replicate(home, WEST, EU)
-    fake.secret(HOME, "db").replicas[EU].status = "Detached"
+    model.secret(HOME, "db").replicas[EU].status = "Detached"
     assert statuses(home) == {WEST: "Pending", EU: "Detached"}
 
 
 @pytest.mark.parametrize("state", [None, "Disabled", "PendingDeletion"])
 def test_a_key_that_cannot_be_used_fails_the_replica_until_it_can(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", state: str | None
+    model: StrictSecretsManager, home: "SecretsManagerClient", state: str | None
 ) -> None:
-    fake.add_secret(HOME, "db")
-    fake.set_key(HOME, "alias/mine")  # keys live in a Region: this one is not in WEST
+    model.add_secret(HOME, "db")
+    model.set_key(HOME, "alias/mine")  # keys live in a Region: this one is not in WEST
     if state:
-        fake.set_key(WEST, "alias/mine", state)
+        model.set_key(WEST, "alias/mine", state)
     entry: ReplicaRegionTypeTypeDef = {"Region": WEST, "KmsKeyId": "alias/mine"}
     home.replicate_secret_to_regions(SecretId="db", AddReplicaRegions=[entry])
     assert statuses(home) == {WEST: "Failed"}
     assert message(home, WEST) == f"The KMS key alias/mine is {state or 'missing'} in us-west-2"
-    fake.set_key(WEST, "alias/mine")
+    model.set_key(WEST, "alias/mine")
     home.replicate_secret_to_regions(SecretId="db", AddReplicaRegions=[entry])
     assert statuses(home) == {WEST: "InSync"}
-    assert fake.secret(WEST, "db").kms_key_id == "alias/mine"
+    assert model.secret(WEST, "db").kms_key_id == "alias/mine"
 
 
-def test_the_primarys_own_key_is_needed_too(fake: FakeSecretsManager, home: "SecretsManagerClient") -> None:
-    fake.add_secret(HOME, "db", kms_key_id="alias/gone")
+def test_the_primarys_own_key_is_needed_too(
+    model: StrictSecretsManager, home: "SecretsManagerClient"
+) -> None:
+    model.add_secret(HOME, "db", kms_key_id="alias/gone")
     replicate(home, WEST)
     assert statuses(home) == {WEST: "Failed"}
     assert refusal(home.put_secret_value, SecretId="db", SecretString="x")[0] == "EncryptionFailure"
 
 
 def test_only_the_key_of_a_replica_can_be_changed_in_its_region(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db")
-    fake.set_key(WEST, "alias/mine")
+    model.add_secret(HOME, "db")
+    model.set_key(WEST, "alias/mine")
     replicate(home, WEST)
     west.update_secret(SecretId="db", KmsKeyId="alias/mine")
     assert home.describe_secret(SecretId="db")["ReplicationStatus"][0]["KmsKeyId"] == "alias/mine"
@@ -257,24 +261,27 @@ def test_only_the_key_of_a_replica_can_be_changed_in_its_region(
 
 
 def test_a_same_named_secret_is_overwritten_only_when_told(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db", value="ours")
-    fake.add_secret(WEST, "db", value="theirs")
+    model.add_secret(HOME, "db", value="ours")
+    model.add_secret(WEST, "db", value="theirs")
     replicate(home, WEST)
     assert message(home, WEST) == "Secret with this name already exists in this region"
-    assert fake.secret(WEST, "db").value == "theirs"
+    assert model.secret(WEST, "db").value == "theirs"
     replicate(home, WEST, overwrite=True)
     assert statuses(home) == {WEST: "InSync"}
-    assert fake.secret(WEST, "db").value == "ours"
+    assert model.secret(WEST, "db").value == "ours"
 
 
 def test_an_overwritten_secret_leaves_the_lagging_list(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager,
+    home: "SecretsManagerClient",
+    west: "SecretsManagerClient",
+    clock: ManualClock,
 ) -> None:
-    fake.listing.lag_seconds = 60
-    fake.add_secret(HOME, "db")
-    fake.add_secret(WEST, "db")
+    model.listing.lag_seconds = 60
+    model.add_secret(HOME, "db")
+    model.add_secret(WEST, "db")
     clock.advance(60)
     replicate(home, WEST, overwrite=True)
     assert statuses(home) == {WEST: "InSync"}
@@ -283,33 +290,33 @@ def test_an_overwritten_secret_leaves_the_lagging_list(
 
 
 def test_removing_a_region_in_conflict_leaves_the_other_secret_alone(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db")
-    fake.add_secret(WEST, "db", value="theirs")
+    model.add_secret(HOME, "db")
+    model.add_secret(WEST, "db", value="theirs")
     replicate(home, WEST)
     home.remove_regions_from_replication(SecretId="db", RemoveReplicaRegions=[WEST])
-    assert fake.secret(WEST, "db").value == "theirs"
+    assert model.secret(WEST, "db").value == "theirs"
     assert statuses(home) == {}
 
 
 def test_a_region_removed_while_in_progress_gets_no_replica(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
-    fake.replication.seconds_in_progress = 60
-    fake.add_secret(HOME, "db")
+    model.replication.seconds_in_progress = 60
+    model.add_secret(HOME, "db")
     replicate(home, WEST)
     home.remove_regions_from_replication(SecretId="db", RemoveReplicaRegions=[WEST])
     clock.advance(60)
-    assert fake.names(WEST) == []
+    assert model.names(WEST) == []
 
 
 def test_a_replica_tells_when_it_was_last_read(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
-    fake.add_secret(HOME, "db")
+    model.add_secret(HOME, "db")
     replicate(home, WEST, EU)
-    fake.secret(HOME, "db").replicas[WEST].last_accessed = clock()
+    model.secret(HOME, "db").replicas[WEST].last_accessed = clock()
     read, never = home.describe_secret(SecretId="db")["ReplicationStatus"]
     assert read["LastAccessedDate"].timestamp() == clock()
     assert "LastAccessedDate" not in never
@@ -320,10 +327,10 @@ def test_a_replica_tells_when_it_was_last_read(
 
 @pytest.mark.parametrize("stays", [False, True])
 def test_the_primary_region_is_shown_on_both_sides(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient", *, stays: bool
+    model: StrictSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient", *, stays: bool
 ) -> None:
-    fake.primary_region_stays = stays
-    fake.add_secret(HOME, "db")
+    model.primary_region_stays = stays
+    model.add_secret(HOME, "db")
     replicate(home, WEST)
     for client in (home, west):
         assert client.describe_secret(SecretId="db")["PrimaryRegion"] == HOME
@@ -333,9 +340,9 @@ def test_the_primary_region_is_shown_on_both_sides(
 
 
 def test_a_promoted_replica_stands_alone(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db")
+    model.add_secret(HOME, "db")
     replicate(home, WEST)
     assert refusal(home.stop_replication_to_replica, SecretId="db")[0] == "InvalidRequestException"
     west.stop_replication_to_replica(SecretId="db")
@@ -350,40 +357,40 @@ def test_a_promoted_replica_stands_alone(
     ("shows", "listed"), [("nothing", {}), ("failed", {WEST: "Failed"}), ("stale", {WEST: "InSync"})]
 )
 def test_what_the_old_primary_shows_of_a_promoted_copy_is_a_switch(
-    fake: FakeSecretsManager,
+    model: StrictSecretsManager,
     home: "SecretsManagerClient",
     west: "SecretsManagerClient",
     shows: Any,
     listed: dict[str, str],
 ) -> None:
-    fake.old_primary_shows = shows
-    fake.add_secret(HOME, "db")
+    model.old_primary_shows = shows
+    model.add_secret(HOME, "db")
     replicate(home, WEST)
     west.stop_replication_to_replica(SecretId="db")
     assert statuses(home) == listed
     west.put_secret_value(SecretId="db", SecretString="its own now")
     home.put_secret_value(SecretId="db", SecretString="new at home")
-    assert fake.secret(WEST, "db").value == "its own now"
+    assert model.secret(WEST, "db").value == "its own now"
 
 
 @pytest.mark.parametrize("own", [False, True])
 def test_whether_a_replica_has_the_version_ids_of_its_primary_is_a_switch(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", *, own: bool
+    model: StrictSecretsManager, home: "SecretsManagerClient", *, own: bool
 ) -> None:
-    fake.replication.own_version_ids = own
-    fake.add_secret(HOME, "db")
+    model.replication.own_version_ids = own
+    model.add_secret(HOME, "db")
     replicate(home, WEST)
-    here, there = fake.secret(HOME, "db").versions, fake.secret(WEST, "db").versions
+    here, there = model.secret(HOME, "db").versions, model.secret(WEST, "db").versions
     assert (here.keys() == there.keys()) is not own
     assert [version.value for version in there.values()] == ["a value"]
 
 
 def test_a_region_that_is_switched_off_answers_nothing(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db")
+    model.add_secret(HOME, "db")
     replicate(home, WEST)
-    fake.switched_off.add(HOME)
+    model.switched_off.add(HOME)
     with pytest.raises(ConnectionClosedError):
         home.describe_secret(SecretId="db")
     assert west.describe_secret(SecretId="db")["PrimaryRegion"] == HOME
@@ -401,10 +408,10 @@ def test_a_region_that_is_switched_off_answers_nothing(
     ],
 )
 def test_one_wrong_region_refuses_the_whole_call(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", regions: list[str]
+    model: StrictSecretsManager, home: "SecretsManagerClient", regions: list[str]
 ) -> None:
-    fake.regions.discard("eu-west-3")
-    fake.add_secret(HOME, "db")
+    model.regions.discard("eu-west-3")
+    model.add_secret(HOME, "db")
     assert refusal(partial(replicate, home, *regions))[0] == "InvalidParameterException"
     assert statuses(home) == {}
 
@@ -413,10 +420,10 @@ def test_one_wrong_region_refuses_the_whole_call(
 def test_replicating_a_region_again_depends_on_the_world(
     clock: ManualClock, repeat: Repeat, status: str
 ) -> None:
-    fake = FakeSecretsManager(clock=clock, repeat=repeat, seconds_in_progress=60)
-    fake.set_outcome("db", WEST, Outcome(status, attempts=1))
-    fake.add_secret(HOME, "db")
-    home = attached(fake, HOME)
+    model = StrictSecretsManager(clock=clock, repeat=repeat, seconds_in_progress=60)
+    model.set_outcome("db", WEST, Outcome(status, attempts=1))
+    model.add_secret(HOME, "db")
+    home = attached(model, HOME)
     replicate(home, WEST)
     if status != "InProgress":
         clock.advance(60)
@@ -437,18 +444,18 @@ def test_replicating_a_region_again_depends_on_the_world(
     ],
 )
 def test_a_secret_that_is_deleted_or_managed_is_not_replicated(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", fields: dict[str, Any], reason: str
+    model: StrictSecretsManager, home: "SecretsManagerClient", fields: dict[str, Any], reason: str
 ) -> None:
-    fake.add_secret(HOME, "db", **fields)
+    model.add_secret(HOME, "db", **fields)
     code, text = refusal(partial(replicate, home, WEST))
     assert code == "InvalidRequestException"
     assert reason in text
 
 
 def test_a_region_that_has_no_replica_cannot_be_removed(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db")
+    model.add_secret(HOME, "db")
     refused = refusal(home.remove_regions_from_replication, SecretId="db", RemoveReplicaRegions=[WEST])
     assert refused[0] == "InvalidParameterException"
 
@@ -461,17 +468,17 @@ def test_a_secret_may_have_fifty_tags(home: "SecretsManagerClient") -> None:
 
 
 def test_a_partial_arn_that_looks_complete_is_not_found(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
-    arn = fake.add_secret(HOME, "db-abcdef").arn
+    arn = model.add_secret(HOME, "db-abcdef").arn
     assert home.describe_secret(SecretId=arn)["Name"] == "db-abcdef"
     assert refusal(home.describe_secret, SecretId=arn[:-7])[0] == "ResourceNotFoundException"
 
 
 def test_a_deleted_secret_goes_away_when_its_window_ends(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
-    fake.add_secret(HOME, "db")
+    model.add_secret(HOME, "db")
     home.delete_secret(SecretId="db", RecoveryWindowInDays=7)
     assert refusal(home.create_secret, Name="db", SecretString="x")[0] == "InvalidRequestException"
     clock.advance(7 * DAY)
@@ -523,21 +530,21 @@ def test_staging_labels_move_with_the_value_and_by_hand(home: "SecretsManagerCli
     [("get_secret_value", {"SecretId": "db"}), ("batch_get_secret_value", {"SecretIdList": ["db"]})],
 )
 def test_a_value_is_never_given_and_the_attempt_is_recorded(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", operation: str, params: dict[str, Any]
+    model: StrictSecretsManager, home: "SecretsManagerClient", operation: str, params: dict[str, Any]
 ) -> None:
-    fake.add_secret(HOME, "db")
+    model.add_secret(HOME, "db")
     assert refusal(getattr(home, operation), **params)[0] == "AccessDeniedException"
-    assert [call.error for call in fake.calls] == ["AccessDeniedException"]
+    assert [call.error for call in model.calls] == ["AccessDeniedException"]
 
 
 def test_calls_are_recorded_without_values(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
     arn = home.create_secret(Name="db", SecretString="hush", ClientRequestToken="0" * 32)["ARN"]
     refusal(home.describe_secret, SecretId="nothing")
     home.describe_secret(SecretId=arn)
     home.put_secret_value(SecretId=arn, SecretBinary=b"hush")
-    assert fake.calls[:3] == [
+    assert model.calls[:3] == [
         Call("CreateSecret", HOME, "db", {"Name": "db", "ClientRequestToken": "0" * 32}, clock()),
         Call(
             "DescribeSecret",
@@ -549,22 +556,22 @@ def test_calls_are_recorded_without_values(
         ),
         Call("DescribeSecret", HOME, "db", {"SecretId": arn}, clock()),
     ]
-    assert [*fake.calls[3].parameters] == ["SecretId", "ClientRequestToken"]
-    assert "hush" not in repr(fake.calls)
-    assert "hush" not in repr(fake.secret(HOME, "db"))
-    assert len(fake.calls_of("DescribeSecret", "PutSecretValue")) == 3
+    assert [*model.calls[3].parameters] == ["SecretId", "ClientRequestToken"]
+    assert "hush" not in repr(model.calls)
+    assert "hush" not in repr(model.secret(HOME, "db"))
+    assert len(model.calls_of("DescribeSecret", "PutSecretValue")) == 3
 
 
 # Lists
 
 
 def test_the_list_lags_behind(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
-    fake.add_secret(HOME, "db", tags={"a": "1"})
+    model.add_secret(HOME, "db", tags={"a": "1"})
     clock.advance(600)
-    fake.listing.lag_seconds = 300
-    fake.add_secret(HOME, "new")
+    model.listing.lag_seconds = 300
+    model.add_secret(HOME, "new")
     home.tag_resource(SecretId="db", Tags=[{"Key": "a", "Value": "2"}])
     assert names(home) == ["db"]
     assert names(home, ("tag-value", "2")) == []
@@ -577,12 +584,12 @@ def test_the_list_lags_behind(
 
 
 def test_a_token_is_refused_when_it_is_unknown_or_expired(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
     for name in ("a", "b"):
-        fake.add_secret(HOME, name)
+        model.add_secret(HOME, name)
         clock.advance(1)
-    fake.listing.token_seconds = 60
+    model.listing.token_seconds = 60
     token = home.list_secrets(MaxResults=1)["NextToken"]
     for _ in range(2):  # a token may be used again
         (rest,) = home.list_secrets(NextToken=token)["SecretList"]
@@ -591,17 +598,17 @@ def test_a_token_is_refused_when_it_is_unknown_or_expired(
     assert refusal(home.list_secrets, NextToken=token)[0] == "InvalidNextTokenException"
     assert refusal(home.list_secrets, NextToken="made up")[0] == "InvalidNextTokenException"
     token = home.list_secrets(MaxResults=1)["NextToken"]
-    fake.listing.expire_tokens()
+    model.listing.expire_tokens()
     assert refusal(home.list_secrets, NextToken=token)[0] == "InvalidNextTokenException"
 
 
 def test_a_page_may_be_short_or_empty_though_more_follow(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
     for number in range(6):
-        fake.add_secret(HOME, f"s{number}", tags={"replicate-to": "all"} if number > 3 else {})
+        model.add_secret(HOME, f"s{number}", tags={"replicate-to": "all"} if number > 3 else {})
         clock.advance(1)
-    fake.listing.short_pages = True
+    model.listing.short_pages = True
     pages = home.get_paginator("list_secrets").paginate(
         Filters=[{"Key": "tag-key", "Values": ["replicate-to"]}], PaginationConfig={"PageSize": 2}
     )
@@ -609,27 +616,30 @@ def test_a_page_may_be_short_or_empty_though_more_follow(
 
 
 def test_a_list_is_filtered_by_name_owner_and_primary(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db")
-    fake.add_secret(HOME, "rds!1", owning_service="rds")
+    model.add_secret(HOME, "db")
+    model.add_secret(HOME, "rds!1", owning_service="rds")
     replicate(home, WEST)
     assert names(home, ("owning-service", "rds")) == names(home, ("name", "rds")) == ["rds!1"]
     assert names(home, ("owning-service", "!rds")) == ["db"]
     assert names(west, ("primary-region", HOME)) == ["db"]
     refused = refusal(home.list_secrets, Filters=[{"Key": "all", "Values": ["db"]}])
-    assert refused[0] == "NotInTheFake"
+    assert refused[0] == "NotInTheModel"
 
 
 # Faults, throttling, eventual consistency
 
 
 def test_writes_of_a_region_share_one_budget(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager,
+    home: "SecretsManagerClient",
+    west: "SecretsManagerClient",
+    clock: ManualClock,
 ) -> None:
-    fake.writes_per_second = 2
+    model.writes_per_second = 2
     for region in (HOME, WEST):
-        fake.add_secret(region, "db")
+        model.add_secret(region, "db")
     home.put_secret_value(SecretId="db", SecretString="x")
     replicate(home, EU)
     assert refusal(partial(replicate, home, EU)) == ("ThrottlingException", "Rate exceeded")
@@ -651,22 +661,22 @@ def test_writes_of_a_region_share_one_budget(
     ],
 )
 def test_a_scripted_error_is_answered_once_and_has_no_effect(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", fault: Fault, code: str
+    model: StrictSecretsManager, home: "SecretsManagerClient", fault: Fault, code: str
 ) -> None:
-    fake.add_secret(HOME, "db")
-    fake.fail_next("ReplicateSecretToRegions", None, fault)
+    model.add_secret(HOME, "db")
+    model.fail_next("ReplicateSecretToRegions", None, fault)
     replicate(home, WEST)
     assert refusal(partial(replicate, home, EU))[0] == code
     assert statuses(home) == {WEST: "InSync"}
     replicate(home, EU)
-    assert [call.error for call in fake.calls_of("ReplicateSecretToRegions")] == [None, code, None]
+    assert [call.error for call in model.calls_of("ReplicateSecretToRegions")] == [None, code, None]
 
 
 def test_a_server_error_may_come_after_the_effect(
-    fake: FakeSecretsManager, home: "SecretsManagerClient"
+    model: StrictSecretsManager, home: "SecretsManagerClient"
 ) -> None:
-    fake.add_secret(HOME, "db")
-    fake.fail_next("ReplicateSecretToRegions", SERVER_ERROR_AFTER_EFFECT)
+    model.add_secret(HOME, "db")
+    model.fail_next("ReplicateSecretToRegions", SERVER_ERROR_AFTER_EFFECT)
     assert refusal(partial(replicate, home, WEST))[0] == "InternalServiceError"
     assert statuses(home) == {WEST: "InSync"}
 
@@ -676,17 +686,17 @@ def test_a_server_error_may_come_after_the_effect(
     ("fault", "replicas"), [(CUT_BEFORE_EFFECT, {}), (CUT_AFTER_EFFECT, {WEST: "InSync"})]
 )
 def test_a_connection_is_cut_before_or_after_the_effect(
-    fake: FakeSecretsManager, fault: Fault, replicas: dict[str, str], *, over_http: bool
+    model: StrictSecretsManager, fault: Fault, replicas: dict[str, str], *, over_http: bool
 ) -> None:
-    fake.add_secret(HOME, "db")
-    fake.fail_next("ReplicateSecretToRegions", fault)
-    with fake.serve() as endpoint_url:
-        client = client_in(HOME, endpoint_url) if over_http else attached(fake, HOME)
+    model.add_secret(HOME, "db")
+    model.fail_next("ReplicateSecretToRegions", fault)
+    with model.serve() as endpoint_url:
+        client = client_in(HOME, endpoint_url) if over_http else attached(model, HOME)
         with pytest.raises(ConnectionClosedError):
             replicate(client, WEST)
         assert statuses(client) == replicas
         client.close()
-    assert fake.calls[0].error == "ConnectionCut"
+    assert model.calls[0].error == "ConnectionCut"
 
 
 def test_a_hook_decides_about_every_call_and_is_repeatable(clock: ManualClock) -> None:
@@ -694,36 +704,36 @@ def test_a_hook_decides_about_every_call_and_is_repeatable(clock: ManualClock) -
         return THROTTLED if call.secret == "db" and random.random() < 0.5 else None
 
     def run() -> list[str | None]:
-        fake = FakeSecretsManager(clock=clock)
-        fake.add_secret(HOME, "db")
-        fake.faults = half
-        client = attached(fake, HOME)
+        model = StrictSecretsManager(clock=clock)
+        model.add_secret(HOME, "db")
+        model.faults = half
+        client = attached(model, HOME)
         for _ in range(20):
             try:
                 client.describe_secret(SecretId="db")
             except ClientError:
                 continue
-        return [call.error for call in fake.calls]
+        return [call.error for call in model.calls]
 
     assert run() == run()
     assert set(run()) == {None, "ThrottlingException"}
 
 
 def test_a_slow_answer_takes_its_time_after_the_effect(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
-    fake.add_secret(HOME, "db")
-    fake.fail_next("ReplicateSecretToRegions", Fault(delay_seconds=30))
+    model.add_secret(HOME, "db")
+    model.fail_next("ReplicateSecretToRegions", Fault(delay_seconds=30))
     before = clock()
     replicate(home, WEST)
     assert clock() == before + 30
 
 
 def test_a_client_that_does_not_wait_misses_the_answer_but_not_the_effect() -> None:
-    fake = FakeSecretsManager()
-    fake.add_secret(HOME, "db")
-    fake.fail_next("ReplicateSecretToRegions", Fault(delay_seconds=1.2))
-    with fake.serve() as endpoint_url:
+    model = StrictSecretsManager()
+    model.add_secret(HOME, "db")
+    model.fail_next("ReplicateSecretToRegions", Fault(delay_seconds=1.2))
+    with model.serve() as endpoint_url:
         client = client_in(HOME, endpoint_url)
         with pytest.raises(ReadTimeoutError):
             replicate(client, WEST)
@@ -732,9 +742,9 @@ def test_a_client_that_does_not_wait_misses_the_answer_but_not_the_effect() -> N
 
 
 def test_a_new_secret_is_not_found_for_a_while(
-    fake: FakeSecretsManager, home: "SecretsManagerClient", clock: ManualClock
+    model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
-    fake.seconds_until_visible = 5
+    model.seconds_until_visible = 5
     home.create_secret(Name="db", SecretString="x")
     assert refusal(home.describe_secret, SecretId="db")[0] == "ResourceNotFoundException"
     clock.advance(5)
@@ -745,19 +755,19 @@ def test_a_new_secret_is_not_found_for_a_while(
 
 
 def test_the_region_comes_from_the_signature() -> None:
-    fake = FakeSecretsManager()
-    with fake.serve() as endpoint_url:
+    model = StrictSecretsManager()
+    with model.serve() as endpoint_url:
         for region in (HOME, WEST):
             client = client_in(region, endpoint_url)
             client.create_secret(Name=region, SecretString="x")
             client.close()
-    assert (fake.names(HOME), fake.names(WEST)) == ([HOME], [WEST])
+    assert (model.names(HOME), model.names(WEST)) == ([HOME], [WEST])
 
 
 def test_many_threads_write_at_once() -> None:
-    fake = FakeSecretsManager()
-    fake.add_secret(HOME, "db")
-    with fake.serve() as endpoint_url, ThreadPoolExecutor(8) as pool:
+    model = StrictSecretsManager()
+    model.add_secret(HOME, "db")
+    with model.serve() as endpoint_url, ThreadPoolExecutor(8) as pool:
         client = client_in(HOME, endpoint_url)
 
         def tag(number: int) -> None:
@@ -765,8 +775,8 @@ def test_many_threads_write_at_once() -> None:
 
         list(pool.map(tag, range(40)))
         client.close()
-    assert len(fake.secret(HOME, "db").tags) == len(fake.calls) == 40
+    assert len(model.secret(HOME, "db").tags) == len(model.calls) == 40
 
 
-def test_an_operation_the_fake_does_not_know_is_an_error(home: "SecretsManagerClient") -> None:
+def test_an_operation_the_model_does_not_know_is_an_error(home: "SecretsManagerClient") -> None:
     assert refusal(home.get_random_password)[0] == "UnknownOperationException"
