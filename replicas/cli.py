@@ -3,23 +3,18 @@
 Commands are imported when they run: boto3 alone takes half a second, which `--help` need not wait for.
 """
 
-import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from replicas import options
-from replicas.exit_codes import FAILED
 from replicas.terminal import Screen
 
 if TYPE_CHECKING:
-    from replicas.aws.deployment import Where
     from replicas.inventory.inventory import Choice
 
 READ_ONLY = (
@@ -31,8 +26,6 @@ PEEK = (
     "value can be read."
 )
 
-_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?")
-
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -41,27 +34,9 @@ app = typer.Typer(
 )
 
 
-class OneIsError(TyperCommand):
-    """A command whose exit code 2 is an answer: wrong usage is 1 there, like any error."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Read the options; raise an error with exit code 1."""
-        with _one_is_error():
-            return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401  as there
-        """Do the command's work; raise an error with exit code 1."""
-        with _one_is_error():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _one_is_error() -> Iterator[None]:
-    try:
-        yield
-    except typer.TyperException as error:
-        error.exit_code = FAILED
-        raise
+def command(name: str, epilog: str) -> Callable[[Callable[..., int]], Callable[..., None]]:
+    """Make the function a command: its groups of options are flattened, and it exits with what it returns."""
+    return lambda function: app.command(name, epilog=epilog)(options.flattened(function))
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  as typer calls it
@@ -91,24 +66,21 @@ def replicas(
     """
 
 
-@app.command(
+@command(
     "plan",
-    cls=OneIsError,
-    epilog="**Exit codes:** 0 done; 1 an error, or wrong usage; 130 stopped by Ctrl-C. With "
-    "--detailed-exitcode: 0 nothing to add, retry or remove; 2 there is. "
+    epilog="**Exit codes:** 0 done; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. With "
+    "--detailed-exitcode: 0 nothing to add, retry or remove; 2 there is, or wrong usage. "
     + READ_ONLY
     + ". Nothing is written, and no value can be "
     "read.",
 )
-def plan_command(  # noqa: PLR0913  an option each
+def plan_command(
     *,
-    secret: options.Secrets = None,
-    tag: options.Tags = None,
+    chosen: options.Chosen,
     replica_region: Annotated[
         list[str] | None,
         typer.Option(metavar="REGION", help="Only what concerns replicas in this Region. Repeat it."),
     ] = None,
-    policy: options.PolicyFile = None,
     against: Annotated[
         Path | None,
         typer.Option(
@@ -117,17 +89,12 @@ def plan_command(  # noqa: PLR0913  an option each
             "key.",
         ),
     ] = None,
-    allowed_regions: options.AllowedRegions = "",
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", metavar="", help="Exit with 2 if there is something to do.")
     ] = False,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    region: options.Regions = None,
-    profile: options.Profile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    where: options.Where,
+) -> int:
     """Show what a sweep would do, secret by secret, and what it would cost.
 
     Reads all secrets that the policy selects, as AWS reports them now, and decides with the function's own
@@ -138,44 +105,36 @@ def plan_command(  # noqa: PLR0913  an option each
 
     `replicas plan --policy functions/policy.toml --allowed-regions eu-west-1,us-west-2`
     """
-    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
     _require_regions(replica_region or (), "--replica-region")
+    _require_allowed(where)
     from replicas.commands import compare, plan
 
     asked = plan.Asked(
-        choice=_choice(secret, tag),
+        choice=_choice(chosen),
         replica_regions=frozenset(replica_region or ()),
         detailed_exitcode=detailed_exitcode,
         as_json=as_json,
     )
     if against:
-        raise typer.Exit(compare.run(asked, where, against, Screen()))
-    raise typer.Exit(plan.run(asked, where, Screen()))
+        return compare.run(asked, where, against, Screen())
+    return plan.run(asked, where, Screen())
 
 
-@app.command(
+@command(
     "apply",
-    cls=OneIsError,
-    epilog="**Exit codes:** 0 all InSync, or nothing to do; 1 an error, or wrong usage; 2 some are dead "
+    epilog="**Exit codes:** 0 all InSync, or nothing to do; 1 an error; 2 wrong usage, or some are dead "
     "letters or drift now; 130 stopped by Ctrl-C. "
     + READ_ONLY
     + "; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
     "function's log group. No value can be read.",
 )
-def apply_command(  # noqa: PLR0913  an option each
+def apply_command(
     *,
-    secret: options.Secrets = None,
-    tag: options.Tags = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", metavar="", help="Send without asking. For scripts.")
-    ] = False,
+    chosen: options.Chosen,
+    yes: options.Yes = False,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    region: options.Regions = None,
-    profile: options.Profile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    stacks: options.Stacks,
+) -> int:
     """Have done what `replicas plan` shows: send these secrets to the queue, and follow them to InSync.
 
     It writes to no secret itself: the function does, by its own policy and within its own budget. Shows the
@@ -187,25 +146,22 @@ def apply_command(  # noqa: PLR0913  an option each
             "secrets, or see them with `replicas plan`",
             param_hint="--yes",
         )
-    where = _where(stack, region, profile, endpoint_url, None, "", local=local)
     from replicas.commands import apply, plan
 
-    asked = apply.Asked(plan.Asked(choice=_choice(secret, tag), as_json=as_json), yes)
-    raise typer.Exit(apply.run(asked, where, Screen()))
+    asked = apply.Asked(plan.Asked(choice=_choice(chosen), as_json=as_json), yes)
+    return apply.run(asked, options.Where(**vars(stacks)), Screen())
 
 
-@app.command(
+@command(
     "status",
-    cls=OneIsError,
-    epilog="**Exit codes:** 0 all InSync; 1 an error, or wrong usage; 2 something needs attention: a dead "
+    epilog="**Exit codes:** 0 all InSync; 1 an error; 2 wrong usage, or something needs attention: a dead "
     "letter, or a secret that cannot be where its tags ask for; 3 some only wait; 130 stopped by Ctrl-C. "
     + READ_ONLY
     + PEEK,
 )
-def status_command(  # noqa: PLR0913  an option each
+def status_command(
     *,
-    secret: options.Secrets = None,
-    tag: options.Tags = None,
+    chosen: options.Chosen,
     failed: Annotated[
         bool, typer.Option("--failed", metavar="", help="Only the secrets that need attention.")
     ] = False,
@@ -220,19 +176,13 @@ def status_command(  # noqa: PLR0913  an option each
     watch: Annotated[
         bool, typer.Option("--watch", "-w", metavar="", help="Look again and again, until Ctrl-C.")
     ] = False,
-    every: Annotated[
+    interval: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="How long --watch waits between two looks.")
     ] = 10,
     no_dead_letters: options.NoDeadLetters = False,
-    policy: options.PolicyFile = None,
-    allowed_regions: options.AllowedRegions = "",
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    region: options.Regions = None,
-    profile: options.Profile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    where: options.Where,
+) -> int:
     """Show whether every selected secret is where it must be.
 
     A row for each secret, a column for each Region, with AWS's own statuses; `missing` is where AWS lists no
@@ -241,26 +191,26 @@ def status_command(  # noqa: PLR0913  an option each
     AWS keeps no time of a status. "Since" is when the function first received the message that is now a dead
     letter, else when the secret was last changed: its status may be younger, or older.
     """
-    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    _require_allowed(where)
     from replicas.commands import status
 
     asked = status.Asked(
-        choice=_choice(secret, tag),
+        choice=_choice(chosen),
         failed=failed,
         everything=everything,
         letters=not no_dead_letters,
-        watch_seconds=every if watch else 0,
+        watch_seconds=interval if watch else 0,
         as_json=as_json,
     )
-    raise typer.Exit(status.run(asked, where, Screen()))
+    return status.run(asked, where, Screen())
 
 
-@app.command(
+@command(
     "explain",
     epilog="**Exit codes:** 0 explained; 1 there is no such secret, or an error; 2 wrong usage; 130 stopped "
     "by Ctrl-C. " + READ_ONLY + PEEK,
 )
-def explain_command(  # noqa: PLR0913  an option each
+def explain_command(
     *,
     secret: Annotated[
         str, typer.Argument(metavar="SECRET", help="Name or ARN of the secret.", show_default=False)
@@ -275,15 +225,9 @@ def explain_command(  # noqa: PLR0913  an option each
         ),
     ] = None,
     no_dead_letters: options.NoDeadLetters = False,
-    policy: options.PolicyFile = None,
-    allowed_regions: options.AllowedRegions = "",
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    region: options.Regions = None,
-    profile: options.Profile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    where: options.Where,
+) -> int:
     """Say why a secret is, or is not, where it is.
 
     Its tags, what each rule of the policy gave or cut and what a rule misses, the key of each Region and
@@ -292,36 +236,35 @@ def explain_command(  # noqa: PLR0913  an option each
     """
     if bool(secret) == (tags is not None):
         raise typer.BadParameter("give either a secret or --tags", param_hint="SECRET")
-    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    _require_allowed(where)
     if tags is not None:
-        raise typer.Exit(_foretell(tags, where, as_json=as_json))
+        return _foretell(tags, where, as_json=as_json)
     from replicas.commands import explain
 
     asked = explain.Asked(secret, letters=not no_dead_letters, as_json=as_json)
-    raise typer.Exit(explain.run(asked, where, Screen()))
+    return explain.run(asked, where, Screen())
 
 
-@app.command(
+@command(
     "validate",
-    cls=OneIsError,
-    epilog="**Exit codes:** 0 valid, perhaps with warnings; 1 not valid, not to be read, or wrong usage; "
+    epilog="**Exit codes:** 0 valid, perhaps with warnings; 1 not valid, or not to be read; 2 wrong usage; "
     "130 stopped by Ctrl-C. Needs no permissions and no network.",
 )
 def validate_command(
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy.")],
     as_json: options.Json = False,
-) -> None:
+) -> int:
     """Say everything that is wrong with a policy. Without AWS, for CI.
 
     A Region that this version of botocore does not know is a warning: AWS may have made it since.
     """
     from replicas.commands import validate
 
-    raise typer.Exit(validate.run(file, Screen(), as_json=as_json))
+    return validate.run(file, Screen(), as_json=as_json)
 
 
-@app.command(
+@command(
     "redrive",
     epilog="**Exit codes:** 0 moved, or nothing to move; 1 something failed; 2 wrong usage; "
     "130 stopped by Ctrl-C. **Permissions:** cloudformation:DescribeStacks on the stack; "
@@ -329,9 +272,8 @@ def validate_command(
     "ListMessageMoveTasks and CancelMessageMoveTask on the DeadLetterQueue; sqs:GetQueueAttributes and "
     "SendMessage on the ReplicationQueue.",
 )
-def redrive_command(  # noqa: PLR0913  an option each
+def redrive_command(
     *,
-    stack: options.Stack = None,
     secret: Annotated[
         list[str] | None,
         typer.Option(
@@ -349,20 +291,15 @@ def redrive_command(  # noqa: PLR0913  an option each
         bool,
         typer.Option("--dry-run", metavar="", help="Show the dead letters, and leave all where they are."),
     ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", metavar="", help="Move without asking. For scripts.")
-    ] = False,
+    yes: options.Yes = False,
     as_json: Annotated[
         bool,
         typer.Option(
             "--json", metavar="", help="Write dead letters and result as JSON. Needs --yes or --dry-run."
         ),
     ] = False,
-    region: options.Region = None,
-    profile: options.Profile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    at: options.OneStack,
+) -> int:
     """Move dead letters back into the queue, once their cause is fixed.
 
     A dead letter is a secret that could not be replicated, with the reason. This command shows them, asks,
@@ -378,36 +315,28 @@ def redrive_command(  # noqa: PLR0913  an option each
             "add --yes to move the dead letters, or --dry-run to see them",
             param_hint="--yes",
         )
-    _require_endpoint(endpoint_url, local=local)
-    from replicas.aws.connection import Access
     from replicas.commands import redrive
 
     asked = redrive.Asked(secret or (), error_type or (), yes, dry_run, as_json)
-    access = Access(region, profile, endpoint_url, local)
-    raise typer.Exit(redrive.run(asked, stack, access, Screen()))
+    return redrive.run(asked, at.stack, at.access, Screen())
 
 
-@app.command(
+@command(
     "sweep",
-    cls=OneIsError,
     epilog="**Exit codes:** 0 every selected secret is accounted for, and there is no dead letter; 1 not all "
-    "is accounted for, an error, or wrong usage; 2 there are dead letters; 130 stopped by Ctrl-C. "
+    "is accounted for, or an error; 2 wrong usage, or there are dead letters; 130 stopped by Ctrl-C. "
     "**Permissions:** cloudformation:DescribeStacks on the stack; lambda:GetFunctionConfiguration on its "
     "function; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
     "function's log group.",
 )
-def sweep_command(  # noqa: PLR0913  an option each
+def sweep_command(
     *,
     no_follow: Annotated[
         bool, typer.Option("--no-follow", metavar="", help="Only start it; its id is in the function's log.")
     ] = False,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    region: options.Region = None,
-    profile: options.Profile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    at: options.OneStack,
+) -> int:
     """Look at every selected secret now, and say what became of each.
 
     A sweep runs every day by itself; this starts one more: after installing, after a change of the policy, or
@@ -416,19 +345,17 @@ def sweep_command(  # noqa: PLR0913  an option each
 
     Ctrl-C ends the following, not the sweep. Two sweeps at the same time do no harm.
     """
-    _require_endpoint(endpoint_url, local=local)
-    from replicas.aws.connection import Access
     from replicas.commands import sweep
 
     asked = sweep.Asked(follow=not no_follow, as_json=as_json)
-    raise typer.Exit(sweep.run(asked, stack, Access(region, profile, endpoint_url, local), Screen()))
+    return sweep.run(asked, at.stack, at.access, Screen())
 
 
-@app.command(
+@command(
     "report",
     epilog="**Exit codes:** 0 written; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. " + READ_ONLY + PEEK,
 )
-def report_command(  # noqa: PLR0913  an option each
+def report_command(
     *,
     html: Annotated[Path, typer.Option(metavar="FILE", help="Where the page goes to.")] = Path(
         "replicas-report.html"
@@ -441,30 +368,23 @@ def report_command(  # noqa: PLR0913  an option each
         ),
     ] = None,
     title: Annotated[str, typer.Option(metavar="TEXT", help="What stands above it.")] = "Secret replicas",
-    secret: options.Secrets = None,
-    tag: options.Tags = None,
+    chosen: options.Chosen,
     no_dead_letters: options.NoDeadLetters = False,
-    policy: options.PolicyFile = None,
-    allowed_regions: options.AllowedRegions = "",
-    stack: options.Stack = None,
-    region: options.Regions = None,
-    profile: options.Profile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    where: options.Where,
+) -> int:
     """Write one page that shows where every secret is, for an auditor or a wall.
 
     Coverage by Region and by any tag, what waits or failed and since when, drift, cost, and every secret. The
     page needs nothing but itself: no script, no other file, no network.
     """
-    where = _where(stack, region, profile, endpoint_url, policy, allowed_regions, local=local)
+    _require_allowed(where)
     from replicas.commands.report import page
 
-    asked = page.Asked(_choice(secret, tag), html, csv, by or (), title, letters=not no_dead_letters)
-    raise typer.Exit(page.run(asked, where, Screen()))
+    asked = page.Asked(_choice(chosen), html, csv, by or (), title, letters=not no_dead_letters)
+    return page.run(asked, where, Screen())
 
 
-@app.command(
+@command(
     "doctor",
     epilog="**Exit codes:** 0 all good; 1 something is bad, or an error; 2 wrong usage; 3 something "
     "could not be checked, and nothing is bad; 130 stopped by Ctrl-C. **Permissions:** cloudformation:"
@@ -474,38 +394,31 @@ def report_command(  # noqa: PLR0913  an option each
     "SimulatePrincipalPolicy; sqs:GetQueueAttributes; cloudwatch:DescribeAlarms and GetMetricStatistics. "
     "Only DescribeStackResources and GetFunctionConfiguration are needed for an answer. Nothing is written.",
 )
-def doctor_command(  # noqa: PLR0913  an option each
+def doctor_command(
     *,
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    region: options.Region = None,
-    profile: options.Profile = None,
     policy: options.PolicyFile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    at: options.OneStack,
+) -> int:
     """Say whether all is there that the stack depends on, and whether it needs attention.
 
     Checks the function's settings, its version, a trail, the rules, the queues' key, recursive loop
     detection, the Regions and keys of policy.toml, the deployed policy, dead letters, stuck messages and
     alarms. A line each: good, bad with what to do, or not checkable with the permission that is missing.
     """
-    _require_endpoint(endpoint_url, local=local)
-    from replicas.aws.connection import Access
     from replicas.commands import health
 
-    access = Access(region, profile, endpoint_url, local)
-    raise typer.Exit(health.run_doctor(stack, access, Screen(), policy, as_json=as_json))
+    return health.run_doctor(at.stack, at.access, Screen(), policy, as_json=as_json)
 
 
-@app.command(
+@command(
     "smoke",
     epilog="**Exit codes:** 0 InSync in every Region, and removed again; 1 not, or an error; 2 wrong usage; "
     "130 or 143 stopped. **Permissions:** cloudformation:DescribeStackResources; "
     "lambda:GetFunctionConfiguration; secretsmanager:CreateSecret, TagResource, DescribeSecret, "
     "ReplicateSecretToRegions, RemoveRegionsFromReplication and DeleteSecret; cloudtrail:LookupEvents.",
 )
-def smoke_command(  # noqa: PLR0913  an option each
+def smoke_command(
     *,
     to: Annotated[
         list[str] | None,
@@ -513,41 +426,33 @@ def smoke_command(  # noqa: PLR0913  an option each
             metavar="REGION", help="Replicate to this Region. Repeat it.", show_default="all AllowedRegions"
         ),
     ] = None,
-    patience: Annotated[
+    timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="How long to wait for InSync.")
     ] = 300,
-    stack: options.Stack = None,
-    region: options.Region = None,
-    profile: options.Profile = None,
     policy: options.PolicyFile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    at: options.OneStack,
+) -> int:
     """Make one tagged secret, follow it until it is InSync in every Region, and remove it again.
 
     Says when each Region was seen with which status, and what could be seen of what AWS does not document.
     Reads no value. Touches no other secret. Also when it is interrupted, all that it made is removed.
     """
-    _require_endpoint(endpoint_url, local=local)
-    from replicas.aws.connection import Access
     from replicas.commands import health
 
-    access = Access(region, profile, endpoint_url, local)
-    raise typer.Exit(health.run_smoke(stack, access, Screen(), to or (), patience, policy))
+    return health.run_smoke(at.stack, at.access, Screen(), to or (), timeout, policy)
 
 
-@app.command(
+@command(
     "verify",
-    cls=OneIsError,
-    epilog="**Exit codes:** 0 every wanted replica is there and current; 1 an error, or wrong usage; "
-    "2 one needs attention: missing, behind, standalone, another secret, key unusable; 3 some are under way; "
+    epilog="**Exit codes:** 0 every wanted replica is there and current; 1 an error; "
+    "2 wrong usage, or one needs attention: missing, behind, standalone, another secret, key unusable; "
+    "3 some are under way; "
     "130 stopped by Ctrl-C. " + READ_ONLY + ", also in the replica Regions; kms:DescribeKey there. With "
     "--from only secretsmanager:ListSecrets, there. Nothing is written, and no value can be read.",
 )
-def verify_command(  # noqa: PLR0913  an option each
+def verify_command(
     *,
-    secret: options.Secrets = None,
-    tag: options.Tags = None,
+    chosen: options.Chosen,
     from_region: Annotated[
         str,
         typer.Option(
@@ -557,48 +462,35 @@ def verify_command(  # noqa: PLR0913  an option each
             show_default=False,
         ),
     ] = "",
-    policy: options.PolicyFile = None,
-    allowed_regions: options.AllowedRegions = "",
     as_json: options.Json = False,
-    stack: options.Stack = None,
-    region: options.Regions = None,
-    profile: Annotated[
-        list[str] | None,
-        typer.Option(help="Profile of your AWS configuration: which account. Repeat it."),
-    ] = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    where: options.Where,
+) -> int:
     """Prove from the other side that the replicas are there and hold the current version.
 
     Lists the primaries and what each Region really holds, 100 secrets a call, and compares version ids. It
     does not believe the primary's list of replicas: where AWS says InSync and the copy is behind or missing,
     that comes first.
     """
-    where = _where(
-        stack, region, profile[0] if profile else None, endpoint_url, policy, allowed_regions, local=local
-    )
+    _require_allowed(where)
     from replicas.commands.failover import verify
 
-    asked = verify.Asked(_choice(secret, tag), profile or (), as_json=as_json)
-    raise typer.Exit(verify.run(asked, where, Screen(), from_region))
+    asked = verify.Asked(_choice(chosen), where.profiles or (), as_json=as_json)
+    return verify.run(asked, where, Screen(), from_region)
 
 
-@app.command(
+@command(
     "promote",
-    cls=OneIsError,
-    epilog="**Exit codes:** 0 promoted and held, or nothing to promote; 1 something failed, or wrong usage; "
+    epilog="**Exit codes:** 0 promoted and held, or nothing to promote; 1 something failed; 2 wrong usage; "
     "130 stopped by Ctrl-C. **Permissions:** secretsmanager:ListSecrets, DescribeSecret, "
     "StopReplicationToReplica and TagResource in the replica Region alone. No value can be read.",
 )
-def promote_command(  # noqa: PLR0913  an option each
+def promote_command(
     *,
     replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas are promoted.")],
     primary_region: Annotated[
         str, typer.Option(metavar="REGION", help="Only replicas of this Region.", show_default="of any")
     ] = "",
-    secret: options.Secrets = None,
-    tag: options.Tags = None,
+    chosen: options.Chosen,
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Why: it becomes part of the hold tag.")
     ] = "the primary Region does not answer",
@@ -607,28 +499,22 @@ def promote_command(  # noqa: PLR0913  an option each
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar="", help="Show it all, and write nothing: the rehearsal.")
     ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", metavar="", help="Promote without asking. For scripts.")
-    ] = False,
+    yes: options.Yes = False,
     as_json: options.Json = False,
-    profile: options.Profile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    account: options.OneAccount,
+) -> int:
     """Make replicas writable in their own Region, without the Region that is gone.
 
     Lists the replicas of one Region, asks, and calls StopReplicationToReplica for each, within the budget.
     Each gets the tag secret-replicator:hold, so that no stack touches it. Needs no stack and no policy. A
     journal is written before each call; stopped at any time, the same command goes on where it was.
     """
-    _require_endpoint(endpoint_url, local=local)
     _require_yes(as_json=as_json, answered=yes or dry_run)
-    from replicas.aws.connection import Access
     from replicas.commands.failover import promote
 
     asked = promote.Asked(
         replica_region,
-        _choice(secret, tag),
+        _choice(chosen),
         primary_region,
         reason,
         journal,
@@ -637,24 +523,21 @@ def promote_command(  # noqa: PLR0913  an option each
         dry_run=dry_run,
         as_json=as_json,
     )
-    access = Access(replica_region, profile, endpoint_url, local)
-    raise typer.Exit(promote.run(asked, access, Screen()))
+    return promote.run(asked, account.access(replica_region), Screen())
 
 
-@app.command(
+@command(
     "rejoin",
-    cls=OneIsError,
-    epilog="**Exit codes:** 0 all rejoined, or nothing to rejoin; 1 something failed, or wrong usage; 2 some "
+    epilog="**Exit codes:** 0 all rejoined, or nothing to rejoin; 1 something failed; 2 wrong usage, or some "
     "are left for you to decide; 130 stopped by Ctrl-C. **Permissions:** secretsmanager:ListSecrets, "
     "DescribeSecret, ReplicateSecretToRegions, RemoveRegionsFromReplication, TagResource and UntagResource, "
     "in both Regions; for keys of your own kms:Decrypt on the primary's, kms:GenerateDataKey and "
     "kms:Encrypt on the replica's. They are yours, never the function's. No value can be read.",
 )
-def rejoin_command(  # noqa: PLR0913  an option each
+def rejoin_command(
     *,
     replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas were promoted.")],
-    secret: options.Secrets = None,
-    tag: options.Tags = None,
+    chosen: options.Chosen,
     primary: Annotated[
         str,
         typer.Option(
@@ -678,31 +561,25 @@ def rejoin_command(  # noqa: PLR0913  an option each
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar="", help="Compare both sides, and write nothing.")
     ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", metavar="", help="Rejoin without asking. For scripts.")
-    ] = False,
+    yes: options.Yes = False,
     as_json: options.Json = False,
-    profile: options.Profile = None,
-    local: options.Local = False,
-    endpoint_url: options.EndpointUrl = None,
-) -> None:
+    account: options.OneAccount,
+) -> int:
     """Come back after a promotion, and overwrite nothing that changed by accident.
 
     Compares both sides by version ids and the journal. What is unchanged is replicated from home again. What
     changed is left and named, until you say which side counts. Each step is in the journal, both sides are
     looked at again before one is overwritten, and the hold tag goes last.
     """
-    _require_endpoint(endpoint_url, local=local)
     _require_yes(as_json=as_json, answered=yes or dry_run)
     if primary not in ("", replica_region):
         raise typer.BadParameter("it must be the --replica-region", param_hint="--primary")
-    from replicas.aws.connection import Access
     from replicas.commands.failover import rejoin
     from replicas.failover.compare import Wishes
 
     asked = rejoin.Asked(
         replica_region,
-        _choice(secret, tag),
+        _choice(chosen),
         Wishes(bool(primary), accept_home, frozenset(discard or ())),
         journal,
         writes_per_second,
@@ -710,8 +587,7 @@ def rejoin_command(  # noqa: PLR0913  an option each
         dry_run=dry_run,
         as_json=as_json,
     )
-    access = Access(replica_region, profile, endpoint_url, local)
-    raise typer.Exit(rejoin.run(asked, access, Screen()))
+    return rejoin.run(asked, account.access(replica_region), Screen())
 
 
 def _require_yes(*, as_json: bool, answered: bool) -> None:
@@ -723,13 +599,15 @@ def _require_yes(*, as_json: bool, answered: bool) -> None:
         )
 
 
-def _foretell(tags: str, where: "Where", *, as_json: bool) -> int:
+def _foretell(tags: str, where: options.Where, *, as_json: bool) -> int:
     if not where.allowed_regions:
         raise typer.BadParameter("say with --allowed-regions which Regions are allowed", param_hint="--tags")
+    from replicas.aws.deployment import policy_file
     from replicas.commands import validate
 
     home = where.regions[0] if where.regions else ""
-    asked = validate.Asked(tags, where.policy_file, where.allowed_regions, home, as_json)
+    file = policy_file(where.policy, local=where.local)
+    asked = validate.Asked(tags, file, where.allowed_regions, home, as_json)
     return validate.foretell(asked, Screen())
 
 
@@ -741,33 +619,13 @@ def _require_regions(named: Iterable[str], option: str) -> None:
         raise typer.BadParameter("; ".join(wrong), param_hint=option)
 
 
-def _require_endpoint(endpoint_url: str | None, *, local: bool) -> None:
-    if endpoint_url is not None and not _URL.fullmatch(endpoint_url):
-        raise typer.BadParameter("it must look like https://127.0.0.1:4566", param_hint="--endpoint-url")
-    if endpoint_url and local:
-        raise typer.BadParameter("--local already says where AWS is", param_hint="--endpoint-url")
+def _require_allowed(where: options.Where) -> None:
+    if where.allowed_regions:
+        _require_regions(map(str.strip, where.allowed_regions.split(",")), "--allowed-regions")
 
 
-def _where(  # noqa: PLR0913, PLR0917  an option each
-    stack: str | None,
-    regions: list[str] | None,
-    profile: str | None,
-    endpoint_url: str | None,
-    policy: Path | None,
-    allowed_regions: str,
-    *,
-    local: bool,
-) -> "Where":
-    _require_endpoint(endpoint_url, local=local)
-    if allowed_regions:
-        _require_regions(map(str.strip, allowed_regions.split(",")), "--allowed-regions")
-    from replicas.aws.deployment import Where
-
-    return Where(regions or (), stack, profile, endpoint_url, local, policy, allowed_regions)
-
-
-def _choice(names: list[str] | None, tags: list[str] | None) -> "Choice":
-    filters = options.tag_filters(tags)
+def _choice(chosen: options.Chosen) -> "Choice":
+    filters = chosen.filters
     from replicas.inventory.inventory import Choice
 
-    return Choice(names or (), filters)
+    return Choice(chosen.names or (), filters)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
+from replicas.aws.errors import AWS_ERRORS, format_error
 from replicas.errors import OperatorError
 from replicas.terminal import Screen
 
@@ -20,9 +21,12 @@ def exit_code(work: Callable[[], int], screen: Screen, stopped: str) -> int:
     except OperatorError as error:
         screen.say(str(error))
         return FAILED
-    except KeyboardInterrupt:
+    except AWS_ERRORS as error:
+        screen.say(format_error(error))
+        return FAILED
+    except KeyboardInterrupt as interrupt:
         screen.say(stopped)
-        return STOPPED
+        return int(getattr(interrupt, "exit_code", STOPPED))
     return code
 
 

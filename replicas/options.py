@@ -1,11 +1,16 @@
-"""The options that several commands have."""
+"""The options that several commands have: one by one, and in groups that are dataclasses."""
 
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?")
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 _EMPTY = "it is empty: a variable that is not set?"
 
@@ -24,38 +29,72 @@ def _regions(values: list[str] | None) -> list[str] | None:
     return values
 
 
+def _url(value: str | None) -> str | None:
+    if value is not None and not _URL.fullmatch(value):
+        raise typer.BadParameter("it must look like https://127.0.0.1:4566")
+    return value
+
+
 def _not_empty(value: str | None) -> str | None:
     if value is not None and not value.strip():
         raise typer.BadParameter(_EMPTY)
     return value
 
 
+def _not_empties(values: list[str] | None) -> list[str] | None:
+    for value in values or ():
+        _not_empty(value)
+    return values
+
+
 Stack = Annotated[
     str | None,
     typer.Option(
-        callback=_not_empty, help="Name of the deployed stack.", show_default="stack_name in samconfig.toml"
+        metavar="NAME",
+        callback=_not_empty,
+        help="Name of the deployed stack.",
+        show_default="stack_name in samconfig.toml",
     ),
 ]
 Region = Annotated[
     str | None,
     typer.Option(
-        callback=_region, help="Region of the stack.", show_default="that of the profile or environment"
+        metavar="REGION",
+        callback=_region,
+        help="Region of the stack.",
+        show_default="that of the profile or environment",
     ),
 ]
 Regions = Annotated[
     list[str] | None,
     typer.Option(
         "--region",
+        metavar="REGION",
         callback=_regions,
         help="Region of the stack and the primaries. Repeat it for several Regions.",
         show_default="that of the profile or environment",
     ),
 ]
 Profile = Annotated[
-    str | None, typer.Option(callback=_not_empty, help="Profile of your AWS configuration: which account.")
+    str | None,
+    typer.Option(
+        metavar="NAME", callback=_not_empty, help="Profile of your AWS configuration: which account."
+    ),
+]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        callback=_not_empties,
+        help="Profile of your AWS configuration: which account.",
+    ),
 ]
 EndpointUrl = Annotated[
-    str | None, typer.Option(help="Where AWS is, if not at AWS, for example https://127.0.0.1:4566.")
+    str | None,
+    typer.Option(
+        metavar="URL", callback=_url, help="Where AWS is, if not at AWS, for example https://127.0.0.1:4566."
+    ),
 ]
 Local = Annotated[
     bool, typer.Option("--local", metavar="", help="Look at the running `make local`, and its policy.")
@@ -107,9 +146,134 @@ Tags = Annotated[
 ]
 
 
-def tag_filters(tags: list[str] | None) -> tuple[tuple[str, str], ...]:
-    """Return key and value of each --tag; raise BadParameter for one without a key."""
-    pairs = [tag.partition("=") for tag in tags or ()]
-    if any(not key for key, _, _ in pairs):
-        raise typer.BadParameter("it must be KEY=VALUE, or KEY for any value", param_hint="--tag")
-    return tuple((key, value if equals else "*") for key, equals, value in pairs)
+Yes = Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do it without asking. For scripts.")]
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach AWS, as in the AWS CLI. None is what the environment and the profile say."""
+
+    region: str | None = None
+    profile: str | None = None
+    endpoint_url: str | None = None
+    local: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise BadParameter for two answers to one question."""
+        if self.endpoint_url and self.local:
+            raise typer.BadParameter("--local already says where AWS is", param_hint="--endpoint-url")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneAccount:
+    """The options of a command that needs no stack."""
+
+    profile: Profile = None
+    local: Local = False
+    endpoint_url: EndpointUrl = None
+
+    def access(self, region: str) -> Access:
+        """Return how to reach a Region."""
+        return Access(region, self.profile, self.endpoint_url, self.local)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneStack:
+    """The options of a command that is about one stack."""
+
+    stack: Stack = None
+    region: Region = None
+    profile: Profile = None
+    local: Local = False
+    endpoint_url: EndpointUrl = None
+
+    @property
+    def access(self) -> Access:
+        """How to reach the stack's Region."""
+        return Access(self.region, self.profile, self.endpoint_url, self.local)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stacks:
+    """The options of a command that is about stacks in several Regions."""
+
+    stack: Stack = None
+    regions: Regions = None
+    profiles: Profiles = None
+    local: Local = False
+    endpoint_url: EndpointUrl = None
+
+    def __post_init__(self) -> None:
+        """Raise BadParameter as the access does."""
+        Access(endpoint_url=self.endpoint_url, local=self.local)
+
+    @property
+    def profile(self) -> str | None:
+        """The one profile; raise BadParameter if there are several."""
+        if self.profiles and len(self.profiles) > 1:
+            raise typer.BadParameter("this command is about one account", param_hint="--profile")
+        return self.profiles[0] if self.profiles else None
+
+    def access(self, region: str | None) -> Access:
+        """Return how to reach a Region."""
+        return Access(region, self.profile, self.endpoint_url, self.local)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The options that say what is decided by."""
+
+    policy: PolicyFile = None
+    allowed_regions: AllowedRegions = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where(Stacks, Decision):
+    """The options of a command that decides as the function does: where, and by what."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The options that choose secrets."""
+
+    names: Secrets = None
+    tags: Tags = None
+
+    @property
+    def filters(self) -> tuple[tuple[str, str], ...]:
+        """Key and value of each --tag; raise BadParameter for one without a key."""
+        pairs = [tag.partition("=") for tag in self.tags or ()]
+        if any(not key for key, _, _ in pairs):
+            raise typer.BadParameter("it must be KEY=VALUE, or KEY for any value", param_hint="--tag")
+        return tuple((key, value if equals else "*") for key, equals, value in pairs)
+
+
+def flattened(command: Callable[..., int]) -> Callable[..., None]:
+    """Return the command for Typer: an option for each field of a dataclass, its result the exit code."""
+    given = signature(command).parameters.values()
+    groups = {parameter.name: parameter.annotation for parameter in given if _is_group(parameter)}
+
+    @wraps(command)
+    def run(**values: Any) -> None:  # noqa: ANN401  as Typer read them
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        raise typer.Exit(command(**values))
+
+    options = [option for parameter in given for option in _options(parameter)]
+    run.__signature__ = Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
+    return run
+
+
+def _options(parameter: Parameter) -> Sequence[Parameter]:
+    """Return the parameter itself, or one for each of its fields."""
+    if not _is_group(parameter):
+        return [parameter]
+    return [
+        Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+        for field in fields(parameter.annotation)
+    ]
+
+
+def _is_group(parameter: Parameter) -> bool:
+    return is_dataclass(parameter.annotation)

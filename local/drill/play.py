@@ -11,13 +11,12 @@ from rich.console import Console
 from local.drill.scene import HOME, POLICY, SECRETS, THERE, THIRD, Scene
 from local.errors import LocalError
 from local.secrets_manager.service import StrictSecretsManager
-from replicas.aws.connection import Access
-from replicas.aws.deployment import Where
 from replicas.commands.failover import promote, rejoin, verify
 from replicas.exit_codes import CHANGES, OK
 from replicas.failover.compare import Wishes
 from replicas.failover.hold import HOLD_TAG
 from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.options import Access, Where
 from replicas.terminal import Screen
 
 TURNED, ACCEPTED, BOTH, NEW = ("app/00", "app/01", "app/02"), "app/03", "app/04", "new/00"
@@ -60,7 +59,7 @@ def _before(scene: Scene, screen: Screen) -> None:
 
 def _during(scene: Scene, screen: Screen) -> None:
     scene.secrets.switched_off.add(HOME)
-    where = Where([THERE], endpoint_url=scene.url)
+    where = Where(regions=[THERE], endpoint_url=scene.url)
     _command(screen, f"verify --from {THERE} --secret app/0[0-2]")
     expect(
         verify.run(verify.Asked(Choice(["app/0[0-2]"])), where, screen, THERE), OK, "the Region answers alone"
@@ -123,7 +122,7 @@ def _after(scene: Scene, screen: Screen) -> None:
 def _verify(scene: Scene, screen: Screen) -> int:
     policy = scene.folder / "policy.toml"
     policy.write_text(POLICY, "utf-8")
-    where = Where([HOME], endpoint_url=scene.url, policy=policy, allowed_regions=f"{THERE},{THIRD}")
+    where = Where(regions=[HOME], endpoint_url=scene.url, policy=policy, allowed_regions=f"{THERE},{THIRD}")
     _command(screen, "verify")
     return verify.run(verify.Asked(), where, screen, clock=scene.clock)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from local.secrets_manager.model import Params
 from local.secrets_manager.service import StrictSecretsManager
-from replicas.aws.connection import Access, connect
+from replicas.aws.connection import connect
 from replicas.aws.region_secrets import RegionSecrets
+from replicas.options import Access
 from secret_replicator.errors import ReplicatorError
 from secret_replicator.gateway import Budget, Gateway
 from secret_replicator.models import Look

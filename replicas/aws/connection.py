@@ -1,9 +1,7 @@
-"""A deployed stack as operators reach it: its queues by its name, and AWS's refusals in one sentence."""
+"""A deployed stack as operators reach it: sessions, clients, and its queues by its name."""
 
 import threading
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,26 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    SSLError,
-    SSOError,
-    TokenRetrievalError,
-    UnauthorizedSSOTokenError,
-)
-from botocore.parsers import ResponseParserError
+from botocore.exceptions import ClientError
 
 from replicas.aws.checkout import checkout, in_checkout
+from replicas.aws.errors import name_services
 from replicas.aws.local_endpoint import local_session, read_address
 from replicas.errors import NoStackError, OperatorError
+from replicas.options import Access
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
@@ -46,46 +35,6 @@ _OUTPUTS = ("ReplicationQueueUrl", "DeadLetterQueueUrl", "ReplicatorFunctionName
 _THROTTLED = frozenset(
     {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"}
 )
-
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "KmsAccessDenied", "KMS.AccessDeniedException"})
-_NOT_SIGNED_IN = frozenset(
-    {
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "InvalidSecurity",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
-_REMEDIES: tuple[tuple[tuple[type[BotoCoreError], ...], str], ...] = (
-    (
-        (
-            NoCredentialsError,
-            PartialCredentialsError,
-            SSOError,
-            TokenRetrievalError,
-            UnauthorizedSSOTokenError,
-        ),
-        "sign in with `aws sso login` or `aws configure`, or name a profile with --profile",
-    ),
-    ((ProfileNotFound,), "`aws configure list-profiles` shows those that there are"),
-    ((NoRegionError,), "name the stack's Region with --region"),
-    ((SSLError,), "is AWS_CA_BUNDLE the right one for this endpoint?"),
-    ((EndpointConnectionError,), "is it the right --region or --endpoint-url, and is the network up?"),
-)
-
-
-@dataclass(frozen=True)
-class Access:
-    """How to reach AWS, as in the AWS CLI. None is what the environment and the profile say."""
-
-    region: str | None = None
-    profile: str | None = None
-    endpoint_url: str | None = None
-    local: bool = False
 
 
 @dataclass
@@ -184,11 +133,13 @@ def connect(access: Access) -> Clients:
     """Return the clients; raise BotoCoreError if there is no such profile, OperatorError if nothing is up."""
     if access.local:
         here = read_address()
-        return Clients(
-            local_session(access.region or here.region), here.endpoint, here.ca_bundle, _config(proxies={})
-        )
-    session = boto3.Session(profile_name=access.profile, region_name=access.region)
-    return Clients(session, access.endpoint_url, None, _config())
+        session = local_session(access.region or here.region)
+        clients = Clients(session, here.endpoint, here.ca_bundle, _config(proxies={}))
+    else:
+        session = boto3.Session(profile_name=access.profile, region_name=access.region)
+        clients = Clients(session, access.endpoint_url, None, _config())
+    name_services(session.events)
+    return clients
 
 
 def _config(proxies: dict[str, str] | None = None) -> Config:
@@ -233,21 +184,6 @@ def default_stack(config: Path | None = None) -> str:
     raise OperatorError(f"{config} has no stack_name: name the stack with --stack")
 
 
-@contextmanager
-def errors_in_words(service: str) -> Iterator[None]:
-    """Turn what AWS refuses in this block into OperatorError. `service` is its name in IAM actions."""
-    try:
-        yield
-    except ClientError as error:
-        raise OperatorError(_refusal(service, error)) from error
-    except ResponseParserError as error:
-        raise OperatorError("What answered is not AWS: is it the right --endpoint-url?") from error
-    except BotoCoreError as error:
-        remedy = next((text for kinds, text in _REMEDIES if isinstance(error, kinds)), "")
-        said = " ".join(str(error).split()).rstrip(".")
-        raise OperatorError(f"{said}: {remedy}" if remedy else said) from error
-
-
 def _outputs(client: "CloudFormationClient", stack: str) -> dict[str, str]:
     try:
         described = client.describe_stacks(StackName=stack)["Stacks"]
@@ -259,15 +195,3 @@ def _outputs(client: "CloudFormationClient", stack: str) -> dict[str, str]:
             "and its Region with --region"
         ) from error
     return {output["OutputKey"]: output["OutputValue"] for output in described[0].get("Outputs", [])}
-
-
-def _refusal(service: str, error: ClientError) -> str:
-    code = error.response["Error"].get("Code", "")
-    said = " ".join(error.response["Error"].get("Message", "").split()).rstrip(".")
-    # Permissions know no batches: sqs:DeleteMessage allows DeleteMessageBatch as well.
-    action = f"{service}:{error.operation_name.removesuffix('Batch')}"
-    if code in _DENIED:
-        return f"Permission {action} is missing: allow it for the role or user that runs this ({said})"
-    if code in _NOT_SIGNED_IN:
-        return f"AWS does not take these credentials ({code}): sign in again, or name another --profile"
-    return f"{action} failed ({code}: {said}): run it again when this is mended"

@@ -4,47 +4,28 @@ The switches are those of the function's own environment, read by the function's
 file on this disk: what the function carries could only be had by downloading its code.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replicas.aws.checkout import POLICY, in_checkout
 from replicas.aws.connection import (
-    Access,
     Clients,
     StackParts,
     connect,
     default_stack,
-    errors_in_words,
     find_parts,
 )
 from replicas.aws.dead_letters import Queues
 from replicas.aws.local_endpoint import read_address
 from replicas.errors import NoStackError, OperatorError
+from replicas.options import Access, Where
 from secret_replicator.errors import PolicyError, SettingsError
 from secret_replicator.gateway import Budget, Gateway
 from secret_replicator.policy import Policy, parse_policy
 from secret_replicator.settings import Settings, read_settings
 
 _NO_QUEUES = {"QUEUE_URL": "not deployed", "DEAD_LETTER_QUEUE_URL": "not deployed"}
-
-
-@dataclass(frozen=True)
-class Where:
-    """What the command line says of where to look, and by which policy."""
-
-    regions: Sequence[str] = ()
-    stack: str | None = None
-    profile: str | None = None
-    endpoint_url: str | None = None
-    local: bool = False
-    policy: Path | None = None
-    allowed_regions: str = ""
-
-    @property
-    def policy_file(self) -> Path:
-        """The policy that is read: named, else the local AWS's or that of this checkout."""
-        return self.policy or (Path(read_address().policy_file) if self.local else in_checkout(POLICY))
 
 
 @dataclass(frozen=True)
@@ -73,10 +54,14 @@ class Deployment:
 
 def deployments(where: Where) -> Iterator[Deployment]:
     """Yield the function of each Region asked for; raise OperatorError."""
-    policy = load_policy(where.policy_file)
-    for region in dict.fromkeys(where.regions) or [None]:
-        access = Access(region, where.profile, where.endpoint_url, where.local)
-        yield _deployment(where, access, policy)
+    policy = load_policy(policy_file(where.policy, local=where.local))
+    for region in dict.fromkeys(where.regions or ()) or [None]:
+        yield _deployment(where, where.access(region), policy)
+
+
+def policy_file(named: Path | None, *, local: bool) -> Path:
+    """Return the policy that is read: named, else the local AWS's or that of this checkout."""
+    return named or (Path(read_address().policy_file) if local else in_checkout(POLICY))
 
 
 def load_policy(file: Path) -> Policy:
@@ -96,9 +81,8 @@ def shown(file: Path) -> str:
 
 
 def _deployment(where: Where, access: Access, policy: Policy) -> Deployment:
-    with errors_in_words("cloudformation"):
-        clients = connect(access)
-        region = clients.region
+    clients = connect(access)
+    region = clients.region
     gateway = Gateway(clients.secrets, Budget(writes_per_second=1))
     if where.allowed_regions:
         settings = _settings({"ALLOWED_REGIONS": where.allowed_regions} | _NO_QUEUES, region, where)
@@ -111,13 +95,12 @@ def _deployment(where: Where, access: Access, policy: Policy) -> Deployment:
 
 
 def _parts(clients: Clients, stack: str) -> StackParts:
-    with errors_in_words("cloudformation"):
-        try:
-            return find_parts(clients.cloudformation, stack)
-        except NoStackError as error:
-            raise OperatorError(
-                f"{error}. Before it is deployed, say --allowed-regions eu-west-1,us-west-2"
-            ) from error
+    try:
+        return find_parts(clients.cloudformation, stack)
+    except NoStackError as error:
+        raise OperatorError(
+            f"{error}. Before it is deployed, say --allowed-regions eu-west-1,us-west-2"
+        ) from error
 
 
 def _environment(clients: Clients, parts: StackParts) -> Mapping[str, str]:
@@ -125,8 +108,7 @@ def _environment(clients: Clients, parts: StackParts) -> Mapping[str, str]:
 
     https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
     """
-    with errors_in_words("lambda"):
-        answer = clients.functions.get_function_configuration(FunctionName=parts.function)
+    answer = clients.functions.get_function_configuration(FunctionName=parts.function)
     return answer.get("Environment", {}).get("Variables", {})
 
 
@@ -136,4 +118,4 @@ def _settings(environment: Mapping[str, str], region: str, where: Where) -> Sett
     except SettingsError as error:
         raise OperatorError(str(error)) from error
     # POLICY_FILE is a path in the function's own world.
-    return replace(settings, policy_file=where.policy_file)
+    return replace(settings, policy_file=policy_file(where.policy, local=where.local))

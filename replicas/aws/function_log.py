@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from replicas.aws.connection import Clients, errors_in_words
+from replicas.aws.connection import Clients
 from replicas.errors import OperatorError
 from replicas.terminal import Screen, count
 
@@ -214,10 +214,9 @@ class Follower:
     def look(self) -> bool:
         """Take in what is new; return whether there was anything. Raise OperatorError."""
         news = False
-        with errors_in_words("logs"):
-            for event in self._new_events():
-                news = True
-                self.account.note(_parsed(event["message"]), event["timestamp"])
+        for event in self._new_events():
+            news = True
+            self.account.note(_parsed(event["message"]), event["timestamp"])
         self._forget()
         return news
 
@@ -248,8 +247,7 @@ class Queue:
 
     def is_empty(self) -> bool:
         """Tell whether nothing is in it: no message, none that is delayed or being worked on."""
-        with errors_in_words("sqs"):
-            answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[*_LEFT])
+        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[*_LEFT])
         return not any(int(answer["Attributes"][name]) for name in _LEFT)
 
 
@@ -258,8 +256,7 @@ def find_log_group(clients: Clients, function: str) -> str:
 
     https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
     """
-    with errors_in_words("lambda"):
-        found: Mapping[str, Any] = clients.functions.get_function_configuration(FunctionName=function)
+    found: Mapping[str, Any] = clients.functions.get_function_configuration(FunctionName=function)
     level = found.get("Environment", {}).get("Variables", {}).get("POWERTOOLS_LOG_LEVEL", "INFO")
     if level not in ("DEBUG", "INFO"):
         raise OperatorError(

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from replicas.aws.connection import Access, connect, errors_in_words
+from replicas.aws.connection import connect
+from replicas.aws.errors import as_operator_errors
 from replicas.aws.held import Held
+from replicas.options import Access
 from secret_replicator.gateway import Budget
 from secret_replicator.models import Replica
 
@@ -42,7 +44,7 @@ class RegionSecrets:
                 for key, value in filters.items()
             ]
         while True:
-            with errors_in_words("secretsmanager"):
+            with as_operator_errors():
                 answer = self.client.list_secrets(**request)
             yield [_held(self.region, entry, "SecretVersionsToStages") for entry in answer["SecretList"]]
             if not answer.get("NextToken"):
@@ -56,7 +58,7 @@ class RegionSecrets:
 
     def describe(self, secret_id: str) -> Held | None:
         """Return what is there now, None if nothing is."""
-        with errors_in_words("secretsmanager"):
+        with as_operator_errors():
             try:
                 answer = self.client.describe_secret(SecretId=secret_id)
             except self.client.exceptions.ResourceNotFoundException:
@@ -65,7 +67,7 @@ class RegionSecrets:
 
     def promote(self, arn: str) -> None:
         """Let a replica stand alone. What stands alone already is done already."""
-        with self.budget.turn(inf), errors_in_words("secretsmanager"):
+        with self.budget.turn(inf), as_operator_errors():
             try:
                 self.client.stop_replication_to_replica(SecretId=arn)
             except self.client.exceptions.InvalidRequestException:
@@ -78,29 +80,29 @@ class RegionSecrets:
             {"Region": replica.region} | ({"KmsKeyId": replica.kms_key_id} if replica.kms_key_id else {})
             for replica in replicas
         ]
-        with self.budget.turn(inf), errors_in_words("secretsmanager"):
+        with self.budget.turn(inf), as_operator_errors():
             self.client.replicate_secret_to_regions(
                 SecretId=arn, AddReplicaRegions=wanted, ForceOverwriteReplicaSecret=overwrite
             )
 
     def remove(self, arn: str, regions: Iterable[str]) -> None:
         """Delete the replicas in these Regions, at once."""
-        with self.budget.turn(inf), errors_in_words("secretsmanager"):
+        with self.budget.turn(inf), as_operator_errors():
             self.client.remove_regions_from_replication(SecretId=arn, RemoveReplicaRegions=[*regions])
 
     def tag(self, arn: str, key: str, value: str) -> None:
         """Set a tag."""
-        with errors_in_words("secretsmanager"):
+        with as_operator_errors():
             self.client.tag_resource(SecretId=arn, Tags=[{"Key": key, "Value": value}])
 
     def untag(self, arn: str, key: str) -> None:
         """Take a tag away."""
-        with errors_in_words("secretsmanager"):
+        with as_operator_errors():
             self.client.untag_resource(SecretId=arn, TagKeys=[key])
 
     def key_problem(self, key: str) -> str:
         """Return what is wrong with a key here, nothing if it can be used."""
-        with errors_in_words("kms"):
+        with as_operator_errors():
             try:
                 state = self.keys.describe_key(KeyId=key)["KeyMetadata"].get("KeyState", USABLE)
             except self.keys.exceptions.NotFoundException:
@@ -110,7 +112,7 @@ class RegionSecrets:
 
 def region_secrets(access: Access, writes_per_second: float = 1) -> RegionSecrets:
     """Return the secrets of a Region; raise OperatorError if there is no such profile or Region."""
-    with errors_in_words("secretsmanager"):
+    with as_operator_errors():
         clients = connect(access)
         secrets = clients.secrets
         return RegionSecrets(

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from replicas.aws.connection import Access, Clients, connect
+from replicas.aws.connection import Clients, connect
+from replicas.options import Access
 
 if TYPE_CHECKING:
     from mypy_boto3_account import AccountClient

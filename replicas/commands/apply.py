@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
-from replicas.aws.connection import errors_in_words
-from replicas.aws.deployment import Deployment, Where, deployments
+from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.function_log import Account, Follower, Queue, find_log_group, follow
 from replicas.commands import plan, sweep
 from replicas.commands.plan import Planned, Totals
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, exit_code
+from replicas.options import Where
 from replicas.terminal import Screen, count
 from secret_replicator.errors import TransientError
 from secret_replicator.work_queue import WorkQueue
@@ -91,7 +91,7 @@ def _send(region: plan.Region, sweep_id: str, screen: Screen) -> Sent:
     log_group = find_log_group(deployment.clients, deployment.function)
     since = int(time.time() * 1000) - sweep.EARLIER_MILLISECONDS
     queue = WorkQueue(queues.client, queues.queue_url, queues.dead_letter_queue_url)
-    with errors_in_words("sqs"), screen.progress("Sending", len(arns)) as report:
+    with screen.progress("Sending", len(arns)) as report:
         for start in range(0, len(arns), 10):
             _enqueue(queue, arns, start, sweep_id)
             report(start + 10)

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from replicas.aws.deployment import Deployment, Where, deployments, load_policy, shown
+from replicas.aws.deployment import Deployment, deployments, load_policy, shown
 from replicas.commands.plan import Asked, Planned, Step
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
 from replicas.inventory.inventory import Choice, Reading, calls_in_words, selected
+from replicas.options import Where
 from replicas.terminal import Column, Screen, count
 from secret_replicator.models import Desired, Secret
 from secret_replicator.planner import intent, overwriting_nothing

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from replicas.aws.connection import errors_in_words
 from replicas.aws.deployment import load_policy, shown
 from replicas.aws.services import Services
 from replicas.errors import OperatorError
@@ -123,8 +122,7 @@ def examine(deployed: Deployed, checks: "Sequence[Check] | None" = None) -> Iter
 
 def find(services: Services, stack: str, policy_file: Path) -> Deployed:
     """Return the stack's parts; raise OperatorError if there is no such stack, or it may not be read."""
-    with errors_in_words("cloudformation"):
-        found = services.clients.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    found = services.clients.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     names: dict[str, dict[str, str]] = {}
     for resource in found:
         physical = resource.get("PhysicalResourceId", "")
@@ -133,10 +131,9 @@ def find(services: Services, stack: str, policy_file: Path) -> Deployed:
         raise OperatorError(
             f"The stack {stack} in {services.region} is not a Secret Replicator: name it with --stack"
         )
-    with errors_in_words("lambda"):
-        configuration = services.clients.functions.get_function_configuration(
-            FunctionName=names[_FUNCTION]["ReplicatorFunction"]
-        )
+    configuration = services.clients.functions.get_function_configuration(
+        FunctionName=names[_FUNCTION]["ReplicatorFunction"]
+    )
     environment = configuration.get("Environment", {}).get("Variables", {})
     return Deployed(services, names, environment, load_policy(policy_file), policy_file, stack)
 

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from math import inf
 from typing import Any
 
-from replicas.aws.connection import errors_in_words
 from replicas.aws.dead_letters import Letter, read_letters
-from replicas.aws.deployment import Deployment, Where, deployments, shown
+from replicas.aws.deployment import Deployment, deployments, shown
 from replicas.errors import NoStackError, OperatorError
 from replicas.exit_codes import OK, exit_code
 from replicas.inventory import explanation as facts
@@ -16,6 +15,7 @@ from replicas.inventory.explanation import Place, Source
 from replicas.inventory.inventory import Seen, calls_in_words, seen_as
 from replicas.inventory.secret_status import Letters
 from replicas.inventory.suggest import nearest
+from replicas.options import Where
 from replicas.terminal import Column, Screen, count
 from secret_replicator.errors import SecretNotFoundError
 from secret_replicator.models import Secret
@@ -119,7 +119,7 @@ def _deployments(name: str, where: Where) -> Iterator[Deployment]:
     except OperatorError as error:
         if not isinstance(error.__cause__, NoStackError) or not name.startswith("arn:"):
             raise
-        (thought,) = deployments(replace(where, allowed_regions=where.regions[0]))
+        (thought,) = deployments(replace(where, allowed_regions=(where.regions or [""])[0]))
         secret = _describe(name, thought)
         if not secret or secret.primary_region in ("", thought.region):
             raise
@@ -161,7 +161,7 @@ def _all_names(deployment: Deployment) -> Iterator[str]:
 def _letters_about(seen: Seen, deployment: Deployment, screen: Screen) -> list[Letter]:
     if deployment.queues is None:
         return []
-    with errors_in_words("sqs"), screen.progress("Reading the dead letters") as report:
+    with screen.progress("Reading the dead letters") as report:
         return Letters.of(read_letters(deployment.queues, report)).about(seen.secret.arn)
 
 

@@ -5,15 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from botocore.exceptions import BotoCoreError
-
 from replicas import interrupts
-from replicas.aws.connection import Access, default_stack, errors_in_words
-from replicas.aws.deployment import Where
+from replicas.aws.connection import default_stack
+from replicas.aws.deployment import policy_file
 from replicas.aws.services import Services, services
 from replicas.commands import doctor, smoke
 from replicas.errors import OperatorError
-from replicas.exit_codes import FAILED, OK
+from replicas.exit_codes import FAILED, OK, exit_code
+from replicas.options import Access
 from replicas.terminal import Screen
 
 _STYLES = {doctor.Verdict.GOOD: "", doctor.Verdict.BAD: "bold red", doctor.Verdict.UNKNOWN: "yellow"}
@@ -25,7 +24,7 @@ def run_doctor(
     """Show a line for each thing that was looked at; return the exit code."""
 
     def run(aws: Services, name: str) -> int:
-        findings = [*doctor.examine(doctor.find(aws, name, policy_file(access, policy)))]
+        findings = [*doctor.examine(doctor.find(aws, name, policy_file(policy, local=access.local)))]
         if as_json:
             screen.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
         else:
@@ -47,7 +46,7 @@ def run_smoke(  # noqa: PLR0913, PLR0917  an option each
     """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
 
     def run(aws: Services, name: str) -> int:
-        deployed = doctor.find(aws, name, policy_file(access, policy))
+        deployed = doctor.find(aws, name, policy_file(policy, local=access.local))
         trial = smoke.Trial(
             services=aws,
             regions=_regions(deployed, regions),
@@ -55,33 +54,14 @@ def run_smoke(  # noqa: PLR0913, PLR0917  an option each
             say=screen.show,
             patience_seconds=patience_seconds,
         )
-        with errors_in_words("secretsmanager"):
-            return OK if smoke.run(trial) else FAILED
+        return OK if smoke.run(trial) else FAILED
 
     return _run(run, stack, access, screen)
 
 
 def _run(run: Callable[[Services, str], int], stack: str | None, access: Access, screen: Screen) -> int:
     with interrupts.installed():
-        try:
-            with errors_in_words("sts"):
-                aws = services(access)
-                name = stack or default_stack()
-            return run(aws, name)
-        except OperatorError as error:
-            screen.say(str(error))
-            return FAILED
-        except BotoCoreError as error:
-            screen.say(f"AWS gave no answer: {error}")
-            return FAILED
-        except interrupts.Interrupted as interrupted:
-            screen.say("Stopped.")
-            return interrupted.exit_code
-
-
-def policy_file(access: Access, policy: Path | None) -> Path:
-    """Return the policy that was named, else the local AWS's or the one that is packaged."""
-    return Where(local=access.local, policy=policy).policy_file
+        return exit_code(lambda: run(services(access), stack or default_stack()), screen, "Stopped.")
 
 
 def _regions(deployed: doctor.Deployed, asked: Sequence[str]) -> list[str]:

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from replicas.aws.deployment import Deployment, Where, deployments, shown
+from replicas.aws.deployment import Deployment, deployments, shown
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
 from replicas.inventory.inventory import EVERYTHING, Choice, Reading, Seen, read, require_some
+from replicas.options import Where
 from replicas.terminal import Column, Screen, count
 from secret_replicator.models import FAILED as FAILED_STATUS
 from secret_replicator.models import Plan

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from replicas.aws.connection import Access, connect, default_stack, errors_in_words, find_parts
+from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import (
     HIDDEN_SECONDS,
     Letter,
@@ -16,6 +16,7 @@ from replicas.aws.dead_letters import (
     redrive,
 )
 from replicas.exit_codes import FAILED, OK, exit_code
+from replicas.options import Access
 from replicas.terminal import Column, Screen, count
 
 _COLUMNS = (
@@ -45,12 +46,10 @@ def run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
 
 
 def _run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
-    with errors_in_words("cloudformation"):
-        clients = connect(access)
-        found = find_parts(clients.cloudformation, stack or default_stack())
-    with errors_in_words("sqs"):
-        queues = Queues(clients.sqs, found.queue_url, found.dead_letter_queue_url)
-        return redrive_as_asked(asked, queues, screen)
+    clients = connect(access)
+    found = find_parts(clients.cloudformation, stack or default_stack())
+    queues = Queues(clients.sqs, found.queue_url, found.dead_letter_queue_url)
+    return redrive_as_asked(asked, queues, screen)
 
 
 def redrive_as_asked(asked: Asked, queues: Queues, screen: Screen) -> int:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from replicas.aws.connection import errors_in_words
 from replicas.aws.dead_letters import Letter, read_letters
-from replicas.aws.deployment import Deployment, Where, deployments
+from replicas.aws.deployment import Deployment, deployments
+from replicas.aws.errors import as_operator_errors
 from replicas.commands.plan import unread_in_words
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
 from replicas.inventory.inventory import EVERYTHING, Choice, Reading, read, require_some
 from replicas.inventory.secret_status import Counts, Letters, Row, Standing, regions_of, row
+from replicas.options import Where
 from replicas.terminal import Column, Screen, count
 
 SHOWN_IN_SYNC = 20
@@ -110,7 +111,7 @@ def _count(
 def _letters(deployment: Deployment, screen: Screen) -> list[Letter]:
     if deployment.queues is None:
         return []
-    with errors_in_words("sqs"), screen.progress("Reading the dead letters") as report:
+    with screen.progress("Reading the dead letters") as report:
         return read_letters(deployment.queues, report)
 
 
@@ -130,7 +131,8 @@ def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], No
 def _look_again(asked: Asked, where: Where, screen: Screen) -> Status | None:
     """Say an error and go on: what was seen once can be seen again, when the network is back."""
     try:
-        return _look_and_show(asked, where, screen)
+        with as_operator_errors():
+            return _look_and_show(asked, where, screen)
     except OperatorError as error:
         screen.say(str(error))
         return None

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
-from replicas.aws.connection import Access, connect, default_stack, errors_in_words, find_parts
+from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import names_of
 from replicas.aws.function_log import Account, Follower, Queue, find_log_group, follow
 from replicas.exit_codes import CHANGES, FAILED, OK, exit_code
+from replicas.options import Access
 from replicas.terminal import Screen
 from secret_replicator.messages import SweepRequest
 
@@ -48,14 +49,12 @@ def _run(  # noqa: PLR0913, PLR0917  what `run` has, and the id
     sleep: Callable[[float], None],
     sweep_id: str,
 ) -> int:
-    with errors_in_words("cloudformation"):
-        clients = connect(access)
-        name = stack or default_stack()
-        parts = find_parts(clients.cloudformation, name)
+    clients = connect(access)
+    name = stack or default_stack()
+    parts = find_parts(clients.cloudformation, name)
     log_group = find_log_group(clients, parts.function) if asked.follow else ""
     since = int(time.time() * 1000) - EARLIER_MILLISECONDS
-    with errors_in_words("sqs"):
-        clients.sqs.send_message(QueueUrl=parts.queue_url, MessageBody=SweepRequest(sweep_id).body())
+    clients.sqs.send_message(QueueUrl=parts.queue_url, MessageBody=SweepRequest(sweep_id).body())
     screen.say(f"{clients.region}: stack {name}, sweep {sweep_id}")
     if not asked.follow:
         if asked.as_json:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from replicas.aws.connection import MAX_CONNECTIONS, errors_in_words
+from replicas.aws.connection import MAX_CONNECTIONS
 from replicas.aws.deployment import Deployment
 from replicas.errors import OperatorError
 from replicas.terminal import Report
@@ -135,15 +135,13 @@ def patiently(deployment: Deployment, call: Callable[[], T]) -> T:
 
 @contextmanager
 def calls_in_words() -> Iterator[None]:
-    """Turn what AWS refuses in this block into OperatorError: what AWS said, and what an operator can do."""
-    with errors_in_words("secretsmanager"):
-        try:
-            yield
-        except ReplicatorError as error:
-            # Its own words are for whoever reads a dead letter.
-            if isinstance(error.__cause__, ClientError | BotoCoreError):
-                raise error.__cause__ from None
-            raise
+    """Raise what AWS said: the function's own words for it are for whoever reads a dead letter."""
+    try:
+        yield
+    except ReplicatorError as error:
+        if isinstance(error.__cause__, ClientError | BotoCoreError):
+            raise error.__cause__ from None
+        raise
 
 
 def _listed(deployment: Deployment, policy: Policy) -> Iterator[Secret]:

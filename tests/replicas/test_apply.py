@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from local.secrets_manager.model import Outcome
 from replicas.aws import function_log
-from replicas.aws.deployment import Where
 from replicas.cli import app
 from replicas.commands import apply, plan
+from replicas.options import Where
 from replicas.terminal import Screen
 from secret_replicator.app import logger
 from tests.replicas.test_commands import permissions
@@ -52,7 +52,9 @@ def person() -> Person:
 
 def applied(desk: Desk, screen: Person, *, yes: bool = False, as_json: bool = False) -> int:
     """Apply, and let the function work whenever we wait for it."""
-    where = Where([HOME], STACK, endpoint_url=desk.account.url, policy=desk.world.app.settings.policy_file)
+    where = Where(
+        regions=[HOME], stack=STACK, endpoint_url=desk.account.url, policy=desk.world.app.settings.policy_file
+    )
 
     def pause(_seconds: float) -> None:
         desk.world.clock.advance(30)
@@ -141,7 +143,7 @@ def test_json_is_the_account_alone(desk: Desk) -> None:
 def test_nobody_is_asked_where_there_is_nobody(desk: Desk) -> None:
     desk.world.add("a", "us-west-2")
     result = desk.run("apply")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "add --yes" in result.stderr
     assert not desk.account.calls
 

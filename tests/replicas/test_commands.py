@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from local.secrets_manager.model import AwsError
@@ -20,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/permissions.md").read_text("utf-8")
 READING = ("plan", "status", "explain", "report")
 COMMANDS = (*READING, "apply", "sweep", "verify", "promote", "rejoin")
+ALL = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 _PERMISSION_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ((?:`[a-z]+:\w+`(?:, )?)+) \|$", re.MULTILINE)
 
 
@@ -68,6 +70,27 @@ def test_the_help_names_the_permissions_and_the_exit_codes(command: str) -> None
         assert action.partition(":")[2] in said
     assert "Exit codes: 0 " in said
     assert "130 stopped by Ctrl-C" in said
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_wrong_usage_is_2_everywhere_and_the_help_says_so(command: str) -> None:
+    assert CliRunner().invoke(app, [command, "--nonsense"]).exit_code == 2
+    said = re.sub(r"[\s│]+", " ", CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout)
+    assert re.search(r"2 (there is, or )?wrong usage", said)
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_the_help_names_what_an_option_takes_and_no_type_of_python(command: str) -> None:
+    said = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+    assert not re.search(r"--\S+ +(-\w +)?<(?!bool)", said), said
+
+
+def test_a_refusal_names_the_service_that_refused(desk: Desk) -> None:
+    """Nothing around a call says so: the answer itself does."""
+    desk.account.denied.add("sqs:ReceiveMessage")
+    result = desk.run("status")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Permission sqs:ReceiveMessage is missing" in result.stderr
 
 
 def test_no_command_has_a_way_to_ask_for_a_value() -> None:

@@ -12,11 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.main import get_command
 
-from replicas.aws.connection import Access
+from replicas.aws.deployment import policy_file
 from replicas.cli import app
 from replicas.commands import doctor
 from replicas.commands.doctor import Deployed, Finding, Verdict, examine, exit_code
-from replicas.commands.health import policy_file
 from secret_replicator import VERSION
 from secret_replicator.policy import parse_policy
 from secret_replicator.settings import PACKAGED_POLICY
@@ -432,9 +431,9 @@ def test_every_call_has_its_permission_in_the_table() -> None:
 
 
 def test_doctor_and_smoke_decide_by_the_policy_that_is_named() -> None:
-    assert policy_file(Access(), Path("other.toml")) == Path("other.toml")
-    assert policy_file(Access(), None) == PACKAGED_POLICY
-    assert policy_file(Access(local=True), Path("other.toml")) == Path("other.toml")
+    assert policy_file(Path("other.toml"), local=False) == Path("other.toml")
+    assert policy_file(None, local=False) == PACKAGED_POLICY
+    assert policy_file(Path("other.toml"), local=True) == Path("other.toml")
 
 
 @pytest.mark.parametrize("command", ["doctor", "smoke"])

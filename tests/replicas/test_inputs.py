@@ -121,7 +121,7 @@ def test_whatever_aws_refuses(desk: Desk, tmp_path: Path, command: str, operatio
 )
 def test_what_is_no_region_is_said_of_the_option(desk: Desk, allowed: str, said: str) -> None:
     result = desk.run("plan", "--allowed-regions", allowed)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     words = re.sub(r"[\s│]+", " ", result.stderr)
     assert said in words
     assert "environment variable" not in words

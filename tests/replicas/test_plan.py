@@ -209,8 +209,8 @@ def test_the_summary_is_one_line_with_what_it_adds_to_the_bill(desk: Desk) -> No
         pytest.param("none", ["--detailed-exitcode"], 0, id="no changes"),
         pytest.param("eu-wst-1", ["--detailed-exitcode"], 0, id="only a problem, which is no change"),
         pytest.param("none", ["--detailed-exitcode", "--stack", "nope"], 1, id="an error"),
-        pytest.param("none", ["--detailed-exitcode", "--nonsense"], 1, id="wrong usage is no change either"),
-        pytest.param("none", ["--tag", "=x"], 1, id="a filter without a key"),
+        pytest.param("none", ["--detailed-exitcode", "--nonsense"], 2, id="wrong usage"),
+        pytest.param("none", ["--tag", "=x"], 2, id="a filter without a key"),
     ],
 )
 def test_the_exit_code_is_terraforms(desk: Desk, to: str, arguments: list[str], exit_code: int) -> None:
@@ -271,7 +271,7 @@ def test_without_a_stack_the_allowed_regions_are_given(desk: Desk) -> None:
 
 def test_what_is_no_region_is_refused(desk: Desk) -> None:
     result = desk.run("plan", "--allowed-regions", "eu-west-1,mars")
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert "'mars' is not a Region" in result.stderr
 
 

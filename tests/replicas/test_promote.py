@@ -74,7 +74,7 @@ def test_a_dry_run_shows_all_and_writes_nothing(desk: Desk, tmp_path: Path) -> N
 
 def test_nobody_is_asked_where_there_is_nobody(desk: Desk, tmp_path: Path) -> None:
     result = promote(desk, tmp_path)
-    assert (result.exit_code, desk.world.secrets.calls) == (1, [])
+    assert (result.exit_code, desk.world.secrets.calls) == (2, [])
     assert "add --yes" in result.stderr
 
 

@@ -23,7 +23,6 @@ from moto.sqs.models import sqs_backends
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from replicas.aws.connection import Access
 from replicas.aws.dead_letters import (
     NO_REASON,
     NO_REASON_TEXT,
@@ -38,6 +37,7 @@ from replicas.cli import app
 from replicas.commands.redrive import Asked, redrive_as_asked, run, show_letters
 from replicas.errors import OperatorError
 from replicas.exit_codes import OK, STOPPED
+from replicas.options import Access
 from replicas.terminal import Screen
 from secret_replicator.work_queue import REDRIVEN, Message, WorkQueue
 from tests.support.fakes.stacks import describe_stacks

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from local.secrets_manager.model import Call, ManualClock, Outcome, Params
 from local.secrets_manager.service import StrictSecretsManager
-from replicas.aws.connection import Access
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import promote, rejoin
 from replicas.failover.compare import Wishes
 from replicas.failover.hold import HOLD_TAG
 from replicas.inventory.inventory import Choice
+from replicas.options import Access
 from replicas.terminal import Screen
 from secret_replicator.gateway import Budget
 from tests.support.clients import client_of

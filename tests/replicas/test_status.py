@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from local.secrets_manager.model import Outcome
-from replicas.aws.deployment import Where
 from replicas.commands import status
+from replicas.options import Where
 from replicas.terminal import Screen
 from secret_replicator.planner import HOLD_TAG
 from tests.support.desk import Desk, at_desk
@@ -103,9 +103,11 @@ def test_the_exit_code_tells_a_monitor(
     assert desk.run("status").exit_code == exit_code
 
 
-@pytest.mark.parametrize("arguments", [["--stack", "nope"], ["--nonsense"], ["--every", "0"]])
-def test_what_could_not_be_found_out_is_exit_code_1(desk: Desk, arguments: list[str]) -> None:
-    assert desk.run("status", *arguments).exit_code == 1
+@pytest.mark.parametrize(
+    ("option", "exit_code"), [("--stack=nope", 1), ("--nonsense", 2), ("--interval=0", 2)]
+)
+def test_what_could_not_be_found_out_is_an_error(desk: Desk, option: str, exit_code: int) -> None:
+    assert desk.run("status", option).exit_code == exit_code
 
 
 def test_failed_shows_only_what_needs_a_person_and_counts_all(desk: Desk) -> None:
@@ -191,7 +193,9 @@ def terminal(width: int = 200) -> Screen:
 
 
 def where(desk: Desk) -> Where:
-    return Where([HOME], STACK, endpoint_url=desk.account.url, policy=desk.world.app.settings.policy_file)
+    return Where(
+        regions=[HOME], stack=STACK, endpoint_url=desk.account.url, policy=desk.world.app.settings.policy_file
+    )
 
 
 def printed(console: Console) -> str:

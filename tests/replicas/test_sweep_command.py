@@ -14,8 +14,8 @@ from rich.console import Console
 
 from local.secrets_manager.model import DAY, Fault, Outcome
 from replicas.aws import function_log
-from replicas.aws.connection import Access
 from replicas.commands import sweep
+from replicas.options import Access
 from replicas.terminal import Screen
 from secret_replicator.app import logger
 from tests.replicas.test_commands import permissions

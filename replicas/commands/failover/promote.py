@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from replicas.aws.connection import Access
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.errors import OperatorError
@@ -20,6 +19,7 @@ from replicas.failover.hold import HOLD_TAG, hold_value, is_held
 from replicas.failover.journal import BEGUN, DONE, Journal, read_journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.options import Access
 from replicas.terminal import Column, Report, Screen, count
 
 SHOWN = 20

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from replicas.aws.connection import Access
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover.promote import REAL, Surroundings, each
@@ -21,6 +20,7 @@ from replicas.failover.hold import HOLD_TAG, hold_value, is_held, is_held_by_us
 from replicas.failover.journal import BEGUN, DONE, Entry, Journal, read_journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.options import Access
 from replicas.terminal import Column, Report, Screen, count
 from secret_replicator.models import FAILED as REPLICA_FAILED
 from secret_replicator.models import IN_SYNC, Replica

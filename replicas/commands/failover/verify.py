@@ -8,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from replicas.aws.connection import MAX_CONNECTIONS, Access
-from replicas.aws.deployment import Deployment, Where, deployments
+from replicas.aws.connection import MAX_CONNECTIONS
+from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
 from replicas.failover.states import Finding, Pair, State, finding, state_of, told_by_aws
 from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.options import Where
 from replicas.terminal import Column, Report, Screen, count
 from secret_replicator.planner import intent
 
@@ -121,8 +122,8 @@ def run(
 
 def _run(asked: Asked, where: Where, screen: Screen, clock: Callable[[], float]) -> int:
     verified = Verified()
-    for profile in asked.profiles or [where.profile]:
-        place = replace(where, profile=profile)
+    for profile in asked.profiles or [None]:
+        place = replace(where, profiles=[profile] if profile else None)
         for deployment in deployments(place):
             screen.say(str(deployment))
             compare(deployment, place, asked.choice, verified, screen, clock)
@@ -142,7 +143,7 @@ def compare(  # noqa: PLR0913, PLR0917  what is compared, and where it goes
     """Compare a Region's primaries with all Regions that must hold them."""
 
     def secrets_in(region: str) -> RegionSecrets:
-        return region_secrets(Access(region, where.profile, where.endpoint_url, where.local))
+        return region_secrets(where.access(region))
 
     home = secrets_in(deployment.region)
     with screen.progress(f"Listing the primaries of {home.region}") as report:
@@ -293,7 +294,7 @@ def _entry(found: Finding) -> dict[str, Any]:
 
 
 def _run_from(asked: Asked, where: Where, region: str, screen: Screen) -> int:
-    there = region_secrets(Access(region, where.profile, where.endpoint_url, where.local))
+    there = region_secrets(where.access(region))
     with screen.progress(f"Listing {region}") as report:
         held = [*_chosen(there, asked.choice, report)]
     if asked.as_json:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from replicas.aws.deployment import Where, shown
+from replicas.aws.deployment import shown
 from replicas.commands.plan import unread_in_words
 from replicas.commands.status import AS_IT_MUST_BE, Status, look
 from replicas.errors import OperatorError
@@ -20,6 +20,7 @@ from replicas.inventory import pricing
 from replicas.inventory.explanation import MISSING
 from replicas.inventory.inventory import Choice
 from replicas.inventory.secret_status import Row, Standing, regions_of
+from replicas.options import Where
 from replicas.terminal import Screen
 from secret_replicator.models import IN_SYNC
 
