@@ -255,7 +255,7 @@ def _client_error(action: str, secret_id: str, error: ClientError) -> Exception:
     if code == "ResourceNotFoundException":
         return SecretNotFoundError(
             f"AWS finds no such secret ({action})",
-            "delete this letter if the secret was deleted, else redrive it",
+            "delete this dead letter if the secret was deleted, otherwise redrive it",
         )
     if code in _KEY_CODES or (code in _DENIED | _REFUSED and is_about_a_key(said)):
         return KeyRefusedError(f"AWS cannot use a KMS key for {action} on {secret_id} ({said})", KEY_REMEDY)
@@ -265,5 +265,5 @@ def _client_error(action: str, secret_id: str, error: ClientError) -> Exception:
             "allow it in the function's role, the secret's resource policy, or the organisation's policies",
         )
     if code in _REFUSED:
-        return RefusedError(f"AWS refuses {action} ({said})", "mend what AWS names, then redrive")
+        return RefusedError(f"AWS refuses {action} ({said})", "fix what AWS names, then redrive")
     return TransientError(f"{action} failed ({said})", "redrive it when AWS answers again")

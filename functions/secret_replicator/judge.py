@@ -52,7 +52,7 @@ def outcome_of_error(error: BaseException, secret: str, attempt: int) -> Outcome
         kind = Kind.FAILED
     if not isinstance(error, ReplicatorError):
         problem = Problem(
-            "", f"unexpected {type(error).__name__}", "look for it in the function's log", error_type(error)
+            "", f"unexpected {type(error).__name__}", "see the function's log", error_type(error)
         )
         return Outcome(kind, secret, problems=(problem,))
     problems = (

@@ -88,7 +88,9 @@ class Notifier:
             answer = self.client.put_events(Entries=entries)
         except (BotoCoreError, ClientError) as error:
             raise TransientError(
-                f"PutEvents failed ({error})", "nothing: the next outcome is told again"
+                f"PutEvents failed ({error})", "nothing: the next outcome is published again"
             ) from error
         if failed := answer.get("FailedEntryCount", 0):
-            raise TransientError(f"PutEvents failed for {failed}", "nothing: the next outcome is told again")
+            raise TransientError(
+                f"PutEvents failed for {failed}", "nothing: the next outcome is published again"
+            )

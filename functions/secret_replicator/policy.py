@@ -23,7 +23,7 @@ _KMS_KEY = re.compile(
 )
 
 
-_TYPE_NAMES: Mapping[type, str] = {str: "a text", bool: "true or false", list: "a list", dict: "a table"}
+_TYPE_NAMES: Mapping[type, str] = {str: "a string", bool: "true or false", list: "a list", dict: "a table"}
 T = TypeVar("T")
 
 
@@ -281,7 +281,7 @@ class _Reader:
 
     def _known_keys(self, where: str, table: Mapping[str, object], known: set[str]) -> None:
         for key in sorted(table.keys() - known):
-            self._error(f"{where} {key}", f"is not known here; known are {', '.join(sorted(known))}")
+            self._error(f"{where} {key}", f"unknown key; allowed keys: {', '.join(sorted(known))}")
 
     def _error(self, where: str, what: str) -> None:
         """Note an error, the first of each place: those after it often follow from it."""

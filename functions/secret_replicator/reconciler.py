@@ -231,7 +231,7 @@ def _said(replica: Replica, before: str = "") -> str:
 
 
 def _pending(region: str, status: str) -> Problem:
-    remedy = KEY_REMEDY if is_about_a_key(status) else "mend what AWS names in that Region, then redrive"
+    remedy = KEY_REMEDY if is_about_a_key(status) else "fix what AWS names in that Region, then redrive"
     return Problem(region, f"{region} is {status}", remedy, "Waiting")
 
 
@@ -257,7 +257,7 @@ def _judge(work: Work, attempt: int) -> Outcome:
 
 def _removed(region: str) -> Problem:
     """Return why an attempt that has removed a replica does not end the message: it may be wanted again."""
-    return Problem(region, f"{region} was removed, and not looked at since", "redrive it", "Waiting")
+    return Problem(region, f"{region} was removed, and has not been checked since", "redrive it", "Waiting")
 
 
 def _open_ends(work: Work) -> Iterator[Problem]:

@@ -33,7 +33,9 @@ class Sweeper:
         except RefusedError as error:
             if request.next_token and not request.restarted:
                 return self._restart(request, error)
-            raise RefusedError(error.problem, "delete this letter: the next sweep begins anew") from error
+            raise RefusedError(
+                error.problem, "delete this dead letter: the next sweep starts again"
+            ) from error
         selected = self._selected(page)
         self.queue.enqueue([ReconcileRequest(arn, sweep_id=request.sweep_id).body() for arn in selected])
         if page.next_token:

@@ -180,7 +180,7 @@ def _shortened(body: str, secret: str) -> tuple[str, str]:
     try:
         request = parse(body, home_region="")
     except MalformedMessageError:
-        return body[:CUT_CHARACTERS], f"cut, as SQS does not take all of its {len(body)} characters"
+        return body[:CUT_CHARACTERS], f"shortened, as SQS does not take all of its {len(body)} characters"
     if isinstance(request, ReconcileRequest):
         request = replace(request, secret_id=secret)
     return request.body(), f"replaced, as SQS does not take all of its {len(body)} characters"

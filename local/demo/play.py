@@ -210,7 +210,7 @@ class Play:
         with step(self.console, f"Mend {MISTAKEN.name} ({what}) and redrive its dead letter"):
             self._tag(MISTAKEN, MENDED)
             mended = observe.until(partial(self._has_converged, 1), PATIENCE_SECONDS)
-            self.checks.that(f"{MISTAKEN.name} converges once it is mended", mended)
+            self.checks.that(f"{MISTAKEN.name} converges once it is fixed", mended)
             redrive(self.stack, letter)
             converged = observe.until(partial(self._has_converged, 2), PATIENCE_SECONDS)
         self.checks.that(f"{MISTAKEN.name} converges again once it is redriven", converged)

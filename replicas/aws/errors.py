@@ -104,4 +104,4 @@ def _refusal(error: ClientError) -> str:
         return f"Permission {action} is missing: allow it for the role or user that runs this ({said})"
     if code in _NOT_SIGNED_IN:
         return f"AWS does not take these credentials ({code}): sign in again, or name another --profile"
-    return f"{action} failed ({code}: {said}): run it again when this is mended"
+    return f"{action} failed ({code}: {said}): run it again when this is fixed"

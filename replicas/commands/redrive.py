@@ -118,7 +118,7 @@ def _move(asked: Asked, queues: Queues, chosen: Sequence[Letter], screen: Screen
 
 
 def _report(moved: int, chosen: int, screen: Screen) -> int:
-    screen.say(f"Moved {moved} of {_letters(chosen)}. What is not mended comes back with its reason.")
+    screen.say(f"Moved {moved} of {_letters(chosen)}. What is not fixed comes back with its reason.")
     if moved == chosen:
         return OK
     screen.say(

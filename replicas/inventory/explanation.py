@@ -321,7 +321,7 @@ def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) ->
     if letters and is_settled(seen, found):
         yield f"to end its dead letter and the alarm, replicas redrive --secret {seen.secret.name}"
     elif letters:
-        yield f"once it is mended, replicas redrive --secret {seen.secret.name}"
+        yield f"once it is fixed, replicas redrive --secret {seen.secret.name}"
     elif seen.intent.plan.add:
         yield (
             f"to have it done now, replicas apply --secret {seen.secret.name}. If it has had its tags for "
@@ -370,7 +370,7 @@ def _remedy(place: Place, said: str) -> str:
         )
     if "key" in said.casefold():
         return f"look at the key {place.key} in {place.region}, named by: {place.key_from}"
-    return f"mend in {place.region} what AWS names: {said or 'it gives no reason'}"
+    return f"fix in {place.region} what AWS names: {said or 'it gives no reason'}"
 
 
 def switches(seen: Seen, settings: Settings, found: Sequence[Place]) -> Iterator[str]:

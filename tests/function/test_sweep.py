@@ -171,7 +171,7 @@ def test_a_sweep_that_has_begun_anew_and_is_refused_again_is_dead_lettered(world
     world.deliver_until_empty()
     letter = world.only_dead_letter()
     assert (letter["ErrorType"], letter["SecretArn"]) == ("Refused", "sweep")
-    assert letter["ErrorMessage"].endswith("delete this letter: the next sweep begins anew")
+    assert letter["ErrorMessage"].endswith("delete this dead letter: the next sweep starts again")
 
 
 def test_a_first_page_that_is_refused_is_dead_lettered_and_does_not_begin_anew(world: World) -> None:

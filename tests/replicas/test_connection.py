@@ -34,7 +34,7 @@ def refused(code: str, operation: str) -> ClientError:
         ),
         pytest.param(
             refused("RequestThrottled", "SendMessage"),
-            "sqs:SendMessage failed (RequestThrottled: Because of this): run it again when this is mended",
+            "sqs:SendMessage failed (RequestThrottled: Because of this): run it again when this is fixed",
             id="anything else",
         ),
         pytest.param(

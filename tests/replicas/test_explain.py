@@ -198,7 +198,7 @@ REASONS = [
             SAME_NAME,
             "You: see with replicas verify whether a promoted copy stands in us-west-2",
             "AllowOverwrite=false",
-            "You: once it is mended, replicas redrive --secret a",
+            "You: once it is fixed, replicas redrive --secret a",
         ],
         id="its name is taken",
     ),

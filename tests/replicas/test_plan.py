@@ -289,8 +289,8 @@ def test_a_wrong_policy_is_refused_with_all_its_errors(desk: Desk, tmp_path: Pat
         result = desk.run("plan", option, file)
         assert result.exit_code == 1
         assert result.stderr.splitlines()[-3:] == [
-            "  [tag] kee: is not known here; known are key",
-            "  [tag] key: must be a text",
+            "  [tag] kee: unknown key; allowed keys: key",
+            "  [tag] key: must be a string",
             "  [groups] dr item 1: 'us-wset2' is not a Region code",
         ]
         assert "is wrong:" in result.stderr

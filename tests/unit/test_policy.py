@@ -428,7 +428,7 @@ def test_a_sweep_looks_for_the_tag_and_one_key_of_each_rule_that_selects() -> No
         pytest.param('tag = "x"', "[tag]", "must be a table", id="tag that is no table"),
         pytest.param("[tag]", "[tag] key", "must", id="a tag without a key"),
         pytest.param('[tag]\nkey = ""', "[tag] key", "must name a tag", id="a tag with an empty key"),
-        pytest.param("[tag]\nkey = 1", "[tag] key", "must be a text", id="a tag whose key is a number"),
+        pytest.param("[tag]\nkey = 1", "[tag] key", "must be a string", id="a tag whose key is a number"),
         pytest.param(f'{ONLY_TAG}keys = "x"', "[tag] keys", "key", id="an unknown key of tag"),
         pytest.param(f"{ONLY_TAG}[group]\nx = 1", "top level group", "groups", id="an unknown section"),
         pytest.param(
@@ -439,7 +439,7 @@ def test_a_sweep_looks_for_the_tag_and_one_key_of_each_rule_that_selects() -> No
         pytest.param(
             f'{ONLY_TAG}[groups]\ndr = ["us-west-2", 5]',
             "[groups] dr item 2",
-            "must be a text",
+            "must be a string",
             id="a number",
         ),
         pytest.param(
@@ -479,7 +479,7 @@ def test_a_sweep_looks_for_the_tag_and_one_key_of_each_rule_that_selects() -> No
             f'{ONLY_TAG}[groups]\ndr = ["us-west-2"]\nDR = ["us-west-1"]', "[groups] DR", "twice", id="twice"
         ),
         pytest.param(
-            f"{ONLY_TAG}[kms_keys]\nus-west-2 = 1", "[kms_keys] us-west-2", "text", id="a number as key"
+            f"{ONLY_TAG}[kms_keys]\nus-west-2 = 1", "[kms_keys] us-west-2", "string", id="a number as key"
         ),
         pytest.param(
             f'{ONLY_TAG}[kms_keys]\ndr = "alias/x"',
@@ -551,7 +551,7 @@ def test_a_sweep_looks_for_the_tag_and_one_key_of_each_rule_that_selects() -> No
         pytest.param(
             rule('match = { a = ["x", true] }\nregions = ["us-west-2"]'),
             "[[rules]] rule 1 match.a item 2",
-            "must be a text",
+            "must be a string",
             id="a truth among the alternatives",
         ),
         pytest.param(
@@ -593,7 +593,7 @@ def test_a_sweep_looks_for_the_tag_and_one_key_of_each_rule_that_selects() -> No
         pytest.param(
             rule('match = { a = "1" }\nonly = [["us-west-2"]]'),
             "[[rules]] rule 1 only item 1",
-            "must be a text",
+            "must be a string",
             id="a list in a limit",
         ),
         pytest.param(
