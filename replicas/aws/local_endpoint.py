@@ -2,10 +2,12 @@
 
 import json
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -13,7 +15,10 @@ import botocore.session
 from replicas.aws.checkout import in_checkout
 from replicas.errors import OperatorError
 
-ADDRESS_FILE = Path(".aws-sam", "local.json")
+ADDRESSES = Path(".aws-sam", "local")
+"""Where each running `make local` has a file."""
+
+_SECONDS = 2
 KEY = "test"
 """Access key and secret key: what MiniStack takes for the account's root."""
 
@@ -29,42 +34,42 @@ class Address:
 
 
 @contextmanager
-def published(address: Address, file: Path | None = None) -> Iterator[None]:
-    """Let others find the local AWS until the end of the block: the newest one, then the one before."""
-    file = file or in_checkout(ADDRESS_FILE)
-    written = json.dumps(asdict(address))
-    file.parent.mkdir(exist_ok=True)
-    before = file.read_text("utf-8") if file.is_file() else ""
-    file.write_text(written, "utf-8")
+def published(address: Address, folder: Path | None = None) -> Iterator[None]:
+    """Let others find the local AWS until the end of the block."""
+    folder = folder or in_checkout(ADDRESSES)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{urlsplit(address.endpoint).port}.json"
+    file.write_text(json.dumps(asdict(address)), "utf-8")
     try:
         yield
     finally:
-        if file.is_file() and file.read_text("utf-8") == written:
-            file.unlink()
-            if _is_up(before):
-                file.write_text(before, "utf-8")
+        file.unlink(missing_ok=True)
 
 
-def _is_up(written: str) -> bool:
-    """Tell whether this address is of a local AWS that has not ended: its folder goes with it."""
-    try:
-        return Path(Address(**json.loads(written)).ca_bundle).is_file()
-    except (TypeError, ValueError):
-        return False
+def read_address(folder: Path | None = None) -> Address:
+    """Return where the newest local AWS is that is up; raise OperatorError if none is."""
+    for _, file, written in sorted(_written(folder or in_checkout(ADDRESSES)), reverse=True):
+        try:
+            address = Address(**json.loads(written))
+        except (TypeError, ValueError) as error:
+            raise OperatorError(f"{file} cannot be read ({error}): start `make local` again") from error
+        if _is_up(address):
+            return address
+    raise OperatorError("No local stack is up: start it with `make local` in another terminal")
 
 
-def read_address(file: Path | None = None) -> Address:
-    """Return where the newest local AWS is; raise OperatorError if none is up."""
-    file = file or in_checkout(ADDRESS_FILE)
-    try:
-        address = Address(**json.loads(file.read_text("utf-8")))
-    except FileNotFoundError:
-        address = None
-    except (OSError, TypeError, ValueError) as error:
-        raise OperatorError(f"{file} cannot be read ({error}): start `make local` again") from error
-    if address is None or not Path(address.ca_bundle).is_file():
-        raise OperatorError("No local stack is up: start it with `make local` in another terminal")
-    return address
+def _written(folder: Path) -> Iterator[tuple[int, Path, str]]:
+    for file in folder.glob("*.json"):
+        with suppress(FileNotFoundError):  # it has ended meanwhile
+            yield file.stat().st_mtime_ns, file, file.read_text("utf-8", errors="replace")
+
+
+def _is_up(address: Address) -> bool:
+    """Tell whether somebody answers there: what was killed leaves its address behind."""
+    where = urlsplit(address.endpoint)
+    with suppress(OSError), socket.create_connection((where.hostname or "", where.port or 0), _SECONDS):
+        return Path(address.ca_bundle).is_file()
+    return False
 
 
 def local_session(region: str) -> boto3.Session:

@@ -19,14 +19,12 @@ pytestmark = pytest.mark.xdist_group("e2e")
 @pytest.fixture
 def here(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The local AWS of these tests, where `--local` looks for it."""
-    file = tmp_path / ".aws-sam" / "local.json"
-    monkeypatch.setattr(read_address, "__defaults__", (file,))
+    monkeypatch.setattr(read_address, "__defaults__", (tmp_path,))
     with published(
         Address(world.stack.aws.endpoint, str(world.stack.aws.ca_bundle), HOME_REGION, str(LOCAL_POLICY)),
-        file,
+        tmp_path,
     ):
         yield world
-    assert not file.exists()
 
 
 def answered(command: str, *arguments: str, exit_codes: tuple[int, ...] = (0,)) -> Any:

@@ -134,8 +134,7 @@ def test_the_shell_completes_commands() -> None:
 
 
 def test_local_says_so_when_nothing_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("replicas.aws.local_endpoint.ADDRESS_FILE", tmp_path / "local.json")
-    monkeypatch.setattr("replicas.aws.local_endpoint.read_address.__defaults__", (tmp_path / "local.json",))
+    monkeypatch.setattr("replicas.aws.local_endpoint.read_address.__defaults__", (tmp_path,))
     result = CliRunner().invoke(app, ["status", "--local"], env={**os.environ})
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "No local stack is up: start it with `make local` in another terminal\n"
