@@ -22,6 +22,9 @@ export SAM_CLI_TELEMETRY := 0
 # To lint and build needs no account; only `sam deploy` by hand does.
 export AWS_DEFAULT_REGION ?= us-east-1
 
+# What is given to make reaches a command as it is, in the environment: it is text, not shell or make.
+$(foreach name,EVENT PORT SECRETS SEED WORLD,$(eval override export $(name) := $$(value $(name))))
+
 .PHONY: help setup demo drill local invoke test-fast test test-all check-quick check backfill chaos mutate build bench package preview requirements clean
 
 help: ## show this list
@@ -47,11 +50,11 @@ drill: setup ## fail over to another Region and come back, on the strict Secrets
 	@python -m local drill
 
 local: setup ## the same stack, staying up: make local [PORT=4566]
-	@python -m local up $(if $(PORT),--port $(PORT)) || test $$? -eq 130 # Ctrl-C
+	@python -m local up $${PORT:+--port "$$PORT"} || test $$? -eq 130 # Ctrl-C
 
 invoke: setup build ## run the built function on a file: make invoke EVENT=events/create-secret.json
-	@test -n "$(EVENT)" || { echo "Name a file: make invoke EVENT=events/create-secret.json" >&2; exit 2; }
-	@python -m local invoke $(EVENT)
+	@test -n "$$EVENT" || { echo "Name a file: make invoke EVENT=events/create-secret.json" >&2; exit 2; }
+	@python -m local invoke -- "$$EVENT"
 
 test-fast: setup build ## what you run while you work: no stack
 	@pytest -m "not slow" --numprocesses 2 tests/unit tests/function tests/replicas tests/template tests/docs
@@ -94,7 +97,7 @@ backfill: setup build ## sweep 100,000 secrets on the strict fake, and 2,000 on 
 	@SWEEP_SCALE=100000 SWEEP_SECRETS=2000 pytest --numprocesses 0 tests/function/test_sweep_at_scale.py tests/e2e/test_sweep.py
 
 chaos: setup ## many secrets under every fault at once: make chaos [SECRETS=500] [SEED=1] [WORLD=both]
-	@python -m tools.chaos $(if $(SECRETS),--secrets $(SECRETS)) $(if $(SEED),--seed $(SEED)) $(if $(WORLD),--world $(WORLD))
+	@python -m tools.chaos $${SECRETS:+--secrets "$$SECRETS"} $${SEED:+--seed "$$SEED"} $${WORLD:+--world "$$WORLD"}
 
 mutate: setup build ## break every promise once, and expect a red test (minutes)
 	@python -m tools.mutate
