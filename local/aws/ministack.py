@@ -152,10 +152,17 @@ def _listener(port: int) -> socket.socket:
         listener.close()
         raise LocalError(
             f"Port {port} of {ADDRESS} cannot be used ({error.strerror}): name another one, "
-            "for example `make local PORT=4600`, or none to get a free one"
+            f"for example `make local PORT={free_port()}`, or none to get a free one"
         ) from error
     listener.listen()
     return listener
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.socket() as trial:
+        trial.bind((ADDRESS, 0))
+        return int(trial.getsockname()[1])
 
 
 @contextmanager

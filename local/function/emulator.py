@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from local.aws.ministack import ADDRESS
+from local.aws.ministack import ADDRESS, free_port
 from local.errors import LocalError
 from local.function.template import Function
 from local.process import processes
@@ -88,7 +88,7 @@ def emulated(
     """
     if not code.is_dir():
         raise LocalError(f"{code} is not there: run `make build`")
-    address, runtime_api = (f"{ADDRESS}:{_free_port()}" for _ in range(2))
+    address, runtime_api = (f"{ADDRESS}:{free_port()}" for _ in range(2))
     command = [
         *(str(_program()), "--log-level", "error"),
         *("--runtime-interface-emulator-address", address, "--runtime-api-address", runtime_api),
@@ -156,12 +156,6 @@ def _variables(function: Function, code: Path, packages: Path) -> dict[str, str]
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_seconds),
         **function.environment,
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind((ADDRESS, 0))
-        return int(trial.getsockname()[1])
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

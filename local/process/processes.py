@@ -1,4 +1,8 @@
-"""Child processes that do not outlive us: each leads its own group, and the whole group is stopped."""
+"""Child processes that do not outlive us: each is in a group of its own, and the whole group is stopped.
+
+A guard leads the group. It waits for the end of a pipe that nobody but us holds open: so the group ends with
+us also where we can do nothing about it any more, after SIGKILL.
+"""
 
 import os
 import signal
@@ -11,6 +15,8 @@ from replicas import interrupts
 
 STOP_SECONDS = 1
 """How long a process gets to end by itself. None of them has anything to save."""
+
+_GUARD = ("sh", "-c", "trap '' HUP INT TERM; read -r _; kill -KILL 0")
 
 
 @contextmanager
@@ -28,6 +34,10 @@ def running(
     with ExitStack() as stack:
         with interrupts.shielded():
             output = stack.enter_context(log.open("wb"))
+            guard = subprocess.Popen(  # noqa: S603  its own text
+                _GUARD, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
+            )
+            stack.callback(_reap, guard)
             process = subprocess.Popen(  # noqa: S603  the commands are this package's own
                 command,
                 env=environment,
@@ -36,9 +46,9 @@ def running(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=inherited,
-                start_new_session=True,
+                process_group=guard.pid,
             )
-            stack.callback(_stop, process)
+            stack.callback(_stop, process, guard.pid)
         yield process
 
 
@@ -48,16 +58,22 @@ def last_lines(log: Path, count: int = 12) -> str:
     return "\n".join([line.rstrip() for line in lines if line.strip()][-count:])
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes], group: int) -> None:
     with interrupts.shielded():
-        _signal_group(process, signal.SIGTERM)
+        _signal_group(group, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
-        _signal_group(process, signal.SIGKILL)
+        _signal_group(group, signal.SIGKILL)
         process.wait()
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+def _reap(guard: subprocess.Popen[bytes]) -> None:
+    with interrupts.shielded():
+        _signal_group(guard.pid, signal.SIGKILL)
+        guard.communicate()
+
+
+def _signal_group(group: int, number: int) -> None:
     # macOS answers EPERM when nothing but a zombie is left of the group.
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+        os.killpg(group, number)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,10 +48,22 @@ class Run:
     def end(self) -> int:
         """Wait for its end; return its exit code, and fail if it left anything behind."""
         code = self.process.wait(SECONDS)
-        running = [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
-        assert [line for line in running if line and str(self.temporary) in " ".join(line)] == []
+        assert processes_of(self.temporary) == []
         assert list(self.temporary.iterdir()) == []
         return code
+
+
+def processes_of(temporary: Path) -> list[str]:
+    """Return the command lines that name this folder or have it in their environment."""
+    return [line for process in psutil.process_iter() if (line := _line(process, str(temporary)))]
+
+
+def _line(process: psutil.Process, folder: str) -> str:
+    with suppress(psutil.Error):
+        line = " ".join(process.cmdline())
+        if folder in line or any(folder in value for value in process.environ().values()):
+            return line
+    return ""
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """`python -m local` as a person runs it: it ends well, it says what is wrong, it leaves nothing behind."""
 
 import os
+import pty
+import re
 import shutil
 import signal
 import socket
@@ -12,7 +14,7 @@ import pytest
 
 from local.aws import observe
 from local.demo.cases import CASES, MARK
-from tests.e2e.commands import ROOT, Run, running
+from tests.e2e.commands import ROOT, Run, processes_of, running
 
 
 def local(*arguments: str) -> list[str]:
@@ -25,6 +27,32 @@ def shell(stack: Run, command: str) -> str:
     done = subprocess.run(["sh", "-c", f"{exports}\n{command}"], env={}, capture_output=True, check=False)
     assert not done.returncode, done.stderr
     return done.stdout.decode()
+
+
+def test_a_closed_terminal_leaves_nothing_behind(tmp_path: Path) -> None:
+    """As when tmux ends: the shell, make and we are told, and there is nothing left to write to."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    child, terminal = pty.fork()
+    if not child:  # pragma: no cover  it becomes the shell
+        os.chdir(ROOT)
+        command = ["sh", "-c", "make local; true"]
+        os.execvpe("sh", command, os.environ | {"TMPDIR": str(temporary)})  # noqa: S606
+    seen = b""
+    while b"Build the function" not in seen:
+        seen += os.read(terminal, 1024)
+    os.close(terminal)
+    assert observe.until(lambda: not (processes_of(temporary) or list(temporary.iterdir())), 20)
+    os.waitpid(child, 0)
+
+
+def test_killed_it_takes_every_process_with_it(tmp_path: Path) -> None:
+    with running(local("invoke", "events/create-secret.json"), tmp_path) as invoked:
+        assert observe.until(lambda: len(processes_of(invoked.temporary)) > 1, 60), (
+            "MiniStack and the emulator"
+        )
+        invoked.process.kill()
+        assert observe.until(lambda: not processes_of(invoked.temporary), 10)
 
 
 GUIDED = """
@@ -126,6 +154,9 @@ def test_a_busy_port_is_one_clear_sentence(tmp_path: Path) -> None:
         with running(local("up", "--port", str(port)), tmp_path) as stack:
             assert stack.end() == 1
     assert stack.err.startswith(f"Port {port} of 127.0.0.1 cannot be used")
+    example = int(re.search(r"make local PORT=(\d+)", stack.err.replace("\n", " "))[1])
+    with socket.create_server(("127.0.0.1", example)):
+        assert example != port
     assert stack.err.count("\n") == 1
 
 
