@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from replicas.inventory.inventory import Choice
 
 READ_ONLY = (
-    "**Permissions:** cloudformation:DescribeStacks on the stack; lambda:GetFunctionConfiguration on its "
-    "function; secretsmanager:ListSecrets and DescribeSecret"
+    "**Permissions:** cloudformation:DescribeStacks on the stack; lambda:GetFunctionConfiguration and, "
+    "to compare its policy, GetFunction on its function; secretsmanager:ListSecrets and DescribeSecret"
 )
 PEEK = (
     "; sqs:ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue. Nothing is written, and no "

@@ -104,7 +104,8 @@ PolicyFile = Annotated[
     typer.Option(
         metavar="FILE",
         help="Decide by this policy, deployed or not.",
-        show_default="functions/policy.toml of this disk; local/policy.toml with --local",
+        show_default="functions/policy.toml of this checkout, else the deployed one; local/policy.toml "
+        "on the local AWS",
     ),
 ]
 AllowedRegions = Annotated[

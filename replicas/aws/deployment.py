@@ -1,7 +1,7 @@
 """What the function of a Region decides by, and the ways to what it looks at.
 
-The switches are those of the function's own environment, read by the function's own reader. The policy is a
-file on this disk: what the function carries could only be had by downloading its code.
+The switches are those of the function's own environment, read by the function's own reader. The policy is
+the one that is named, else this checkout's, else the deployed one. The others are compared with that.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,15 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replicas.aws.checkout import POLICY, in_checkout
-from replicas.aws.connection import (
-    Clients,
-    StackParts,
-    connect,
-    default_stack,
-    find_parts,
-)
+from replicas.aws.connection import Clients, StackParts, connect, default_stack, find_parts
 from replicas.aws.dead_letters import Queues
-from replicas.aws.local_endpoint import read_address
+from replicas.aws.deployed_policy import PACKAGED, policy_if_allowed
+from replicas.aws.local_endpoint import local_policy, read_address
 from replicas.errors import NoStackError, OperatorError
 from replicas.options import Access, Where
 from secret_replicator.errors import PolicyError, SettingsError
@@ -26,6 +21,28 @@ from secret_replicator.policy import Policy, parse_policy
 from secret_replicator.settings import Settings, read_settings
 
 _NO_QUEUES = {"QUEUE_URL": "not deployed", "DEAD_LETTER_QUEUE_URL": "not deployed"}
+_AS_DEPLOYED = "as deployed"
+
+
+@dataclass(frozen=True)
+class PolicySource:
+    """A policy, and where it is from."""
+
+    content: bytes
+    name: str
+    is_deployed: bool | None = None
+    """Whether the function decides by the same one; None if that cannot be known."""
+
+    def parsed(self) -> Policy:
+        """Return the policy; raise OperatorError with all that is wrong with it."""
+        try:
+            return parse_policy(self.content, self.name)
+        except UnicodeDecodeError as error:
+            raise OperatorError(
+                f"{self.name} cannot be read ({error}): name a policy with --policy"
+            ) from error
+        except PolicyError as error:
+            raise OperatorError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,7 @@ class Deployment:
     stack: str = ""
     queues: Queues | None = None
     function: str = ""
+    is_deployed_policy: bool | None = None
 
     @property
     def region(self) -> str:
@@ -49,14 +67,21 @@ class Deployment:
         """Say by what is decided."""
         mode = f"stack {self.stack}, Mode={self.settings.mode}" if self.stack else "nothing deployed"
         allowed = ",".join(self.settings.allowed_regions)
-        return f"{self.region}: {mode}, AllowedRegions={allowed}, policy {shown(self.settings.policy_file)}"
+        policy = shown(self.settings.policy_file)
+        line = f"{self.region}: {mode}, AllowedRegions={allowed}, policy {policy}"
+        if self.is_deployed_policy is not False:
+            return line
+        differs = f"{self.region}: the function decides by another policy than {policy}: deploy it first"
+        return f"{line}\n{differs}"
 
 
-def deployments(where: Where) -> Iterator[Deployment]:
-    """Yield the function of each Region asked for; raise OperatorError."""
-    policy = load_policy(policy_file(where.policy, local=where.local))
+def deployments(where: Where, *, deployed_first: bool = False) -> Iterator[Deployment]:
+    """Yield the function of each Region asked for; raise OperatorError.
+
+    `deployed_first` takes the deployed policy, where it may be read, before that of the checkout.
+    """
     for region in dict.fromkeys(where.regions or ()) or [None]:
-        yield _deployment(where, where.access(region), policy)
+        yield _deployment(where, where.access(region), deployed_first=deployed_first)
 
 
 def policy_file(named: Path | None, *, local: bool) -> Path:
@@ -66,12 +91,7 @@ def policy_file(named: Path | None, *, local: bool) -> Path:
 
 def load_policy(file: Path) -> Policy:
     """Return the policy in the file; raise OperatorError with all that is wrong with it."""
-    try:
-        return parse_policy(file.read_bytes(), shown(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{file} cannot be read ({error}): name a policy with --policy") from error
-    except PolicyError as error:
-        raise OperatorError(str(error)) from error
+    return _in_file(file).parsed()
 
 
 def shown(file: Path) -> str:
@@ -80,18 +100,63 @@ def shown(file: Path) -> str:
     return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
-def _deployment(where: Where, access: Access, policy: Policy) -> Deployment:
+def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deployment:
     clients = connect(access)
     region = clients.region
     gateway = Gateway(clients.secrets, Budget(writes_per_second=1))
+    own = _own_policy(where, clients)
     if where.allowed_regions:
-        settings = _settings({"ALLOWED_REGIONS": where.allowed_regions} | _NO_QUEUES, region, where)
-        return Deployment(settings, policy, gateway, clients)
+        source = own or _in_file(in_checkout(POLICY))
+        settings = _settings({"ALLOWED_REGIONS": where.allowed_regions} | _NO_QUEUES, region, source)
+        return Deployment(settings, source.parsed(), gateway, clients)
     stack = where.stack or default_stack()
     parts = _parts(clients, stack)
-    settings = _settings(_environment(clients, parts), region, where)
+    environment = _environment(clients, parts)
+    source = _policy_source(own, clients, parts, environment)
+    if deployed_first and source.is_deployed is False and not where.policy:
+        source = _policy_source(None, clients, parts, environment)
+    settings = _settings(environment, region, source)
     queues = Queues(clients.sqs, parts.queue_url, parts.dead_letter_queue_url)
-    return Deployment(settings, policy, gateway, clients, stack, queues, parts.function)
+    policy = source.parsed()
+    return Deployment(settings, policy, gateway, clients, stack, queues, parts.function, source.is_deployed)
+
+
+def _own_policy(where: Where, clients: Clients) -> PolicySource | None:
+    """Return the policy on this disk: the named one, the local stack's, or the checkout's; None without."""
+    if where.policy:
+        return _in_file(where.policy)
+    local = (
+        policy_file(None, local=True) if where.local else local_policy(clients.functions.meta.endpoint_url)
+    )
+    if local:
+        return replace(_in_file(local), is_deployed=True)
+    file = in_checkout(POLICY)
+    return _in_file(file) if file.is_file() else None
+
+
+def _in_file(file: Path) -> PolicySource:
+    try:
+        return PolicySource(file.read_bytes(), shown(file))
+    except OSError as error:
+        raise OperatorError(f"{file} cannot be read ({error}): name a policy with --policy") from error
+
+
+def _policy_source(
+    own: PolicySource | None, clients: Clients, parts: StackParts, environment: Mapping[str, str]
+) -> PolicySource:
+    """Return the policy to decide by, compared with the deployed one where that may be read."""
+    if own and own.is_deployed:
+        return own
+    packaged = environment.get("POLICY_FILE", PACKAGED) == PACKAGED
+    deployed = policy_if_allowed(clients, parts.function) if packaged else None
+    if own:
+        return replace(own, is_deployed=None if deployed is None else deployed == own.content)
+    if deployed is None:
+        raise OperatorError(
+            "There is no functions/policy.toml here, and the deployed policy cannot be read: name a policy "
+            "with --policy, or allow lambda:GetFunction for the role or user that runs this"
+        )
+    return PolicySource(deployed, _AS_DEPLOYED, is_deployed=True)
 
 
 def _parts(clients: Clients, stack: str) -> StackParts:
@@ -112,10 +177,10 @@ def _environment(clients: Clients, parts: StackParts) -> Mapping[str, str]:
     return answer.get("Environment", {}).get("Variables", {})
 
 
-def _settings(environment: Mapping[str, str], region: str, where: Where) -> Settings:
+def _settings(environment: Mapping[str, str], region: str, source: PolicySource) -> Settings:
     try:
         settings = read_settings({**environment, "AWS_REGION": region})
     except SettingsError as error:
         raise OperatorError(str(error)) from error
     # POLICY_FILE is a path in the function's own world.
-    return replace(settings, policy_file=policy_file(where.policy, local=where.local))
+    return replace(settings, policy_file=Path(source.name))

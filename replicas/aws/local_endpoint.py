@@ -72,6 +72,15 @@ def _is_up(address: Address) -> bool:
     return False
 
 
+def local_policy(endpoint_url: str) -> Path | None:
+    """Return the policy of the local stack if this is its endpoint, as in what `make local` exports."""
+    try:
+        address = read_address()
+    except OperatorError:
+        return None
+    return Path(address.policy_file) if address.endpoint == endpoint_url.rstrip("/") else None
+
+
 def local_session(region: str) -> boto3.Session:
     """Return a session that takes nothing from the person's AWS configuration."""
     own = {

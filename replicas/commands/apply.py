@@ -44,7 +44,7 @@ def run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], Non
 
 def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
     totals, regions = Totals(), []
-    for deployment in deployments(where):
+    for deployment in deployments(where, deployed_first=True):
         screen.say(str(deployment))
         _require_function(deployment)
         regions.append(plan.make(deployment, asked.plan, totals, screen))

@@ -1,11 +1,5 @@
 """`replicas doctor`: whether all is there that a deployed stack depends on, and what needs attention."""
 
-import io
-import os
-import ssl
-import urllib.parse
-import urllib.request
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from replicas.aws.deployed_policy import UNREADABLE, deployed_policy
 from replicas.aws.deployment import load_policy, shown
 from replicas.aws.services import Services
 from replicas.errors import OperatorError
@@ -53,8 +48,6 @@ _ACTIONS = {
         "sqs:GetQueueAttributes",
     )
 }
-_DOWNLOAD_SECONDS = 30
-_LOCAL_CODE = "/_ministack/lambda-code/"
 _FUNCTION = "AWS::Lambda::Function"
 _GONE = ("ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 _UNKNOWN_OPERATION = ("UnknownOperationException", "InvalidAction", "404")
@@ -328,13 +321,9 @@ def policy_is_the_deployed_one(deployed: Deployed) -> Iterator[Finding]:
     if path := deployed.environment.get("POLICY_FILE"):
         yield _unknown(f"The function reads {path}, not the packaged policy", "compare it there")
         return
-    functions = deployed.services.clients.functions
-    location = functions.get_function(FunctionName=deployed.function)["Code"].get("Location", "")
     try:
-        packaged = _policy_in(
-            _reachable(location, functions.meta.endpoint_url), deployed.services.clients.ca_bundle
-        )
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        packaged = deployed_policy(deployed.services.clients, deployed.function)
+    except UNREADABLE as error:
         yield _unknown(f"The function's code cannot be downloaded ({type(error).__name__})", "run it again")
         return
     yield from _wrong_policy(packaged)
@@ -501,25 +490,6 @@ def _permission_finding(deployed: Deployed, region: str, key: str, arn: str, rol
 def _role_arn(deployed: Deployed) -> str:
     name = deployed.one("AWS::IAM::Role", "ReplicatorFunctionRole")
     return deployed.services.iam.get_role(RoleName=name)["Role"]["Arn"]
-
-
-def _reachable(location: str, endpoint_url: str) -> str:
-    """Return the address of the code. MiniStack's leaves out that it is reached over TLS."""
-    parts = urllib.parse.urlsplit(location)
-    if parts.path.startswith(_LOCAL_CODE):
-        endpoint = urllib.parse.urlsplit(endpoint_url)
-        parts = parts._replace(scheme=endpoint.scheme, netloc=endpoint.netloc)
-    return parts.geturl()
-
-
-def _policy_in(location: str, ca_bundle: str | None) -> bytes:
-    """Return policy.toml out of the code at this presigned address; raise OSError, KeyError or BadZipFile."""
-    if not location.startswith("https://"):
-        raise ValueError(location)
-    context = ssl.create_default_context(cafile=ca_bundle or os.environ.get("AWS_CA_BUNDLE"))
-    with urllib.request.urlopen(location, timeout=_DOWNLOAD_SECONDS, context=context) as answer:  # noqa: S310
-        archive = zipfile.ZipFile(io.BytesIO(answer.read()))
-    return archive.read("policy.toml")
 
 
 def _messages(deployed: Deployed, logical_id: str) -> int:

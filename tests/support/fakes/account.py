@@ -1,9 +1,11 @@
 """One account over HTTP, as the operator's commands see it: the fakes, and a deployed stack."""
 
 import hashlib
+import io
 import json
 import threading
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -66,6 +68,9 @@ class FakeLog:
         return events[: len(events) - self.late]
 
 
+CODE = "/code.zip"
+
+
 @dataclass
 class FakeAccount:
     """Answers every call of the operator's commands, and remembers their names in IAM."""
@@ -76,6 +81,8 @@ class FakeAccount:
     log: FakeLog = field(default_factory=FakeLog)
     stacks: dict[str, Mapping[str, str]] = field(default_factory=lambda: {STACK: OUTPUTS})
     denied: set[str] = field(default_factory=set)
+    deployed_policy: bytes | None = None
+    """What is in the function's code; None where Lambda shows no code."""
     hidden: set[str] = field(default_factory=set)
     """The dead letters that somebody reads at the moment, by receipt handle."""
     calls: Counter[str] = field(default_factory=Counter)
@@ -99,8 +106,10 @@ class FakeAccount:
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: str) -> Answer:
         """Answer one request."""
         service, _, operation = headers.get("X-Amz-Target", "").rpartition(".")
-        if method == "GET" and path == f"/2015-03-31/functions/{FUNCTION}/configuration":
-            return self._do("lambda:GetFunctionConfiguration", self._function)
+        if method == "GET" and path.startswith(f"/2015-03-31/functions/{FUNCTION}"):
+            whole = not path.endswith("/configuration")
+            action = "lambda:GetFunction" if whole else "lambda:GetFunctionConfiguration"
+            return self._do(action, self._code if whole else self._function)
         if service == "secretsmanager":
             return self._do(f"secretsmanager:{operation}", lambda: self._secrets(headers, body))
         if service == "TrentService":
@@ -134,6 +143,22 @@ class FakeAccount:
             "LoggingConfig": {"LogFormat": "Text", "LogGroup": LOG_GROUP},
         }
         return 200, json.dumps(configuration)
+
+    def _code(self) -> Answer:
+        location = f"{self.url}{CODE}" if self.deployed_policy is not None else ""
+        sha = hashlib.sha256(self.deployed_policy or b"").hexdigest()
+        answer = {
+            "Configuration": {"FunctionArn": self.url, "CodeSha256": sha},
+            "Code": {"Location": location},
+        }
+        return 200, json.dumps(answer)
+
+    def archive(self) -> bytes:
+        """Return the function's code."""
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("policy.toml", self.deployed_policy or b"")
+        return file.getvalue()
 
     def _secrets(self, headers: Mapping[str, str], body: str) -> Answer:
         answer = transport.reply(
@@ -208,9 +233,12 @@ def serving(account: FakeAccount) -> Iterator[FakeAccount]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            with account.counted():
-                status, text = account.answer(self.command, self.path, self.headers, body)
-            content = text.encode()
+            if self.path == CODE:
+                status, text, content = 200, "", account.archive()
+            else:
+                with account.counted():
+                    status, text = account.answer(self.command, self.path, self.headers, body)
+                content = text.encode()
             # A client that was stopped does not wait for the answer.
             with suppress(ConnectionError):
                 self.send_response(status)

@@ -1,0 +1,88 @@
+"""By which policy a command decides, and whether the function decides by the same."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from replicas.aws.local_endpoint import Address, published
+from replicas.cli import app
+from tests.support.desk import Desk, at_desk
+from tests.support.fakes.account import STACK
+from tests.support.world import HOME, make_world
+
+OTHER = b"""
+[tag]
+key = "replicate-to"
+[groups]
+dr = ["us-west-2"]
+[[rules]]
+match = { team = "payments" }
+regions = ["dr"]
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with at_desk(make_world(tmp_path)) as desk:
+        yield desk
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No checkout is around, neither here nor where `replicas` is."""
+    monkeypatch.setattr("replicas.aws.deployment.in_checkout", lambda path: tmp_path / path)
+
+
+def run(desk: Desk, *arguments: str) -> Result:
+    return CliRunner().invoke(
+        app, [*arguments, "--endpoint-url", desk.account.url, "--region", HOME, "--stack", STACK]
+    )
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "verify"])
+def test_one_line_says_that_the_function_decides_by_another_policy(desk: Desk, command: str) -> None:
+    desk.account.deployed_policy = OTHER
+    result = desk.run(command)
+    assert result.stderr.count("the function decides by another policy than ") == 1
+
+
+def test_nothing_is_said_when_it_is_the_deployed_one(desk: Desk) -> None:
+    desk.account.deployed_policy = desk.world.app.settings.policy_file.read_bytes()
+    result = desk.run("status")
+    assert result.exit_code == 0
+    assert "another policy" not in result.stderr
+
+
+@pytest.mark.usefixtures("outside")
+def test_without_a_checkout_the_deployed_policy_decides(desk: Desk) -> None:
+    desk.account.deployed_policy = OTHER
+    desk.world.add("a", "none", team="payments")
+    result = run(desk, "plan")
+    assert "policy as deployed" in result.stderr
+    assert "1 to add" in result.stdout
+
+
+@pytest.mark.usefixtures("outside")
+def test_without_any_policy_the_error_says_what_to_do(desk: Desk) -> None:
+    desk.account.denied.add("lambda:GetFunction")
+    result = run(desk, "plan")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "--policy, or allow lambda:GetFunction" in " ".join(result.stderr.split())
+
+
+def test_without_the_permission_the_file_decides(desk: Desk) -> None:
+    desk.account.denied.add("lambda:GetFunction")
+    assert desk.run("status").exit_code == 0
+
+
+def test_the_local_stack_is_known_by_its_endpoint(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, file = tmp_path / "local-policy.toml", tmp_path / "local.json"
+    policy.write_bytes(OTHER)
+    monkeypatch.setattr("replicas.aws.local_endpoint.read_address.__defaults__", (file,))
+    with published(Address(desk.account.url, str(policy), HOME, str(policy)), file):
+        result = run(desk, "plan")
+    assert "local-policy.toml" in result.stderr.replace("\n", "")
