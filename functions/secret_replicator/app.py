@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from secret_replicator import VERSION
+from secret_replicator.budget import Budget
 from secret_replicator.clients import Clients
 from secret_replicator.errors import (
     MalformedMessageError,
@@ -28,7 +29,7 @@ from secret_replicator.errors import (
     TransientError,
 )
 from secret_replicator.followed import Followed
-from secret_replicator.gateway import Budget, Gateway
+from secret_replicator.gateway import Gateway
 from secret_replicator.judge import Verdict, outcome_of_error, settled, verdict
 from secret_replicator.measures import Tally, Traffic
 from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, parse
@@ -58,7 +59,7 @@ logger = Logger()
 
 @dataclass(frozen=True)
 class App:
-    """What a cold start makes once. Deadlines are times of the budget's clock, `now` is of the epoch."""
+    """What a cold start makes once. Deadlines are times of the gateway's clock, `now` is of the epoch."""
 
     settings: Settings
     reconciler: Reconciler
@@ -71,6 +72,10 @@ class App:
 
     def handle_batch(self, records: Sequence[Mapping[str, Any]], deadline: float) -> dict[str, Any]:
         """Look at all records at the same time; return those that must stay in the queue."""
+        with self.reconciler.budget.invocation():
+            return self._handle_batch(records, deadline)
+
+    def _handle_batch(self, records: Sequence[Mapping[str, Any]], deadline: float) -> dict[str, Any]:
         messages = [Message.from_record(record) for record in records]
         begun = self.now()
         with ThreadPoolExecutor(max_workers=len(messages)) as pool:
@@ -98,7 +103,8 @@ class App:
     def handle_one(self, event: object, deadline: float, request_id: str) -> dict[str, Any]:
         """Do what one event asks for, as a last look; return the outcome, or raise why it failed."""
         request = self._read(json.dumps(event), request_id)
-        outcome = self.do(request, Look(NOT_FOUND_LOOKS, math.inf, deadline, self.now()))
+        with self.reconciler.budget.invocation():
+            outcome = self.do(request, Look(NOT_FOUND_LOOKS, math.inf, deadline, self.now()))
         if outcome.kind is Kind.FAILED:
             outcome = settled(outcome)
         _report(outcome, request)
@@ -189,7 +195,7 @@ class App:
         """Tell others, when all that matters is done: what cannot be told is lost, and nothing else."""
         if not self.notifier or not notices:
             return
-        if self.reconciler.gateway.budget.clock() > deadline + RESERVED_SECONDS - 2 * NOTICE_SECONDS:
+        if self.reconciler.gateway.clock() > deadline + RESERVED_SECONDS - 2 * NOTICE_SECONDS:
             logger.warning("events_not_sent", number=len(notices), error="the function's time is up")
             return
         try:
@@ -209,12 +215,12 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
     """Return the app for these settings; raise PolicyError."""
     policy = parse_policy(settings.policy_file.read_bytes(), settings.policy_file.name)
     secrets = secrets_in(settings.region)
-    gateway = Gateway(secrets, budget)
+    gateway = Gateway(secrets, budget.clock)
     queue = WorkQueue(sqs, settings.queue_url, settings.dead_letter_queue_url)
     overwrites = Overwrites(
-        cache(lambda region: Gateway(secrets_in(region), budget)), settings.region, policy.tag_key
+        cache(lambda region: Gateway(secrets_in(region), budget.clock)), settings.region, policy.tag_key
     )
-    reconciler = Reconciler(gateway, policy, settings, Answers(budget.clock), overwrites)
+    reconciler = Reconciler(gateway, budget, policy, settings, Answers(budget.clock), overwrites)
     sweeper = Sweeper(gateway, queue, policy, settings)
     traffic = Traffic()
     traffic.watch(secrets)

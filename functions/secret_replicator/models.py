@@ -176,7 +176,7 @@ class Look:
     """One look at a message: its receives so far, seconds since the first of them, and when to be done.
 
     Receives alone say little about time: what was given back unbegun was received, too. `now` is since the
-    epoch, `deadline` of the budget's clock.
+    epoch, `deadline` of the gateway's clock.
     """
 
     attempt: int

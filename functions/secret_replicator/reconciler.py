@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from secret_replicator.budget import Budget, Slot, require_time
 from secret_replicator.errors import (
     AccessDeniedError,
     KeyRefusedError,
@@ -12,7 +13,7 @@ from secret_replicator.errors import (
     ReplicatorError,
     SecretNotFoundError,
 )
-from secret_replicator.gateway import KEY_REMEDY, Gateway, Turn, is_about_a_key
+from secret_replicator.gateway import KEY_REMEDY, Gateway, is_about_a_key
 from secret_replicator.judge import REFUSED_LOOKS, region_problem
 from secret_replicator.models import (
     FAILED,
@@ -102,6 +103,7 @@ class Reconciler:
     """Brings one secret nearer to what the policy wants, and says how near it is."""
 
     gateway: Gateway
+    budget: Budget
     policy: Policy
     settings: Settings
     answers: Answers
@@ -134,7 +136,7 @@ class Reconciler:
             found = replace(found, plan=Plan(wait=found.plan.wait, drift=found.plan.drift))
         elif not found.skip and look.last:
             found = replace(found, plan=_asking_nothing_again(found.plan, secret))
-        return Reading(secret, found, unseen, self.gateway.budget.clock())
+        return Reading(secret, found, unseen, self.budget.clock())
 
     def _outcome(self, work: Work, look: Look) -> Outcome:
         if not work.intent.skip and self.settings.mode == "plan":
@@ -148,10 +150,10 @@ class Reconciler:
 
     def _work(self, work: Work, look: Look) -> None:
         """Ask for all that is to be asked for, and look what came of it."""
-        began = self.gateway.budget.clock()
+        began = self.budget.clock()
         try:
             while work.next_write():
-                self._take_turn(work, look, began)
+                self._write_next(work, look, began)
             if work.refusals:
                 # Perhaps another call for the same secret was first: look what is true now.
                 work.read_again(self._read(work.secret.arn, look))
@@ -160,26 +162,26 @@ class Reconciler:
                 raise
             work.finished = False
 
-    def _take_turn(self, work: Work, look: Look, began: float) -> None:
-        """Make the next call, whatever it is when its turn has come: nothing is written by an old reading."""
+    def _write_next(self, work: Work, look: Look, began: float) -> None:
+        """Make the next call, whatever it is when its slot has come: nothing is written by an old reading."""
         if work.requests.has_written:
             # No more than half of the time for one secret: others are waiting.
-            self.gateway.budget.require_time(2 * self.gateway.budget.clock() - began, look.deadline)
+            require_time(2 * self.budget.clock() - began, look.deadline)
 
         def refresh() -> None:
             work.read_again(self._read(work.secret.arn, look))
 
-        with self.gateway.budget.turn(look.deadline, refresh) as turn:
-            if self.gateway.budget.clock() - work.reading.read_at > MOMENT_SECONDS:
+        with self.budget.slot(look.deadline, refresh) as slot:
+            if self.budget.clock() - work.reading.read_at > MOMENT_SECONDS:
                 refresh()
             if write := work.next_write():
-                self._write(turn, work, write)
+                self._write(slot, work, write)
 
-    def _write(self, turn: Turn, work: Work, write: Write) -> None:
+    def _write(self, slot: Slot, work: Work, write: Write) -> None:
         new = {want.region for want in work.intent.plan.add} & write.regions
         self.answers.ask(write.regions)
         try:
-            self._call(turn, work, write)
+            self._call(slot, work, write)
         except _REFUSALS as error:
             if write.replicate and len(write.regions) > 1:
                 work.requests.refused_together.append(write.regions)
@@ -191,14 +193,14 @@ class Reconciler:
         else:
             self.answers.note(new, taken=True)
 
-    def _call(self, turn: Turn, work: Work, write: Write) -> None:
+    def _call(self, slot: Slot, work: Work, write: Write) -> None:
         arn = work.secret.arn
         if write.remove:
-            self.gateway.remove(turn, arn, write.remove)
+            self.gateway.remove(slot, arn, write.remove)
             work.requests.removed = write.remove
             return
         overwrite = write.replicate[0].overwrite
-        answer = self.gateway.replicate(turn, arn, write.replicate, overwrite=overwrite)
+        answer = self.gateway.replicate(slot, arn, write.replicate, overwrite=overwrite)
         work.requests.taken |= write.regions
         work.actual |= best_by_region(answer)
 

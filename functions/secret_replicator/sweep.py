@@ -27,7 +27,7 @@ class Sweeper:
 
         What fails half way is done again: a message that comes twice does no harm.
         """
-        begun = self.gateway.budget.clock()
+        begun = self.gateway.clock()
         try:
             page = self.gateway.list_secrets(self.policy.selecting_tag_keys(), request.next_token, deadline)
         except RefusedError as error:
@@ -40,7 +40,7 @@ class Sweeper:
         self.queue.enqueue([ReconcileRequest(arn, sweep_id=request.sweep_id).body() for arn in selected])
         if page.next_token:
             following = replace(request, page=request.page + 1, next_token=page.next_token)
-            seconds = len(selected) / self.settings.writes_per_second - self.gateway.budget.clock() + begun
+            seconds = len(selected) / self.settings.writes_per_second - self.gateway.clock() + begun
             # After all others: whoever sees the next page knows that this one is in the queue.
             self.queue.enqueue([following.body()], _delay_seconds(request, seconds))
         return _outcome(request, listed=len(page.secrets), selected=len(selected), last=not page.next_token)

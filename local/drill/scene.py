@@ -12,8 +12,9 @@ from local.secrets_manager.service import StrictSecretsManager
 from replicas.aws.connection import connect
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.options import Access
+from secret_replicator.budget import Budget
 from secret_replicator.errors import ReplicatorError
-from secret_replicator.gateway import Budget, Gateway
+from secret_replicator.gateway import Gateway
 from secret_replicator.models import Look
 from secret_replicator.overwrites import Overwrites
 from secret_replicator.policy import parse_policy
@@ -116,7 +117,7 @@ class Scene:
         allowed = ",".join(sorted({HOME, THERE, THIRD} - {region}))
         settings = read_settings({"AWS_REGION": region, "ALLOWED_REGIONS": allowed} | QUEUES)
         budget = Budget(50, self.clock, self.sleep)
-        gateway = Gateway(self.client(region), budget)
+        gateway = Gateway(self.client(region), self.clock)
         policy = parse_policy(POLICY)
-        overwrites = Overwrites(lambda there: Gateway(self.client(there), budget), region, policy.tag_key)
-        return Reconciler(gateway, policy, settings, Answers(self.clock), overwrites)
+        overwrites = Overwrites(lambda there: Gateway(self.client(there), self.clock), region, policy.tag_key)
+        return Reconciler(gateway, budget, policy, settings, Answers(self.clock), overwrites)

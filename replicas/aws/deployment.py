@@ -16,7 +16,7 @@ from replicas.aws.local_endpoint import local_policy, read_address
 from replicas.errors import NoStackError, OperatorError
 from replicas.options import Access, Where
 from secret_replicator.errors import PolicyError, SettingsError
-from secret_replicator.gateway import Budget, Gateway
+from secret_replicator.gateway import Gateway
 from secret_replicator.policy import Policy, parse_policy
 from secret_replicator.settings import Settings, read_settings
 
@@ -103,7 +103,7 @@ def shown(file: Path) -> str:
 def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deployment:
     clients = connect(access)
     region = clients.region
-    gateway = Gateway(clients.secrets, Budget(writes_per_second=1))
+    gateway = Gateway(clients.secrets)
     own = _own_policy(where, clients)
     if where.allowed_regions:
         source = own or _in_file(in_checkout(POLICY))

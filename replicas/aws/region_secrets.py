@@ -14,7 +14,7 @@ from replicas.aws.connection import connect
 from replicas.aws.errors import as_operator_errors
 from replicas.aws.held import Held
 from replicas.options import Access
-from secret_replicator.gateway import Budget
+from secret_replicator.budget import Budget
 from secret_replicator.models import Replica
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class RegionSecrets:
 
     def promote(self, arn: str) -> None:
         """Let a replica stand alone. What stands alone already is done already."""
-        with self.budget.turn(inf), as_operator_errors():
+        with self.budget.slot(inf), as_operator_errors():
             try:
                 self.client.stop_replication_to_replica(SecretId=arn)
             except self.client.exceptions.InvalidRequestException:
@@ -80,14 +80,14 @@ class RegionSecrets:
             {"Region": replica.region} | ({"KmsKeyId": replica.kms_key_id} if replica.kms_key_id else {})
             for replica in replicas
         ]
-        with self.budget.turn(inf), as_operator_errors():
+        with self.budget.slot(inf), as_operator_errors():
             self.client.replicate_secret_to_regions(
                 SecretId=arn, AddReplicaRegions=wanted, ForceOverwriteReplicaSecret=overwrite
             )
 
     def remove(self, arn: str, regions: Iterable[str]) -> None:
         """Delete the replicas in these Regions, at once."""
-        with self.budget.turn(inf), as_operator_errors():
+        with self.budget.slot(inf), as_operator_errors():
             self.client.remove_regions_from_replication(SecretId=arn, RemoveReplicaRegions=[*regions])
 
     def tag(self, arn: str, key: str, value: str) -> None:

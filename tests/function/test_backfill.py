@@ -10,7 +10,7 @@ import pytest
 from local.secrets_manager import transport
 from local.secrets_manager.model import Params
 from secret_replicator.app import make_app
-from secret_replicator.gateway import Budget
+from secret_replicator.budget import Budget
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL
 from tests.support.model.queues import ModelQueues
 from tests.support.model.virtual_time import TimedApp, TimedQueue, VirtualTime

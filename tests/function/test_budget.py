@@ -6,8 +6,8 @@ import pytest
 
 from local.secrets_manager.model import ManualClock
 from secret_replicator.app import app
-from secret_replicator.errors import OutOfTimeError
-from secret_replicator.gateway import CALL_SECONDS, POLL_SECONDS, WINDOW_SECONDS, Budget
+from secret_replicator.budget import CALL_SECONDS, PAUSE_SECONDS, POLL_SECONDS, WINDOW_SECONDS, Budget
+from secret_replicator.errors import OutOfTimeError, SecretNotFoundError
 from secret_replicator.models import DesiredReplica
 from tests.support.world import World
 
@@ -19,10 +19,10 @@ def budget_of(writes_per_second: float, clock: ManualClock) -> Budget:
     return budget
 
 
-def turns(budget: Budget, clock: ManualClock, number: int) -> list[float]:
+def writes(budget: Budget, clock: ManualClock, number: int) -> list[float]:
     begun = []
     for _ in range(number):
-        with budget.turn(deadline=2000):
+        with budget.slot(deadline=2000):
             begun.append(round(clock(), 6))
     return begun
 
@@ -34,13 +34,13 @@ def clock() -> ManualClock:
 
 def test_a_share_may_be_used_at_once_and_the_next_one_a_second_later(clock: ManualClock) -> None:
     first, second = 1000 + WINDOW_SECONDS, 1000 + 2 * WINDOW_SECONDS
-    assert turns(budget_of(2, clock), clock, 5) == [1000, 1000, first, first, second]
+    assert writes(budget_of(2, clock), clock, 5) == [1000, 1000, first, first, second]
 
 
 def test_an_instance_that_replaces_another_leaves_it_the_share_of_its_last_second(clock: ManualClock) -> None:
     killed = budget_of(3, clock)
-    begun = turns(killed, clock, 3)
-    begun += turns(Budget(3, clock, clock.advance), clock, 3)
+    begun = writes(killed, clock, 3)
+    begun += writes(Budget(3, clock, clock.advance), clock, 3)
     assert begun == [1000] * 3 + [1000 + WINDOW_SECONDS] * 3
 
 
@@ -49,23 +49,23 @@ def test_whenever_writes_begin_no_second_has_more_than_the_share(clock: ManualCl
     begun = []
     for pause in [0, 0, 0.3, 0, 0.4, 0.1, 0, 0, 2, 0, 0, 0, 0.9, 0, 0]:
         clock.advance(pause)
-        begun += turns(budget, clock, 1)
+        begun += writes(budget, clock, 1)
     for start in begun:
         assert len([one for one in begun if start <= one <= start + 1]) <= 4
 
 
 def test_a_call_that_reaches_aws_late_holds_back_the_one_a_share_behind_it(clock: ManualClock) -> None:
     budget = budget_of(2, clock)
-    with budget.turn(deadline=2000):
+    with budget.slot(deadline=2000):
         clock.advance(0.7)
-    assert turns(budget, clock, 2) == [1000.7, 1000.7 + WINDOW_SECONDS]
+    assert writes(budget, clock, 2) == [1000.7, 1000.7 + WINDOW_SECONDS]
 
 
 def test_a_write_waits_for_one_that_has_no_answer_yet(clock: ManualClock) -> None:
     """A thread that was held up: what it sends may reach AWS at any moment until its answer is there."""
     budget = budget_of(1, clock)
     slept: list[float] = []
-    first = budget.turn(deadline=2000)
+    first = budget.slot(deadline=2000)
     first.__enter__()
 
     def sleep(seconds: float) -> None:
@@ -75,62 +75,95 @@ def test_a_write_waits_for_one_that_has_no_answer_yet(clock: ManualClock) -> Non
             first.__exit__(None, None, None)
 
     budget.sleep = sleep
-    ended = 1000 + WINDOW_SECONDS + 4 * POLL_SECONDS
-    assert turns(budget, clock, 1) == [pytest.approx(ended + WINDOW_SECONDS)]
-    assert max(slept[1:]) <= POLL_SECONDS
+    ended = 1000 + 5 * POLL_SECONDS
+    assert writes(budget, clock, 1) == [pytest.approx(ended + WINDOW_SECONDS)]
+    assert max(slept[:5]) <= POLL_SECONDS
 
 
 def test_a_write_that_waits_for_another_for_too_long_is_out_of_time_and_frees_nothing(
     clock: ManualClock,
 ) -> None:
     budget = budget_of(1, clock)
-    with budget.turn(deadline=2000):
+    with budget.slot(deadline=2000):
         for _ in range(3):
-            late = budget.turn(deadline=clock() + 3 + CALL_SECONDS)
+            late = budget.slot(deadline=clock() + 3 + CALL_SECONDS)
             with pytest.raises(OutOfTimeError), late:
                 pytest.fail("its turn came all the same")
         ended = clock()
     assert ended == pytest.approx(1009, abs=1)
-    assert turns(budget, clock, 1) == [pytest.approx(ended + WINDOW_SECONDS)]
+    assert writes(budget, clock, 1) == [pytest.approx(ended + WINDOW_SECONDS)]
+
+
+def test_a_wait_that_is_given_up_frees_nothing(clock: ManualClock) -> None:
+    budget = budget_of(1, clock)
+    writes(budget, clock, 1)
+
+    def gone() -> None:
+        raise SecretNotFoundError("", "")
+
+    with pytest.raises(SecretNotFoundError), budget.slot(2000, refresh=gone):
+        pytest.fail("its slot came all the same")
+    assert writes(budget, clock, 1) == [1000 + WINDOW_SECONDS]
+
+
+def test_an_instance_that_was_idle_leaves_its_first_second_to_others(clock: ManualClock) -> None:
+    """Two run at once, but a third may stand ready: between its invocations another has run in its place."""
+    budget = budget_of(2, clock)
+    with budget.invocation():
+        writes(budget, clock, 2)
+    clock.advance(2)
+    with budget.invocation():
+        assert writes(budget, clock, 2) == [pytest.approx(clock())] * 2
+    assert clock() == pytest.approx(1002 + 2 * WINDOW_SECONDS)
+
+
+def test_an_instance_that_goes_straight_on_uses_all_of_its_share(clock: ManualClock) -> None:
+    budget = budget_of(2, clock)
+    with budget.invocation():
+        writes(budget, clock, 2)
+    clock.advance(PAUSE_SECONDS)
+    with budget.invocation():
+        assert writes(budget, clock, 2) == [1000 + 2 * WINDOW_SECONDS] * 2
 
 
 def test_time_without_writes_is_not_saved_up(clock: ManualClock) -> None:
     budget = budget_of(2, clock)
-    turns(budget, clock, 1)
+    writes(budget, clock, 1)
     clock.advance(100)
-    assert turns(budget, clock, 3) == [1100, 1100, 1100 + WINDOW_SECONDS]
+    assert writes(budget, clock, 3) == [1100, 1100, 1100 + WINDOW_SECONDS]
 
 
 def test_a_share_that_is_not_whole_is_rounded_down(clock: ManualClock) -> None:
     """Each instance knows only its own writes: two of one and a half would be three in some second."""
-    assert turns(budget_of(1.5, clock), clock, 2) == [1000, 1000 + WINDOW_SECONDS]
+    assert writes(budget_of(1.5, clock), clock, 2) == [1000, 1000 + WINDOW_SECONDS]
 
 
 def test_a_turn_that_would_come_too_late_is_refused_at_once_and_not_taken(clock: ManualClock) -> None:
     budget = budget_of(1, clock)
-    with budget.turn(deadline=1000 + CALL_SECONDS):
+    with budget.slot(deadline=1000 + CALL_SECONDS):
         pass
-    with pytest.raises(OutOfTimeError), budget.turn(deadline=1000 + CALL_SECONDS):
+    with pytest.raises(OutOfTimeError), budget.slot(deadline=1000 + CALL_SECONDS):
         pytest.fail("its turn came all the same")
     assert clock() == 1000
-    assert turns(budget, clock, 1) == [1000 + WINDOW_SECONDS]
+    assert writes(budget, clock, 1) == [1000 + WINDOW_SECONDS]
 
 
 def test_a_removal_is_a_write_like_any_other(world: World) -> None:
-    gateway = world.having(writes_per_second=2, maximum_concurrency=2).app.reconciler.gateway
+    reconciler = world.having(writes_per_second=2, maximum_concurrency=2).app.reconciler
+    gateway, budget = reconciler.gateway, reconciler.budget
     arn = world.add("orders/db").arn
-    with gateway.budget.turn(math.inf) as turn:
-        gateway.replicate(turn, arn, [DesiredReplica("eu-west-1")], overwrite=False)
+    with budget.slot(math.inf) as slot:
+        gateway.replicate(slot, arn, [DesiredReplica("eu-west-1")], overwrite=False)
     before = world.clock()
-    with gateway.budget.turn(math.inf) as turn:
-        gateway.remove(turn, arn, ["eu-west-1"])
+    with budget.slot(math.inf) as slot:
+        gateway.remove(slot, arn, ["eu-west-1"])
     assert world.clock() - before == pytest.approx(WINDOW_SECONDS, abs=0.001)
 
 
 def test_every_instance_takes_its_share_of_the_budget() -> None:
     settings = app.settings
     assert (settings.writes_per_second, settings.maximum_concurrency) == (20, 2)
-    assert app.reconciler.gateway.budget.writes_per_second == 10
+    assert app.reconciler.budget.writes_per_second == 10
 
 
 def test_no_write_is_repeated_behind_the_budgets_back() -> None:

@@ -25,7 +25,7 @@ from local.secrets_manager.model import (
 )
 from local.secrets_manager.service import StrictSecretsManager
 from secret_replicator.errors import TransientError
-from secret_replicator.gateway import Budget, Gateway
+from secret_replicator.gateway import Gateway
 from tests.support.world import FUNCTION_SECONDS, HOME, Lines, World
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def test_a_replica_of_another_accounts_primary_is_a_replica() -> None:
     """DescribeSecret shows CrossAccountPrimary, which not every model of botocore knows."""
     answer = {"ARN": "arn", "Name": "db", "CrossAccountPrimary": {"Arn": "arn of the primary"}}
     client = cast("SecretsManagerClient", SimpleNamespace(describe_secret=lambda **_: answer))
-    assert Gateway(client, Budget(1000)).describe("db", math.inf).cross_account_replica
+    assert Gateway(client).describe("db", math.inf).cross_account_replica
 
 
 def test_a_wrong_region_is_named_after_the_good_ones_are_in_sync(world: World) -> None:
@@ -342,7 +342,7 @@ def test_an_answer_that_does_not_come_in_time_is_a_passing_fault() -> None:
     config = Config(read_timeout=0.1, retries={"total_max_attempts": 1})
     with secrets.serve() as endpoint_url:
         client = boto3.client("secretsmanager", region_name=HOME, endpoint_url=endpoint_url, config=config)
-        gateway = Gateway(client, Budget(1000))
+        gateway = Gateway(client)
         with pytest.raises(TransientError, match="ReadTimeoutError"):
             gateway.describe("orders/db", math.inf)
         client.close()

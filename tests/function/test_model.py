@@ -64,7 +64,7 @@ from local.secrets_manager.model import (
 )
 from local.secrets_manager.service import METERED, VALUE_READS, Repeat
 from secret_replicator.app import logger, make_app
-from secret_replicator.gateway import Budget
+from secret_replicator.budget import Budget
 from tests.support.fakes.queues import QueuedMessage
 from tests.support.model.conductor import ConductedApp, ConductedQueue, Conductor, Instance
 from tests.support.model.events import ECHO, MALFORMED, MARK, SHAPES, names_the_name

@@ -18,7 +18,7 @@ from replicas.commands.plan import Asked, Totals, make
 from replicas.inventory.inventory import Choice, Reading, read
 from replicas.terminal import Screen
 from secret_replicator import gateway
-from secret_replicator.gateway import Budget, Gateway
+from secret_replicator.gateway import Gateway
 from secret_replicator.models import Secret
 from secret_replicator.policy import parse_policy
 from tests.support.desk import Desk, at_desk
@@ -37,7 +37,7 @@ def deployment_of(world: World) -> Deployment:
     clients = Clients(boto3.Session(region_name=HOME), None, None, config)
     world.secrets.attach(clients.secrets)
     return Deployment(
-        world.app.settings, parse_policy(POLICY), Gateway(clients.secrets, Budget(1)), clients, "replicator"
+        world.app.settings, parse_policy(POLICY), Gateway(clients.secrets), clients, "replicator"
     )
 
 

@@ -20,7 +20,7 @@ from replicas.failover.hold import HOLD_TAG
 from replicas.inventory.inventory import Choice
 from replicas.options import Access
 from replicas.terminal import Screen
-from secret_replicator.gateway import Budget
+from secret_replicator.budget import Budget
 from tests.support.clients import client_of
 
 HOME, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"

@@ -14,7 +14,7 @@ from local.secrets_manager.model import Call, ManualClock, Secret
 from local.secrets_manager.service import Repeat, StrictSecretsManager
 from local.secrets_manager.transport import client_maker
 from secret_replicator.app import App, logger, make_app
-from secret_replicator.gateway import Budget
+from secret_replicator.budget import Budget
 from secret_replicator.settings import Settings
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, FakeQueues, QueuedMessage
 from tests.support.model.oracle import POLICY_FILE
