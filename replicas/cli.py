@@ -181,7 +181,7 @@ def status_command(
     ] = 10,
     no_dead_letters: options.NoDeadLetters = False,
     as_json: options.Json = False,
-    where: options.Where,
+    where: options.Everywhere,
 ) -> int:
     """Show whether every selected secret is where it must be.
 
@@ -370,7 +370,7 @@ def report_command(
     title: Annotated[str, typer.Option(metavar="TEXT", help="What stands above it.")] = "Secret replicas",
     chosen: options.Chosen,
     no_dead_letters: options.NoDeadLetters = False,
-    where: options.Where,
+    where: options.Everywhere,
 ) -> int:
     """Write one page that shows where every secret is, for an auditor or a wall.
 

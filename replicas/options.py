@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -12,6 +12,7 @@ import typer
 
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?")
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
+_NO_OPTION = {"option": False}
 _EMPTY = "it is empty: a variable that is not set?"
 
 
@@ -87,7 +88,16 @@ Profiles = Annotated[
         "--profile",
         metavar="NAME",
         callback=_not_empties,
-        help="Profile of your AWS configuration: which account.",
+        help="Profile of your AWS configuration: which account. Some commands answer for several: repeat it.",
+    ),
+]
+Accounts = Annotated[
+    Path | None,
+    typer.Option(
+        "--accounts",
+        metavar="FILE",
+        help="Answer for all accounts that this TOML file lists.",
+        show_default=False,
     ),
 ]
 EndpointUrl = Annotated[
@@ -158,11 +168,20 @@ class Access:
     profile: str | None = None
     endpoint_url: str | None = None
     local: bool = False
+    role: "Role | None" = None
 
     def __post_init__(self) -> None:
         """Raise BadParameter for two answers to one question."""
         if self.endpoint_url and self.local:
             raise typer.BadParameter("--local already says where AWS is", param_hint="--endpoint-url")
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role that is assumed in another account."""
+
+    arn: str
+    external_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +222,9 @@ class Stacks:
     profiles: Profiles = None
     local: Local = False
     endpoint_url: EndpointUrl = None
+    role: Role | None = field(default=None, metadata=_NO_OPTION)
+    account: str = field(default="", metadata=_NO_OPTION)
+    """What one of several accounts is called."""
 
     def __post_init__(self) -> None:
         """Raise BadParameter as the access does."""
@@ -217,7 +239,7 @@ class Stacks:
 
     def access(self, region: str | None) -> Access:
         """Return how to reach a Region."""
-        return Access(region, self.profile, self.endpoint_url, self.local)
+        return Access(region, self.profile, self.endpoint_url, self.local, self.role)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,6 +253,15 @@ class Decision:
 @dataclass(frozen=True, kw_only=True)
 class Where(Stacks, Decision):
     """The options of a command that decides as the function does: where, and by what."""
+
+    accounts: Path | None = field(default=None, metadata=_NO_OPTION)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everywhere(Where):
+    """The same, in several accounts."""
+
+    accounts: Accounts = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +288,7 @@ def flattened(command: Callable[..., int]) -> Callable[..., None]:
     @wraps(command)
     def run(**values: Any) -> None:  # noqa: ANN401  as Typer read them
         for name, group in groups.items():
-            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+            values[name] = group(**{option.name: values.pop(option.name) for option in _option_fields(group)})
         raise typer.Exit(command(**values))
 
     options = [option for parameter in given for option in _options(parameter)]
@@ -271,9 +302,13 @@ def _options(parameter: Parameter) -> Sequence[Parameter]:
     if not _is_group(parameter):
         return [parameter]
     return [
-        Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
-        for field in fields(parameter.annotation)
+        Parameter(option.name, Parameter.KEYWORD_ONLY, default=option.default, annotation=option.type)
+        for option in _option_fields(parameter.annotation)
     ]
+
+
+def _option_fields(group: type) -> "list[Field[Any]]":
+    return [option for option in fields(group) if not option.metadata]
 
 
 def _is_group(parameter: Parameter) -> bool:

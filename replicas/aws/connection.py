@@ -3,12 +3,14 @@
 import threading
 import tomllib
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import ClientError
 
 from replicas.aws.checkout import checkout, in_checkout
@@ -136,10 +138,35 @@ def connect(access: Access) -> Clients:
         session = local_session(access.region or here.region)
         clients = Clients(session, here.endpoint, here.ca_bundle, _config(proxies={}))
     else:
-        session = boto3.Session(profile_name=access.profile, region_name=access.region)
+        session = _session(access)
         clients = Clients(session, access.endpoint_url, None, _config())
     name_services(session.events)
     return clients
+
+
+def _session(access: Access) -> boto3.Session:
+    """Return the caller's session, or one of the role that the caller assumes. It is assumed again in time.
+
+    https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+    """
+    own = boto3.Session(profile_name=access.profile, region_name=access.region)
+    if access.role is None:
+        return own
+    extra = {"RoleSessionName": "replicas"}
+    if access.role.external_id:
+        extra["ExternalId"] = access.role.external_id
+    source = own._session  # noqa: SLF001  boto3 has no public way to a role's session
+    fetcher = AssumeRoleCredentialFetcher(
+        partial(source.create_client, region_name=own.region_name, endpoint_url=access.endpoint_url),
+        own.get_credentials(),
+        access.role.arn,
+        extra_args=extra,
+    )
+    assumed = botocore.session.Session(profile=access.profile)
+    assumed._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]  # noqa: SLF001
+        fetcher.fetch_credentials, "assume-role"
+    )
+    return boto3.Session(botocore_session=assumed, region_name=access.region or own.region_name)
 
 
 def _config(proxies: dict[str, str] | None = None) -> Config:

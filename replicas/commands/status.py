@@ -4,9 +4,10 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from replicas.aws.accounts import Answer, ask_each, require_all
 from replicas.aws.dead_letters import Letter, read_letters
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.errors import as_operator_errors
@@ -48,6 +49,18 @@ class Status:
     other_letters: list[Letter] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     deployments: list[Deployment] = field(default_factory=list)
+    answers: "list[Answer[Status]]" = field(default_factory=list)
+    """What each of several accounts answered."""
+
+    def add(self, answer: "Answer[Status]") -> None:
+        """Take in what one account answered, if it did."""
+        if (other := answer.value) is None:
+            return
+        self.rows += [replace(row, account=answer.account) for row in other.rows]
+        self.counts.add(other.counts)
+        self.other_letters += other.other_letters
+        self.readings += other.readings
+        self.deployments += other.deployments
 
     @property
     def unread(self) -> list[str]:
@@ -70,7 +83,23 @@ def run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], Non
 def look(
     where: Where, choice: Choice, screen: Screen, *, with_letters: bool, by: Sequence[str] = ()
 ) -> Status:
-    """Return how every selected secret stands; raise OperatorError."""
+    """Return how every selected secret of every account stands; raise OperatorError."""
+
+    def look_at(place: Where, own: Screen) -> Status:
+        return _look(place, choice, own, with_letters=with_letters, by=by)
+
+    status = Status(answers=ask_each(where, look_at, screen))
+    for answer in status.answers:
+        status.add(answer)
+    if all(answer.value for answer in status.answers):
+        require_some(choice, status.readings)
+    status.rows.sort(key=lambda row: row.place)
+    return status
+
+
+def _look(
+    where: Where, choice: Choice, screen: Screen, *, with_letters: bool, by: Sequence[str] = ()
+) -> Status:
     status = Status()
     for deployment in deployments(where):
         screen.say(str(deployment))
@@ -83,8 +112,6 @@ def look(
             seen = read(deployment, choice, reading, report)
             rows = (row(secret, about.about(secret.secret.arn), by) for secret in seen)
             _count(status, rows, letters, about, choice)
-    require_some(choice, status.readings)
-    status.rows.sort(key=lambda row: row.place)
     return status
 
 
@@ -125,6 +152,7 @@ def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], No
         status = _look_again(asked, where, screen) or status
     if status.unread:
         raise OperatorError(unread_in_words(status.unread))
+    require_all(status.answers)
     return status.exit_code
 
 
@@ -156,6 +184,8 @@ def _show(asked: Asked, status: Status, screen: Screen) -> None:
     for (name, error_type, reason), times in _alike(status.other_letters):
         often = f" ({times} times)" if times > 1 else ""
         screen.show(f"Dead letter about {name}{often}: {error_type}: {reason}")
+    for answer in status.answers if len(status.answers) > 1 else ():
+        screen.show(f"{answer.account}: {answer.value.counts if answer.value else 'could not be read'}")
     screen.show(str(status.counts), "bold")
     for deployment in status.deployments:
         if deployment.settings.mode == "plan":
@@ -185,7 +215,9 @@ def _chosen(asked: Asked, status: Status, screen: Screen) -> list[Row]:
 def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
     """Print the secrets and their Regions."""
     regions = regions_of(rows)
+    several = any(row.account for row in rows)
     columns = [
+        *([Column("Account")] if several else []),
         Column("Primary"),
         Column("Secret", short=False),
         Column("Standing"),
@@ -199,7 +231,16 @@ def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
 def _line(row: Row, regions: Sequence[str]) -> tuple[str, ...]:
     cells = dict(row.cells)
     statuses = (cells.get(region, "-") for region in regions)
-    return row.home, row.name, str(row.standing), *statuses, row.since_in_words or "-", row.why or "-"
+    account = (row.account,) if row.account else ()
+    return (
+        *account,
+        row.home,
+        row.name,
+        str(row.standing),
+        *statuses,
+        row.since_in_words or "-",
+        row.why or "-",
+    )
 
 
 def _document(asked: Asked, status: Status) -> dict[str, Any]:
@@ -221,12 +262,21 @@ def _document(asked: Asked, status: Status) -> dict[str, Any]:
             "unread": sorted(status.unread),
             "text": str(status.counts),
         },
+        "accounts": [
+            {
+                "account": answer.account,
+                "error": answer.error or None,
+                "text": str(answer.value.counts) if answer.value else None,
+            }
+            for answer in (status.answers if len(status.answers) > 1 else ())
+        ],
     }
 
 
 def entry(row: Row) -> dict[str, Any]:
     """Return the secret as JSON has it."""
     return {
+        "account": row.account or None,
         "primary_region": row.home,
         "name": row.name,
         "arn": row.arn,

@@ -48,6 +48,7 @@ class Row:
     letters: int = 0
     drift: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    account: str = ""
 
     @property
     def place(self) -> tuple[object, ...]:
@@ -93,6 +94,14 @@ class Counts:
         """Count a secret."""
         self.standings[row.standing] += 1
         self.drifted += bool(row.drift)
+
+    def add(self, other: "Counts") -> None:
+        """Add another account's numbers."""
+        for standing, number in other.standings.items():
+            self.standings[standing] += number
+        self.drifted += other.drifted
+        self.letters += other.letters
+        self.other_letters += other.other_letters
 
     @property
     def selected(self) -> int:

@@ -85,6 +85,8 @@ class FakeAccount:
     """What is in the function's code; None where Lambda shows no code."""
     hidden: set[str] = field(default_factory=set)
     """The dead letters that somebody reads at the moment, by receipt handle."""
+    assumed: list[tuple[str, ...]] = field(default_factory=list)
+    """The roles that were assumed, each with its external id."""
     calls: Counter[str] = field(default_factory=Counter)
     most_at_once: int = 0
     url: str = ""
@@ -103,7 +105,9 @@ class FakeAccount:
             with self._lock:
                 self._under_way -= 1
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: str) -> Answer:
+    def answer(  # noqa: PLR0911  a service each
+        self, method: str, path: str, headers: Mapping[str, str], body: str
+    ) -> Answer:
         """Answer one request."""
         service, _, operation = headers.get("X-Amz-Target", "").rpartition(".")
         if method == "GET" and path.startswith(f"/2015-03-31/functions/{FUNCTION}"):
@@ -124,6 +128,8 @@ class FakeAccount:
                 f"logs:{operation}", lambda: (200, json.dumps(self.log.filtered(json.loads(body))))
             )
         asked = parse_qs(body)
+        if asked["Action"] == ["AssumeRole"]:
+            return self._do("sts:AssumeRole", lambda: self._assume(asked))
         action = f"cloudformation:{asked['Action'][0]}"
         assert action == "cloudformation:DescribeStacks", action
         return self._do(action, lambda: describe_stacks(self.stacks, asked["StackName"][0]))
@@ -152,6 +158,14 @@ class FakeAccount:
             "Code": {"Location": location},
         }
         return 200, json.dumps(answer)
+
+    def _assume(self, asked: Mapping[str, list[str]]) -> Answer:
+        self.assumed.append((asked["RoleArn"][0], *asked.get("ExternalId", [])))
+        keys = (
+            "<AccessKeyId>a</AccessKeyId><SecretAccessKey>b</SecretAccessKey><SessionToken>c</SessionToken>"
+        )
+        given = f"<Credentials>{keys}<Expiration>2999-01-01T00:00:00Z</Expiration></Credentials>"
+        return 200, f"<AssumeRoleResponse><AssumeRoleResult>{given}</AssumeRoleResult></AssumeRoleResponse>"
 
     def archive(self) -> bytes:
         """Return the function's code."""
