@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-EXAMPLES = {"orders/db-AbCdEf": "eu-west-1", "billing/api": "us-west-2"}
+EXAMPLES = {"orders/db-AbCdEf": "eu-west-1", "orders/db": "eu-west-1", "billing/api": "us-west-2"}
 """Name, and where its tag wants a replica.
 
 events/create-secret.json names a secret whose ARN ends in `orders/db-AbCdEf`. MiniStack chooses the end of an
 ARN itself, but finds a secret by how its ARN begins (AWS would not: to AWS the ARN in the file is complete).
+Files that have no ARN name `orders/db`.
 """
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from local.function.emulator import ARTIFACT, Answer, Emulator, emulated
 from local.function.template import replicator_function
 from local.process.environment import HOME_REGION
 from local.stack import ALLOWED_REGIONS, describe
+from secret_replicator.errors import MalformedMessageError
+
+_ERROR = re.compile(r"^\[ERROR\] .*?(?=^END )", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,18 @@ class Surroundings:
 
 
 def run(console: Console, event_file: Path) -> int:
-    """Show the function's log, its answer and what is in other Regions; return 1 if the function failed."""
+    """Show the function's log, its answer and what is in other Regions; return 1 if the function failed.
+
+    An event that it refuses, as it refuses many files of events/, is no failure: the answer is 0 then.
+    """
     event = _event(event_file)
     with _surroundings(console) as around, emulated_function(around) as emulator:
         answer = emulator.invoke(event)
-        console.print(emulator.log.read_text("utf-8").rstrip(), markup=False, soft_wrap=True)
+        console.print(_log(emulator.log.read_text("utf-8"), answer), markup=False, soft_wrap=True)
         console.print(_answer_text(answer), markup=False, soft_wrap=True)
         for name in examples.EXAMPLES:
             console.print(_replicas(around.aws, name), markup=False, soft_wrap=True)
-    return 1 if answer.error_type else 0
+    return 1 if answer.error_type and not _is_refused(answer) else 0
 
 
 @contextmanager
@@ -85,7 +92,18 @@ def _exported() -> LocalAws | None:
     return LocalAws(parts.port, Path(bundle).parent)
 
 
+def _is_refused(answer: Answer) -> bool:
+    return answer.error_type == MalformedMessageError.__name__
+
+
+def _log(text: str, answer: Answer) -> str:
+    """Return the log, without the traceback of what is refused: there is nothing to be found in it."""
+    return (_ERROR.sub("", text) if _is_refused(answer) else text).rstrip()
+
+
 def _answer_text(answer: Answer) -> str:
+    if _is_refused(answer):
+        return f"Refused, as it should be: {answer.payload['errorMessage']}"
     kind = f"Failed ({answer.error_type})" if answer.error_type else "Answer"
     shown = answer.payload
     if answer.error_type and isinstance(shown, dict):

@@ -1,5 +1,6 @@
 """`python -m local` as a person runs it: it ends well, it says what is wrong, it leaves nothing behind."""
 
+import json
 import os
 import pty
 import re
@@ -8,12 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local.aws import observe
 from local.demo.cases import CASES, MARK
+from local.demo.examples import EXAMPLES
+from local.process.environment import HOME_REGION
+from secret_replicator.errors import MalformedMessageError
+from secret_replicator.messages import parse
 from tests.e2e.commands import ROOT, Run, processes_of, running
 
 
@@ -135,10 +142,22 @@ def test_a_file_is_given_to_the_built_function_and_the_replica_is_there(tmp_path
     assert "billing/api: no replica" in invoked.out
 
 
-def test_a_file_that_the_function_refuses_is_an_exit_code_of_1(tmp_path: Path) -> None:
+def test_a_file_that_the_function_refuses_is_said_so_without_a_traceback(tmp_path: Path) -> None:
     with running(local("invoke", "events/delete-secret.json"), tmp_path) as invoked:
-        assert invoked.end() == 1
-    assert "Failed (MalformedMessageError)" in invoked.out
+        assert invoked.end() == 0
+    assert "Refused, as it should be: the message was expected" in invoked.out
+    assert "Traceback" not in invoked.out + invoked.err
+    assert "[ERROR]" not in invoked.out
+
+
+def test_every_file_names_a_secret_that_is_there(event_files: dict[str, Any]) -> None:
+    bodies = {name: [json.dumps(event)] for name, event in event_files.items()}
+    bodies["sqs-batch"] = [record["body"] for record in event_files["sqs-batch"]["Records"]]
+    for name, found in bodies.items():
+        for body in found:
+            with suppress(MalformedMessageError):
+                asked = parse(body, HOME_REGION).secret_id
+                assert asked.rpartition(":")[2] in {"sweep", *EXAMPLES}, name
 
 
 def test_a_file_that_is_not_there_is_one_clear_sentence(tmp_path: Path) -> None:
