@@ -61,7 +61,7 @@ def replicas(
 ) -> None:
     """See and steer a deployed Secret Replicator.
 
-    Begin with `replicas status`: is everything where it must be? `replicas explain SECRET` says why a secret
+    Begin with `replicas status`: is everything where it should be? `replicas explain SECRET` says why a secret
     is not, `replicas plan` what a sweep would do.
     """
 
@@ -135,7 +135,7 @@ def apply_command(
     as_json: options.Json = False,
     stacks: options.Stacks,
 ) -> int:
-    """Have done what `replicas plan` shows: send these secrets to the queue, and follow them to InSync.
+    """Carry out what `replicas plan` shows: send these secrets to the queue, and follow them to InSync.
 
     It writes to no secret itself: the function does, by its own policy and within its own budget. Shows the
     plan and asks first. It can be stopped at any time: what was sent is worked on all the same.
@@ -173,17 +173,15 @@ def status_command(
             help="All secrets, also on a terminal, where else 20 that are InSync are shown.",
         ),
     ] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", metavar="", help="Look again and again, until Ctrl-C.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", metavar="", help="Repeat until Ctrl-C.")] = False,
     interval: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="How long --watch waits between two looks.")
+        float, typer.Option(metavar="SECONDS", min=1, help="How long --watch waits before it repeats.")
     ] = 10,
     no_dead_letters: options.NoDeadLetters = False,
     as_json: options.Json = False,
     where: options.Everywhere,
 ) -> int:
-    """Show whether every selected secret is where it must be.
+    """Show whether every selected secret is where it should be.
 
     A row for each secret, a column for each Region, with AWS's own statuses; `missing` is where AWS lists no
     replica that must be there. What needs attention comes first.
@@ -230,7 +228,7 @@ def explain_command(
 ) -> int:
     """Say why a secret is, or is not, where it is.
 
-    Its tags, what each rule of the policy gave or cut and what a rule misses, the key of each Region and
+    Its tags, what each rule of the policy requests or forbids and why one does not match, the key of each Region and
     where it is named, AWS's own status and message, the last dead letter, the deployed switches that matter,
     and what happens next. Typos in tags and names are pointed out.
     """
@@ -337,7 +335,7 @@ def sweep_command(
     as_json: options.Json = False,
     at: options.OneStack,
 ) -> int:
-    """Look at every selected secret now, and say what became of each.
+    """Check every selected secret now, and say what became of each.
 
     A sweep runs every day by itself; this starts one more: after installing, after a change of the policy, or
     after trouble. It is followed through the function's log until every secret that the policy selects has
@@ -367,12 +365,12 @@ def report_command(
             metavar="TAG", help="Also show the coverage by the values of this tag, as team. Repeat it."
         ),
     ] = None,
-    title: Annotated[str, typer.Option(metavar="TEXT", help="What stands above it.")] = "Secret replicas",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Title of the page.")] = "Secret replicas",
     chosen: options.Chosen,
     no_dead_letters: options.NoDeadLetters = False,
     where: options.Everywhere,
 ) -> int:
-    """Write one page that shows where every secret is, for an auditor or a wall.
+    """Write one page that shows where every secret is, for an auditor or a dashboard screen.
 
     Coverage by Region and by any tag, what waits or failed and since when, drift, cost, and every secret. The
     page needs nothing but itself: no script, no other file, no network.
@@ -568,7 +566,7 @@ def rejoin_command(
     """Come back after a promotion, and overwrite nothing that changed by accident.
 
     Compares both sides by version ids and the journal. What is unchanged is replicated from home again. What
-    changed is left and named, until you say which side counts. Each step is in the journal, both sides are
+    changed is left and named, until you say which side to keep. Each step is in the journal, both sides are
     looked at again before one is overwritten, and the hold tag goes last.
     """
     _require_yes(as_json=as_json, answered=yes or dry_run)

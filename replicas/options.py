@@ -19,7 +19,7 @@ _EMPTY = "it is empty: a variable that is not set?"
 def _region(value: str | None) -> str | None:
     """Return the Region; raise BadParameter for what cannot be one."""
     if value is not None and not _REGION.fullmatch(value):
-        said = f"{value!r} is not a Region, which looks like eu-west-1" if value.strip() else _EMPTY
+        said = f"{value!r} is not a Region code such as eu-west-1" if value.strip() else _EMPTY
         raise typer.BadParameter(said)
     return value
 
@@ -102,12 +102,10 @@ Accounts = Annotated[
 ]
 EndpointUrl = Annotated[
     str | None,
-    typer.Option(
-        metavar="URL", callback=_url, help="Where AWS is, if not at AWS, for example https://127.0.0.1:4566."
-    ),
+    typer.Option(metavar="URL", callback=_url, help="AWS endpoint URL, for example https://127.0.0.1:4566."),
 ]
 Local = Annotated[
-    bool, typer.Option("--local", metavar="", help="Look at the running `make local`, and its policy.")
+    bool, typer.Option("--local", metavar="", help="Use the running `make local`, and its policy.")
 ]
 PolicyFile = Annotated[
     Path | None,
@@ -123,7 +121,7 @@ AllowedRegions = Annotated[
     typer.Option(
         metavar="REGIONS",
         help="Before anything is deployed: decide as if AllowedRegions were these, separated by commas. "
-        "No stack is looked for, and all other switches have their defaults.",
+        "No stack is read, and all other switches have their defaults.",
         show_default=False,
     ),
 ]

@@ -134,7 +134,7 @@ class Play:
         return observe.statuses(observe.describe(self.stack.aws, HOME_REGION, case.name))
 
     def _outcome(self, case: Case) -> str:
-        return self._said(case, "outcome") or "not looked at"
+        return self._said(case, "outcome") or "not read"
 
     def _said(self, case: Case, fact: str) -> str:
         """Return a fact of what the function came to last about the secret."""

@@ -275,7 +275,7 @@ def _follow(
                 return moved
             if task.get("Status") in ("FAILED", "CANCELLED"):
                 reason = task.get("FailureReason", "somebody cancelled it")
-                raise OperatorError(f"SQS stopped moving after {moved} letters ({reason}): run it again")
+                raise OperatorError(f"SQS stopped moving after {moved} dead letters ({reason}): run it again")
         else:
             looks_left -= 1
         sleep(_LOOK_SECONDS)

@@ -293,7 +293,7 @@ def follow(
                     return
                 if not warned:
                     screen.say(
-                        "Nothing new for a minute. What waits is looked at again after 15 minutes at most"
+                        "Nothing new for a minute. What waits is checked again after 15 minutes at most"
                     )
                     warned = True
             sleep(POLL_SECONDS)

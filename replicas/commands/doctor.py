@@ -371,7 +371,7 @@ def nothing_is_stuck(deployed: Deployed) -> Iterator[Finding]:
     elif oldest > STUCK_SECONDS:
         yield _bad(
             f"A message has waited for {oldest / 3600:.1f} hours",
-            "look at the last lines of the function's log: `replicas status` names the secrets",
+            "read the last lines of the function's log: `replicas status` names the secrets",
         )
     else:
         yield _good(

@@ -194,7 +194,7 @@ def _answers(explanation: Explanation) -> Iterator[str]:
 
 
 def _counts(source: Source) -> str:
-    return "counts" if source.counts else "does not count"
+    return "applies" if source.counts else "does not apply"
 
 
 def _section(screen: Screen, title: str, lines: Iterable[str]) -> None:
@@ -206,7 +206,7 @@ def _section(screen: Screen, title: str, lines: Iterable[str]) -> None:
 
 def _line(place: Place) -> tuple[str, ...]:
     asked = ", ".join(place.asked_by) or "nobody"
-    said = [f"cut: {place.cut_in_words}"] if place.cut else []
+    said = [f"not allowed: {place.cut_in_words}"] if place.cut else []
     said += [text for text in (place.message, *place.drift) if text]
     key = f"{place.key} ({place.key_from})" if place.key else "-"
     return place.region, asked, key, place.status, "; ".join(said) or "-"
@@ -220,7 +220,7 @@ def _letter_line(letter: Letter) -> str:
 def _no_letters(asked: Asked, deployment: Deployment) -> str:
     if deployment.queues is None:
         return "none: nothing is deployed"
-    return "none" if asked.letters else "not looked at"
+    return "none" if asked.letters else "not read"
 
 
 def _document(explanation: Explanation, deployment: Deployment) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def steps_of(seen: Seen) -> Iterator[Step]:
     for have in plan.wait:
         yield Step("wait", have.region, wording.of_key(have.kms_key_id), have.status)
     for region in plan.remove:
-        yield Step("remove", region, wording.of_key(actual[region].kms_key_id), "nobody asks for it")
+        yield Step("remove", region, wording.of_key(actual[region].kms_key_id), "no tag or rule requests it")
     for drift in plan.drift:
         key = wording.of_key(actual[drift.region].kms_key_id) if drift.region in actual else ""
         yield Step("drift", drift.region, key, wording.of_drift(drift, seen.intent))

@@ -41,7 +41,7 @@ class Asked:
 
 def run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
     """Redrive what is asked for; return the exit code."""
-    stopped = "Stopped. Nothing is lost: --dry-run shows the letters that are still there."
+    stopped = "Stopped. Nothing is lost: --dry-run shows the dead letters that are still there."
     return exit_code(lambda: _run(asked, stack, access, screen), screen, stopped)
 
 
@@ -122,7 +122,7 @@ def _report(moved: int, chosen: int, screen: Screen) -> int:
     if moved == chosen:
         return OK
     screen.say(
-        f"{_letters(chosen - moved)} could not be had: gone, or hidden because somebody else looks at "
+        f"{_letters(chosen - moved)} could not be moved: gone, or hidden because somebody else reads "
         f"them. Run it again in {HIDDEN_SECONDS // 60} minutes."
     )
     return FAILED
@@ -146,7 +146,7 @@ def _row(letter: Letter) -> tuple[str, ...]:
 def _print_json(letters: Sequence[Letter], moved: int, screen: Screen) -> None:
     entries = [asdict(letter) | {"since": letter.since.isoformat()} for letter in letters]
     # All that is not ASCII is escaped: nothing in it can steer a terminal.
-    screen.write(json.dumps({"letters": entries, "moved": moved}, indent=2) + "\n")
+    screen.write(json.dumps({"dead_letters": entries, "moved": moved}, indent=2) + "\n")
 
 
 def _letters(number: int) -> str:

@@ -154,7 +154,7 @@ def _give_up(trial: Trial, seen: Seen) -> None:
         + (
             "`replicas redrive --dry-run` shows whether a dead letter says why"
             if seen.first
-            else "The function was not told, or could not: `replicas doctor` says what is missing"
+            else "No event reached the function, or it could not act: `replicas doctor` says what is missing"
         )
     )
 
@@ -255,7 +255,7 @@ def _print_answers(trial: Trial, seen: Seen) -> None:
         "e": "PrimaryRegion after the last replica is removed",
         "g": "InProgress lasted",
     }
-    given = {**seen.answers, "g": lasted or "not seen: every Region was InSync at the first look"}
+    given = {**seen.answers, "g": lasted or "not seen: every Region was InSync at the first check"}
     trial.say("What AWS does not document, as seen here:")
     for letter, question in answers.items():
         trial.say(f"  ({letter}) {question}: {given.get(letter, 'not seen: it did not get that far')}")

@@ -1,4 +1,4 @@
-"""`replicas status`: is everything where it must be? What needs a person comes first."""
+"""`replicas status`: is everything where it should be? What needs a person comes first."""
 
 import json
 import time
@@ -220,7 +220,7 @@ def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
         *([Column("Account")] if several else []),
         Column("Primary"),
         Column("Secret", short=False),
-        Column("Standing"),
+        Column("Status"),
         *(Column(region, narrow=True, labelled=True) for region in regions),
         Column(SINCE, narrow=True, below=True),
         Column("Why", short=False, below=True),
@@ -256,7 +256,7 @@ def _document(asked: Asked, status: Status) -> dict[str, Any]:
             "in_sync": status.counts.standings[Standing.IN_SYNC],
             "want_none": status.counts.standings[Standing.WANTS_NONE],
             "waiting": status.counts.standings[Standing.WAITING],
-            "need_you": status.counts.standings[Standing.NEEDS_YOU],
+            "need_attention": status.counts.standings[Standing.NEEDS_YOU],
             "drifted": status.counts.drifted,
             "dead_letters": status.counts.letters if asked.letters else None,
             "unread": sorted(status.unread),
@@ -280,7 +280,7 @@ def entry(row: Row) -> dict[str, Any]:
         "primary_region": row.home,
         "name": row.name,
         "arn": row.arn,
-        "standing": str(row.standing),
+        "status": str(row.standing),
         "regions": dict(row.cells),
         "since": row.since.isoformat() if row.since else None,
         "since_what": row.since_what or None,

@@ -141,7 +141,7 @@ def _lines(found: Foretold, asked: Asked) -> Iterator[str]:
     yield ""
     yield f"What selects it (policy {shown(asked.policy)}, AllowedRegions={asked.allowed_regions})"
     for source in found.sources:
-        yield f"  {source.name} {'counts' if source.counts else 'does not count'}: {source.text}"
+        yield f"  {source.name} {'applies' if source.counts else 'does not apply'}: {source.text}"
 
 
 def _row(place: Place) -> tuple[str, ...]:

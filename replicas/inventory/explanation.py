@@ -215,7 +215,7 @@ def _rule_source(rule: Rule, secret: Secret) -> Source:
     if rule.regions:
         parts.append(f"asks for {_listed(rule.regions)}")
     if rule.only:
-        parts.append(f"cuts all but {_listed(rule.only)}")
+        parts.append(f"allows only {_listed(rule.only)}")
     if rule.kms_keys:
         parts.append("keys " + ", ".join(f"{region} {key}" for region, key in rule.kms_keys.items()))
     if rule.overwrite:
@@ -352,12 +352,12 @@ def _what_it_does(plan: Plan, settings: Settings, letters: Sequence[str]) -> str
     parts = []
     if wanted := [want.region for want in plan.add + plan.retry]:
         again = "again, and has no other answer while the cause is there, " if letters else ""
-        parts.append(f"requests {_listed(wanted)} {again}when it next looks: at an event, or the next sweep")
+        parts.append(f"requests {_listed(wanted)} {again}at its next attempt: an event, or the next sweep")
     if plan.wait:
         waiting = _listed([have.region for have in plan.wait])
-        parts.append(f"looks until {waiting} is InSync, {settings.max_attempts} times at most")
+        parts.append(f"checks until {waiting} is InSync, {settings.max_attempts} times at most")
     if plan.remove:
-        parts.append(f"removes {_listed(plan.remove)} when it next looks")
+        parts.append(f"removes {_listed(plan.remove)} at its next attempt")
     return "; ".join(parts) or "nothing, until the next sweep or a change of the secret"
 
 
@@ -369,7 +369,7 @@ def _remedy(place: Place, said: str) -> str:
             "AllowOverwrite on"
         )
     if "key" in said.casefold():
-        return f"look at the key {place.key} in {place.region}, named by: {place.key_from}"
+        return f"check the key {place.key} in {place.region}, named by: {place.key_from}"
     return f"fix in {place.region} what AWS names: {said or 'it gives no reason'}"
 
 
@@ -388,4 +388,4 @@ def switches(seen: Seen, settings: Settings, found: Sequence[Place]) -> Iterator
     if taken or any(replica.overwrite for replica in seen.intent.desired.replicas):
         yield f"AllowOverwrite={str(settings.allow_overwrite).lower()}: whether a same-named one is replaced"
     if seen.intent.plan.open_regions:
-        yield f"MaxAttempts={settings.max_attempts}: looks before it is dead-lettered"
+        yield f"MaxAttempts={settings.max_attempts}: attempts before it is dead-lettered"

@@ -59,7 +59,7 @@ def rows(alarms: int, metrics: int) -> Iterator[str]:
     yield _row(
         "a million events, each a new secret",
         events(),
-        f"{LOOKS} looks: 4 calls, 5 of SQS, {LOOKS} invocations of {SECONDS} s, 4 KB of log with "
+        f"{LOOKS} attempts: 4 calls, 5 of SQS, {LOOKS} invocations of {SECONDS} s, 4 KB of log with "
         "the metrics, a notice",
     )
     yield _row(
@@ -73,7 +73,7 @@ def rows(alarms: int, metrics: int) -> Iterator[str]:
         "own metrics, a month at most",
         metrics * METRIC,
         f"{metrics} x ${METRIC}, and as much for each Region and status of replicas; "
-        "only hours in which they are published count",
+        "billed only for hours in which they are published",
     )
 
 

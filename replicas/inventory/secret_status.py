@@ -26,7 +26,7 @@ class Standing(IntEnum):
 
     def __str__(self) -> str:
         """Say it in wording."""
-        return ("needs you", "waiting", "InSync", "wants none", "left alone")[self]
+        return ("needs attention", "waiting", "InSync", "wants none", "left alone")[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Counts:
         need = "needs" if number[Standing.NEEDS_YOU] == 1 else "need"
         parts = [
             f"{number[Standing.IN_SYNC]:,} of {self.wanting:,} selected secrets are InSync in every Region",
-            f"{number[Standing.WAITING]:,} waiting, {number[Standing.NEEDS_YOU]:,} {need} you",
+            f"{number[Standing.WAITING]:,} waiting, {number[Standing.NEEDS_YOU]:,} {need} attention",
         ]
         if none := number[Standing.WANTS_NONE]:
             parts.append(f"{none:,} {'wants' if none == 1 else 'want'} no replica")
@@ -140,7 +140,7 @@ def row(seen: Seen, letters: Sequence[Letter], by: Sequence[str] = ()) -> Row:
     standing = _standing(seen, cells, letters)
     since, what = None, ""
     if letters:
-        since, what = letters[0].since, "letter"
+        since, what = letters[0].since, "dead letter"
     elif standing < Standing.IN_SYNC and secret.last_changed:
         since, what = secret.last_changed.astimezone(UTC), "changed"
     return Row(
@@ -181,9 +181,9 @@ def _reasons(seen: Seen, letters: Sequence[Letter], standing: Standing) -> Itera
         for problem in seen.intent.problems:
             yield f"{problem.text} - {problem.remedy}"
     if not letters and seen.intent.plan.add:
-        yield "not requested yet: the function does at its next look"
+        yield "not requested yet: the function does so at its next attempt"
     if seen.intent.plan.wait:
-        yield "under way: the function looks again"
+        yield "under way: the function checks again"
     for replica in best_by_region(seen.secret.replicas).values():
         if replica.status == FAILED and replica.message:
             yield f"{replica.region}: {replica.message}"

@@ -3,8 +3,8 @@
 from secret_replicator.models import Drift, Intent
 
 _MEANING = {
-    "unwanted": "nobody asks for this replica",
-    "recently_read": "nobody asks for this replica, but somebody reads it",
+    "unwanted": "no tag or rule requests this replica",
+    "recently_read": "no tag or rule requests this replica, but somebody reads it",
     "kms_key": "its key is not the wanted one",
     "managed_by_service": "only a rule asks for it, and it belongs to an AWS service",
     "held": "it is held by its tag secret-replicator:hold",

@@ -130,7 +130,7 @@ REASONS = [
         tagged("us-west-2", residency="eu"),
         [
             "asks for us-west-2, which rule 2 of the policy forbids (only eu-central-1 eu-west-1)",
-            "rule 2 counts: cuts all but eu-central-1, eu-west-1",
+            "rule 2 applies: allows only eu-central-1, eu-west-1",
         ],
         id="a Region that a rule cuts",
     ),
@@ -207,7 +207,7 @@ REASONS = [
         [
             "us-west-2 is Failed",
             "alias/payments (rule 3)",
-            "You: look at the key alias/payments in us-west-2, named by: rule 3",
+            "You: check the key alias/payments in us-west-2, named by: rule 3",
         ],
         id="its key is missing",
     ),
@@ -218,7 +218,7 @@ REASONS = [
     ),
     pytest.param(
         in_progress,
-        ["us-west-2 is InProgress", "The function: looks until us-west-2 is InSync, 10 times at most"],
+        ["us-west-2 is InProgress", "The function: checks until us-west-2 is InSync, 10 times at most"],
         id="it is under way",
     ),
     pytest.param(
@@ -281,7 +281,7 @@ def test_the_first_of_several_regions_that_has_it_explains_it(desk: Desk) -> Non
 
 def test_the_dead_letters_can_be_left_alone(desk: Desk) -> None:
     desk.world.add("a")
-    assert "Dead letters\n  not looked at" in told(desk, "--no-dead-letters")
+    assert "Dead letters\n  not read" in told(desk, "--no-dead-letters")
     assert desk.account.calls["sqs:ReceiveMessage"] == 0
 
 
@@ -319,7 +319,7 @@ def test_replicas_that_are_there_are_never_denied(desk: Desk, tags: dict[str, st
 
 def test_a_cut_is_a_whole_sentence(desk: Desk) -> None:
     desk.world.add("a", "us-west-2", residency="eu")
-    assert "cut: rule 2 of the policy forbids it (only eu-central-1 eu-west-1)" in told(desk)
+    assert "not allowed: rule 2 of the policy forbids it (only eu-central-1 eu-west-1)" in told(desk)
 
 
 def test_an_old_dead_letter_does_not_speak_against_what_is_true_now(desk: Desk) -> None:

@@ -538,7 +538,9 @@ def test_sqs_is_not_asked_to_move_all_when_only_some_are_wanted(service: LocalSq
 def test_a_redrive_that_sqs_gives_up_is_an_error_with_its_reason(service: LocalSqs) -> None:
     service.both.dead_letter("a")
     service.failure = "CouldNotDetermineMessageSource"
-    with pytest.raises(OperatorError, match=r"after 0 letters.*CouldNotDetermineMessageSource.*run it again"):
+    with pytest.raises(
+        OperatorError, match=r"after 0 dead letters.*CouldNotDetermineMessageSource.*run it again"
+    ):
         move_all(service)
     assert service.both.dead().total() == 1
 
@@ -591,7 +593,7 @@ def test_the_commands_json_says_what_was_moved(service: LocalSqs) -> None:
     service.has_move_task = False
     service.both.dead_letter("a")
     answer = json.loads(command(service, "--yes", "--json").stdout)
-    (letter,) = answer["letters"]
+    (letter,) = answer["dead_letters"]
     assert answer["moved"] == 1
     assert letter.pop("message_id")
     assert letter == {
@@ -651,7 +653,7 @@ def test_a_letter_that_cannot_be_had_is_reported_and_fails(both: Both) -> None:
     screen = Screen(Console(file=StringIO()), Console(file=StringIO(), soft_wrap=True))
     hide_at_the_second_reading(both)
     assert redrive_as_asked(Asked(error_types=["Policy"], yes=True), both.queues, screen) == 1
-    assert "1 dead letter could not be had" in screen.err.file.getvalue()  # type: ignore[attr-defined]
+    assert "1 dead letter could not be moved" in screen.err.file.getvalue()  # type: ignore[attr-defined]
 
 
 def hide_at_the_second_reading(both: Both) -> None:

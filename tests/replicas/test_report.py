@@ -40,7 +40,7 @@ def written(desk: Desk, folder: Path, *arguments: str) -> tuple[str, list[dict[s
 def test_the_page_has_the_sentence_and_the_coverage(desk: Desk, tmp_path: Path) -> None:
     some_secrets(desk.world)
     page, _ = written(desk, tmp_path, "--by", "team", "--title", "Secrets of <us>")
-    assert "2 of 4 selected secrets are InSync in every Region; 1 waiting, 1 needs you." in page
+    assert "2 of 4 selected secrets are InSync in every Region; 1 waiting, 1 needs attention." in page
     assert "<title>Secrets of &lt;us&gt;: 50.0 % in every Region</title>" in page
     for line in (
         '<bdi>eu-west-1</bdi></th><td class="number">0</td><td class="number">1</td><td>0.0 %',
@@ -57,8 +57,8 @@ def test_the_page_has_the_sentence_and_the_coverage(desk: Desk, tmp_path: Path) 
 def test_the_csv_has_the_same_as_the_page(desk: Desk, tmp_path: Path) -> None:
     some_secrets(desk.world)
     _, lines = written(desk, tmp_path, "--by", "team")
-    assert [(line["name"], line["standing"], line["us-west-2"], line["tag team"]) for line in lines] == [
-        ("broken", "needs you", "Failed", "search"),
+    assert [(line["name"], line["status"], line["us-west-2"], line["tag team"]) for line in lines] == [
+        ("broken", "needs attention", "Failed", "search"),
         ("late", "waiting", "missing", ""),
         ("a", "InSync", "InSync", "shop"),
         ("b", "InSync", "InSync", "search"),

@@ -102,7 +102,7 @@ def test_a_region_that_fails_is_told_with_awss_reason_and_all_is_removed(account
 def test_a_function_that_is_not_told_is_found_out_and_the_secret_removed(account: Account) -> None:
     account.told = False
     assert smoke.run(account.trial()) is False
-    assert "Not InSync after 300 s: eu-west-1, us-west-2. The function was not told" in account.text
+    assert "Not InSync after 300 s: eu-west-1, us-west-2. No event reached the function" in account.text
     assert account.left_over() == []
 
 

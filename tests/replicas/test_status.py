@@ -43,15 +43,15 @@ def test_what_needs_a_person_comes_first_and_a_sentence_last(desk: Desk) -> None
     a_week(desk.world)
     rows = desk.rows("status")
     assert [[row[1], row[2], *row[3:5]] for row in rows] == [
-        ["broken", "needs you", "-", "Failed"],
-        ["wrong", "needs you", "InSync", "-"],
+        ["broken", "needs attention", "-", "Failed"],
+        ["wrong", "needs attention", "InSync", "-"],
         ["late", "waiting", "-", "missing"],
         ["ok/1", "InSync", "InSync", "InSync"],
         ["ok/2", "InSync", "InSync", "InSync"],
     ]
     result = desk.run("status")
     assert result.stdout.splitlines()[-1] == (
-        "2 of 5 selected secrets are InSync in every Region; 1 waiting, 2 need you"
+        "2 of 5 selected secrets are InSync in every Region; 1 waiting, 2 need attention"
     )
     assert result.exit_code == 2
 
@@ -59,7 +59,7 @@ def test_what_needs_a_person_comes_first_and_a_sentence_last(desk: Desk) -> None
 def test_the_reason_and_how_long_it_is_known_stand_beside_it(desk: Desk) -> None:
     a_week(desk.world)
     by_name = {row[1]: row[5:] for row in desk.rows("status")}
-    assert by_name["wrong"][0].endswith(" (letter)")
+    assert by_name["wrong"][0].endswith(" (dead letter)")
     assert "asks for eu-wst-1" in by_name["wrong"][1]
     assert by_name["broken"][1].startswith("AttemptsUsedUp: ")
     assert "The KMS key is disabled" in by_name["broken"][1]
@@ -74,7 +74,7 @@ def test_a_letter_that_nobody_waits_for_is_named_and_needs_a_person(desk: Desk) 
     result = desk.run("status")
     assert "Dead letter about unknown: Malformed: no secret" in result.stdout
     assert result.stdout.splitlines()[-1] == (
-        "0 of 0 selected secrets are InSync in every Region; 0 waiting, 0 need you; "
+        "0 of 0 selected secrets are InSync in every Region; 0 waiting, 0 need attention; "
         "1 dead letter is about no secret that waits"
     )
     assert result.exit_code == 2
@@ -93,7 +93,7 @@ def converged(world: World) -> None:
         pytest.param(lambda world: world.add("a", "none"), 0, id="nothing wanted"),
         pytest.param(lambda world: world.add("a", "us-west-2"), 3, id="one waits"),
         pytest.param(lambda world: world.add("a", "eu-wst-1"), 2, id="a tag that a person must mend"),
-        pytest.param(a_week, 2, id="some wait and some need a person"),
+        pytest.param(a_week, 2, id="some wait and some need attention"),
     ],
 )
 def test_the_exit_code_tells_a_monitor(
@@ -133,7 +133,7 @@ def test_a_name_that_is_taken_needs_a_person_also_without_a_letter(desk: Desk) -
     desk.world.send("a")
     desk.world.deliver_until_empty()
     (row,) = desk.rows("status")
-    assert row[2:4] == ["needs you", "Failed"]
+    assert row[2:4] == ["needs attention", "Failed"]
     assert not desk.world.queues.dead_letters
 
 
@@ -146,7 +146,7 @@ def test_what_a_service_manages_is_left_alone_and_not_counted(desk: Desk) -> Non
     result = desk.run("status")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == (
-        "0 of 0 selected secrets are InSync in every Region; 0 waiting, 0 need you; "
+        "0 of 0 selected secrets are InSync in every Region; 0 waiting, 0 need attention; "
         "1 left alone, held or managed by a service; 1 drifted"
     )
 
@@ -165,7 +165,12 @@ def test_json_has_every_secret_and_the_sentence(desk: Desk) -> None:
     assert document["secrets"][2]["regions"] == {"us-west-2": "missing"}
     assert document["secrets"][0]["dead_letters"] == 1
     summary = document["summary"]
-    assert (summary["selected"], summary["in_sync"], summary["waiting"], summary["need_you"]) == (5, 2, 1, 2)
+    assert (summary["selected"], summary["in_sync"], summary["waiting"], summary["need_attention"]) == (
+        5,
+        2,
+        1,
+        2,
+    )
 
 
 def test_without_a_stack_nobody_works_on_what_waits(desk: Desk) -> None:
@@ -326,7 +331,7 @@ def test_a_secret_that_wants_no_replica_is_not_counted_as_in_sync(desk: Desk) ->
     desk.world.add("b", "none")
     result = desk.run("status")
     assert result.stdout.splitlines()[-1] == (
-        "1 of 1 selected secrets are InSync in every Region; 0 waiting, 0 need you; 1 wants no replica"
+        "1 of 1 selected secrets are InSync in every Region; 0 waiting, 0 need attention; 1 wants no replica"
     )
     summary = json.loads(desk.run("status", "--json").stdout)["summary"]
     assert (summary["selected"], summary["in_sync"], summary["want_none"]) == (2, 1, 1)

@@ -1,4 +1,4 @@
-"""`replicas report`: the status as one page for an auditor or a wall, and as a table for a spreadsheet."""
+"""`replicas report`: the status as one page for an auditor or a dashboard screen, and as a table for a spreadsheet."""
 
 import csv
 import io
@@ -95,7 +95,7 @@ def table(status: Status, by: Sequence[str]) -> Iterator[list[str]]:
     regions = regions_of(status.rows)
     tags = [f"tag {key}" for key in by]
     yield [
-        *("primary_region", "name", "arn", "standing", *regions),
+        *("primary_region", "name", "arn", "status", *regions),
         *("since", "since_what", "dead_letters", "drift", "why", *tags),
     ]
     for row in status.rows:
@@ -221,9 +221,9 @@ def _tiles(status: Status, *, with_letters: bool) -> Iterator[dict[str, str]]:
     yield {"number": f"{counts.selected:,}", "text": "secrets are selected"}
     yield {"number": f"{counts.standings[Standing.IN_SYNC]:,}", "text": "InSync in every Region"}
     yield {"number": f"{counts.standings[Standing.WAITING]:,}", "text": "waiting"}
-    yield {"number": f"{counts.standings[Standing.NEEDS_YOU]:,}", "text": "need a person"}
+    yield {"number": f"{counts.standings[Standing.NEEDS_YOU]:,}", "text": "need attention"}
     letters = f"{counts.letters:,}" if with_letters else "?"
-    yield {"number": letters, "text": "dead letters" if with_letters else "dead letters: not looked at"}
+    yield {"number": letters, "text": "dead letters" if with_letters else "dead letters: not read"}
     yield {"number": f"{counts.drifted:,}", "text": "drifted"}
 
 
