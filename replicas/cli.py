@@ -61,8 +61,8 @@ def replicas(
 ) -> None:
     """See and steer a deployed Secret Replicator.
 
-    Begin with `replicas status`: is everything where it should be? `replicas explain SECRET` says why a secret
-    is not, `replicas plan` what a sweep would do.
+    Begin with `replicas status`: is everything where it should be? `replicas explain SECRET` says why a
+    secret is not, `replicas plan` what a sweep would do.
     """
 
 
@@ -228,9 +228,9 @@ def explain_command(
 ) -> int:
     """Say why a secret is, or is not, where it is.
 
-    Its tags, what each rule of the policy requests or forbids and why one does not match, the key of each Region and
-    where it is named, AWS's own status and message, the last dead letter, the deployed switches that matter,
-    and what happens next. Typos in tags and names are pointed out.
+    Its tags, what each rule of the policy requests or forbids and why one does not match, the key of
+    each Region and where it is named, AWS's own status and message, the last dead letter, the deployed
+    switches that matter, and what happens next. Typos in tags and names are pointed out.
     """
     if bool(secret) == (tags is not None):
         raise typer.BadParameter("give either a secret or --tags", param_hint="SECRET")

@@ -1,4 +1,4 @@
-"""`replicas report`: the status as one page for an auditor or a dashboard screen, and as a table for a spreadsheet."""
+"""`replicas report`: the status as one page for an auditor, and as a table for a spreadsheet."""
 
 import csv
 import io
