@@ -4,7 +4,8 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from rich.box import SIMPLE
 from rich.cells import cell_len
@@ -23,7 +24,17 @@ Total = Callable[[], int | None]
 READABLE = 40
 """How wide a column of sentences is at least: slivers of sentences cannot be read."""
 
+WIDE = 120
+"""How wide a terminal is at least where rows that end in sentences stand beside each other in columns."""
+
+UTC_TITLE = " (UTC)"
+"""How a title ends whose cells are moments, where they are not told by their age."""
+
 _GAP = "  "
+_BETWEEN, _EDGES = 3, 2
+"""The room that a table needs between two columns, and at its edges."""
+
+_AGES = ((86_400, "day"), (3_600, "h"), (60, "min"))
 
 _STYLES = {"Failed": "bold red", "missing": "yellow", "InProgress": "yellow", "InSync": "green"}
 
@@ -33,7 +44,8 @@ class Column:
     """A column of a table. A short one is never broken over lines, a narrow one is as wide as its title.
 
     Where the table does not fit, a labelled cell stands in the row's line as `title cell`, and one that is
-    `below` under it; an empty one, or `-`, is left out there.
+    `below` under it; an empty one, or `-`, is left out there. What is `shared` by all rows, and an `unwanted`
+    column, are for programs: a terminal has no such column.
     """
 
     title: str
@@ -42,6 +54,30 @@ class Column:
     narrow: bool = False
     labelled: bool = False
     below: bool = False
+    shared: bool = False
+    unwanted: bool = False
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A cell that is a time, told by its age on a terminal; `what` is what happened then."""
+
+    at: datetime | None
+    what: str = ""
+
+    def __str__(self) -> str:
+        """Say when it was, in UTC."""
+        return self._said(f"{self.at.astimezone(UTC):%Y-%m-%d %H:%M}") if self.at else "-"
+
+    def ago(self, now: datetime) -> str:
+        """Say how long ago it was."""
+        return self._said(ago(self.at, now)) if self.at else "-"
+
+    def _said(self, when: str) -> str:
+        return f"{when} ({self.what})" if self.what else when
+
+
+Cell = str | Moment
 
 
 @dataclass
@@ -52,14 +88,20 @@ class Screen:
     err: Console = field(
         default_factory=lambda: Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
     )
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def say(self, text: str) -> None:
         """Tell the person something that is no result."""
-        self.err.print(Text("\n".join(printable(line) for line in text.splitlines())))
+        for line in text.splitlines() or [""]:
+            self.err.print(Text("\n".join(_on(self.err, printable(line)))))
 
     def show(self, text: str, style: str = "") -> None:
         """Print a line of the result."""
-        self.out.print(Text(printable(text), style), soft_wrap=True)
+        self.out.print(Text("\n".join(_on(self.out, printable(text))), style), soft_wrap=True)
+
+    def when(self, moment: Moment) -> str:
+        """Return the moment as its reader wants it: a person its age, a program its time."""
+        return moment.ago(self.now()) if self.out.is_terminal else str(moment)
 
     def write(self, text: str) -> None:
         """Write what a program reads, as it is."""
@@ -89,16 +131,20 @@ class Screen:
             task = bar.add_task(what, total=now())
             yield lambda done: bar.update(task, completed=done, total=now(), description=what + note())
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a table on a terminal, else a line per row with tabs between the columns."""
         console = self.out
-        lines = [[printable(cell) for cell in row] for row in rows]
+        lines = [
+            [printable(cell if isinstance(cell, str) else self.when(cell)) for cell in row] for row in rows
+        ]
         if not console.is_terminal:
             # The console itself would turn tabs into spaces.
             titles = [column.title for column in columns]
             console.file.writelines("\t".join(line) + "\n" for line in (titles, *lines))
             return
-        if not any(column.below for column in columns) or _fits(columns, lines, console.width):
+        columns, lines = _for_people(columns, lines)
+        wide = console.width >= WIDE or not any(column.below for column in columns)
+        if wide and _fits(columns, lines, console.width):
             console.print(_grid(columns, lines))
             return
         for line in lines:
@@ -116,6 +162,21 @@ class Screen:
                 self.say(f"{what}: {done}" + (f" of {total()}" if total() else "") + note())
 
         return report
+
+
+def _for_people(
+    columns: Sequence[Column], lines: Sequence[Sequence[str]]
+) -> tuple[list[Column], list[list[str]]]:
+    """Return what of a table says something to a person."""
+    shown = [
+        number
+        for number, column in enumerate(columns)
+        if not column.unwanted and not (column.shared and len({line[number] for line in lines}) == 1)
+    ]
+    titled = [
+        replace(columns[number], title=columns[number].title.removesuffix(UTC_TITLE)) for number in shown
+    ]
+    return titled, [[line[number] for number in shown] for line in lines]
 
 
 def _grid(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> Table:
@@ -136,7 +197,7 @@ def _grid(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> Table:
 def _fits(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> bool:
     """Tell whether a table needs to break no word."""
     least = (_least(column, [line[number] for line in lines]) for number, column in enumerate(columns))
-    return sum(least) + len(_GAP) * (len(columns) - 1) <= width
+    return sum(least) + _BETWEEN * (len(columns) - 1) + _EDGES <= width
 
 
 def _least(column: Column, cells: Sequence[str]) -> int:
@@ -190,8 +251,29 @@ def _coloured(line: str) -> Text:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return the lines of a text. A word that is longer than a line, as an ARN may be, is left whole."""
-    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]
+    """Return the lines of a text, the first one's indent before all, and more of it from the second on.
+
+    A word that is longer than a line, as an ARN may be, is left whole.
+    """
+    indent = text[: len(text) - len(text.lstrip())]
+    wrapper = textwrap.TextWrapper(max(width, 20), break_long_words=False, break_on_hyphens=False)
+    wrapper.initial_indent, wrapper.subsequent_indent = indent, f"{indent}  " if indent else ""
+    return wrapper.wrap(text.lstrip()) or [""]
+
+
+def _on(console: Console, text: str) -> list[str]:
+    """Return the text as this console has it: a terminal would break its lines in the middle of words."""
+    return wrapped(text, console.width) if console.is_terminal else [text]
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return `12 min ago`, `3 h ago`, `1 day ago`, `just now`."""
+    seconds = (now - moment).total_seconds()
+    for size, name in _AGES:
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number:,} {name}{'s' if name == 'day' and number > 1 else ''} ago"
+    return "just now"
 
 
 def printable(text: str) -> str:

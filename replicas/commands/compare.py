@@ -22,7 +22,7 @@ from secret_replicator.settings import Settings
 MARKS = {"gains": "+", "loses": "-", "other key": "~", "new problem": "!", "solved": "*"}
 
 _COLUMNS = (
-    Column("Primary"),
+    Column("Primary", shared=True),
     Column("Secret", short=False),
     Column("Change"),
     Column("Region"),

@@ -16,7 +16,7 @@ from replicas.inventory.inventory import Seen, calls_in_words, seen_as
 from replicas.inventory.secret_status import Letters
 from replicas.inventory.suggest import nearest
 from replicas.options import Where
-from replicas.terminal import Column, Screen, count
+from replicas.terminal import Column, Moment, Screen, count
 from secret_replicator.errors import SecretNotFoundError
 from secret_replicator.models import Secret
 
@@ -177,7 +177,7 @@ def _show(asked: Asked, explanation: Explanation, deployment: Deployment, screen
     if explanation.places:
         _section(screen, "Regions", ())
         screen.table(_COLUMNS, [_line(place) for place in explanation.places])
-    letters = [_letter_line(letter) for letter in explanation.letters]
+    letters = [_letter_line(letter, screen) for letter in explanation.letters]
     _section(screen, "Dead letters", letters or [_no_letters(asked, deployment)])
     _section(screen, "Deployed switches that matter", explanation.switches or ["none"])
     _section(screen, "What happens next", explanation.next_steps)
@@ -212,9 +212,10 @@ def _line(place: Place) -> tuple[str, ...]:
     return place.region, asked, key, place.status, "; ".join(said) or "-"
 
 
-def _letter_line(letter: Letter) -> str:
+def _letter_line(letter: Letter, screen: Screen) -> str:
     attempts = "" if letter.attempts is None else f" after {count(letter.attempts, 'attempt')}"
-    return f"{letter.since:%Y-%m-%d %H:%M} UTC{attempts}: {letter.error_type}: {letter.reason}"
+    since = screen.when(Moment(letter.since)) + ("" if screen.out.is_terminal else " UTC")
+    return f"{since}{attempts}: {letter.error_type}: {letter.reason}"
 
 
 def _no_letters(asked: Asked, deployment: Deployment) -> str:

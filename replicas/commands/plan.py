@@ -22,7 +22,7 @@ NAMED = 5
 
 MARKS = {"add": "+", "retry": "~", "wait": ".", "remove": "-", "drift": "?", "problem": "!"}
 COLUMNS = (
-    Column("Primary"),
+    Column("Primary", shared=True),
     Column("Secret", short=False),
     Column("Plan"),
     Column("Region"),

@@ -17,14 +17,14 @@ from replicas.aws.dead_letters import (
 )
 from replicas.exit_codes import FAILED, OK, exit_code
 from replicas.options import Access
-from replicas.terminal import Column, Screen, count
+from replicas.terminal import Cell, Column, Moment, Screen, count
 
 _COLUMNS = (
     Column("Secret", short=False),
     Column("Error type"),
-    Column("Attempts", right=True),
-    Column("Since (UTC)", narrow=True),
-    Column("Reason", short=False),
+    Column("Attempts", right=True, labelled=True),
+    Column("Since (UTC)", labelled=True),
+    Column("Reason", short=False, below=True),
 )
 
 
@@ -133,12 +133,12 @@ def show_letters(screen: Screen, letters: Sequence[Letter]) -> None:
     screen.table(_COLUMNS, [_row(letter) for letter in letters])
 
 
-def _row(letter: Letter) -> tuple[str, ...]:
+def _row(letter: Letter) -> tuple[Cell, ...]:
     return (
         letter.name,
         letter.error_type,
         "-" if letter.attempts is None else str(letter.attempts),
-        f"{letter.since:%Y-%m-%d %H:%M}",
+        Moment(letter.since),
         letter.reason,
     )
 

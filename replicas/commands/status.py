@@ -15,16 +15,24 @@ from replicas.commands.plan import unread_in_words
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
 from replicas.inventory.inventory import EVERYTHING, Choice, Reading, read, require_some
-from replicas.inventory.secret_status import Counts, Letters, Row, Standing, regions_of, row
+from replicas.inventory.secret_status import (
+    Counts,
+    Letters,
+    Row,
+    Standing,
+    regions_of,
+    row,
+    wanted_regions_of,
+)
 from replicas.options import Where
-from replicas.terminal import Column, Screen, count
+from replicas.terminal import UTC_TITLE, Cell, Column, Moment, Screen, count
 
 SHOWN_IN_SYNC = 20
 """Rows of secrets that are as they must be, on a terminal: more would push what matters off it."""
 
 AS_IT_MUST_BE = (Standing.IN_SYNC, Standing.WANTS_NONE)
 
-SINCE = "Known since (UTC)"
+SINCE = f"Known since{UTC_TITLE}"
 """AWS keeps no time of a status: each says how it is known, see `Row`."""
 
 
@@ -214,21 +222,21 @@ def _chosen(asked: Asked, status: Status, screen: Screen) -> list[Row]:
 
 def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
     """Print the secrets and their Regions."""
-    regions = regions_of(rows)
+    regions, wanted = regions_of(rows), wanted_regions_of(rows)
     several = any(row.account for row in rows)
     columns = [
         *([Column("Account")] if several else []),
-        Column("Primary"),
+        Column("Primary", shared=True),
         Column("Secret", short=False),
         Column("Status"),
-        *(Column(region, narrow=True, labelled=True) for region in regions),
-        Column(SINCE, narrow=True, below=True),
+        *(Column(region, narrow=True, labelled=True, unwanted=region not in wanted) for region in regions),
+        Column(SINCE, below=True),
         Column("Why", short=False, below=True),
     ]
     screen.table(columns, [_line(row, regions) for row in rows])
 
 
-def _line(row: Row, regions: Sequence[str]) -> tuple[str, ...]:
+def _line(row: Row, regions: Sequence[str]) -> tuple[Cell, ...]:
     cells = dict(row.cells)
     statuses = (cells.get(region, "-") for region in regions)
     account = (row.account,) if row.account else ()
@@ -238,7 +246,7 @@ def _line(row: Row, regions: Sequence[str]) -> tuple[str, ...]:
         row.name,
         str(row.standing),
         *statuses,
-        row.since_in_words or "-",
+        Moment(row.since, row.since_what),
         row.why or "-",
     )
 

@@ -315,7 +315,8 @@ def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) ->
     for problem in seen.intent.problems:
         yield f"{problem.remedy} ({problem.text})"
     for place in found:
-        said = "; ".join([place.message, *(text for text in letters if place.region in text)])
+        parts = (part for text in letters for part in text.split("; ") if place.region in part)
+        said = place.message or "; ".join(parts)
         if place.wanted and (place.status == FAILED or (place.status == MISSING and letters)):
             yield _remedy(place, said)
     if letters and is_settled(seen, found):

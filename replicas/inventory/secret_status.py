@@ -12,6 +12,9 @@ from replicas.inventory.inventory import Seen
 from secret_replicator.models import FAILED, IN_SYNC
 from secret_replicator.planner import best_by_region
 
+UNWANTED = ", unwanted"
+"""How the status of a replica ends that nobody wants."""
+
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -54,11 +57,6 @@ class Row:
     def place(self) -> tuple[object, ...]:
         """Where it stands in the list: what needs a person first, the oldest trouble first."""
         return self.standing, not self.letters, self.since or _LAST, self.name, self.home
-
-    @property
-    def since_in_words(self) -> str:
-        """Since when it is not as it must be, and how that is known."""
-        return f"{self.since:%Y-%m-%d %H:%M} ({self.since_what})" if self.since else ""
 
 
 @dataclass(frozen=True)
@@ -163,12 +161,17 @@ def regions_of(rows: Iterable[Row]) -> list[str]:
     return sorted({region for row in rows for region, _ in row.cells})
 
 
+def wanted_regions_of(rows: Iterable[Row]) -> set[str]:
+    """Return the Regions that any of the secrets must be in."""
+    return {region for row in rows for region, status in row.cells if not status.endswith(UNWANTED)}
+
+
 def _cells(seen: Seen) -> Iterator[tuple[str, str]]:
     actual = best_by_region(seen.secret.replicas)
     desired = {want.region for want in seen.intent.desired.replicas}
     for region in sorted(desired | actual.keys()):
         status = actual[region].status if region in actual else MISSING
-        yield region, status if region in desired else f"{status}, unwanted"
+        yield region, status if region in desired else f"{status}{UNWANTED}"
 
 
 def _reasons(seen: Seen, letters: Sequence[Letter], standing: Standing) -> Iterator[str]:
@@ -185,7 +188,8 @@ def _reasons(seen: Seen, letters: Sequence[Letter], standing: Standing) -> Itera
     if seen.intent.plan.wait:
         yield "under way: the function checks again"
     for replica in best_by_region(seen.secret.replicas).values():
-        if replica.status == FAILED and replica.message:
+        said = any(replica.message in letter.reason for letter in letters)
+        if replica.status == FAILED and replica.message and not said:
             yield f"{replica.region}: {replica.message}"
     yield from _drift(seen)
 

@@ -341,3 +341,17 @@ def test_the_arn_of_a_replica_leads_to_its_primary(desk: Desk, *, stack: bool) -
     result = desk.run("explain", arn.replace(HOME, "us-west-2"))
     assert (result.exit_code, result.stderr.count("no stack")) == (0, 0)
     assert f"It is a replica: its primary in {HOME} decides." in result.stdout
+
+
+def test_each_failed_region_has_its_own_remedy(desk: Desk) -> None:
+    world = desk.world
+    taken = "Secret with this name already exists in this region"
+    for region, message in (("eu-west-1", taken), ("us-west-2", "The KMS key is disabled")):
+        world.secrets.set_outcome("a", region, Outcome("Failed", message))
+    world.add("a", "eu-west-1 us-west-2")
+    world.send("a")
+    world.deliver_until_empty()
+    text = desk.run("explain", "a").stdout
+    assert "whether a promoted copy stands in eu-west-1" in text
+    assert "whether a promoted copy stands in us-west-2" not in text
+    assert "look at the key aws/secretsmanager in us-west-2" in text

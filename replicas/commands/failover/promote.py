@@ -20,7 +20,7 @@ from replicas.failover.journal import BEGUN, DONE, Journal, read_journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import EVERYTHING, Choice
 from replicas.options import Access
-from replicas.terminal import Column, Report, Screen, count
+from replicas.terminal import Cell, Column, Moment, Report, Screen, count
 
 SHOWN = 20
 WORKERS = 8
@@ -143,7 +143,7 @@ def _promotion(asked: Asked, there: RegionSecrets, log: Journal, report: Report)
             done += 1
         elif held.identity in promoted:
             not_held.append(held)
-    return _Promotion(replicas, not_held, done)
+    return _Promotion(sorted(replicas, key=lambda held: held.name), not_held, done)
 
 
 def _promote(there: RegionSecrets, log: Journal, tag_value: Callable[[str], str], held: Held) -> Result:
@@ -179,7 +179,7 @@ def _show(asked: Asked, promotion: _Promotion, screen: Screen) -> None:
         Column("Secret", short=False),
         Column("Primary"),
         Column("Version"),
-        Column("Changed (UTC)", narrow=True),
+        Column("Changed (UTC)"),
     )
     shown = promotion.replicas[:SHOWN] if screen.out.is_terminal else promotion.replicas
     if shown:
@@ -197,9 +197,8 @@ def _show(asked: Asked, promotion: _Promotion, screen: Screen) -> None:
         screen.show(f"{count(promotion.done, 'secret')} standalone and held already")
 
 
-def _line(held: Held) -> tuple[str, ...]:
-    changed = f"{held.changed:%Y-%m-%d %H:%M}" if held.changed else "-"
-    return held.name, held.primary_region, short(held.current), changed
+def _line(held: Held) -> tuple[Cell, ...]:
+    return held.name, held.primary_region, short(held.current), Moment(held.changed)
 
 
 def _end(asked: Asked, promotion: _Promotion, results: list[Result], screen: Screen) -> int:

@@ -17,20 +17,20 @@ from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
 from replicas.failover.states import Finding, Pair, State, finding, state_of, told_by_aws
 from replicas.inventory.inventory import EVERYTHING, Choice
 from replicas.options import Where
-from replicas.terminal import Column, Report, Screen, count
+from replicas.terminal import Cell, Column, Moment, Report, Screen, count
 from secret_replicator.planner import intent
 
 LAG_SECONDS = 600
 """ListSecrets may lag five minutes: what changed within twice that is asked again."""
 
 COLUMNS = (
-    Column("Primary"),
+    Column("Primary", shared=True),
     Column("Secret", short=False),
     Column("Region"),
     Column("State"),
     Column("AWS says"),
-    Column("Since (UTC)", narrow=True),
-    Column("Why", short=False),
+    Column("Since (UTC)", labelled=True),
+    Column("Why", short=False, below=True),
 )
 
 
@@ -258,14 +258,14 @@ def _show(asked: Asked, verified: Verified, screen: Screen) -> None:
     screen.show(str(verified), "bold")
 
 
-def _line(found: Finding) -> tuple[str, ...]:
+def _line(found: Finding) -> tuple[Cell, ...]:
     return (
         found.home,
         found.name,
         found.region,
         str(found.state),
         found.aws_says or "-",
-        f"{found.since:%Y-%m-%d %H:%M}" if found.since else "-",
+        Moment(found.since),
         found.why or "-",
     )
 
@@ -296,7 +296,7 @@ def _entry(found: Finding) -> dict[str, Any]:
 def _run_from(asked: Asked, where: Where, region: str, screen: Screen) -> int:
     there = region_secrets(where.access(region))
     with screen.progress(f"Listing {region}") as report:
-        held = [*_chosen(there, asked.choice, report)]
+        held = sorted(_chosen(there, asked.choice, report), key=lambda secret: secret.name)
     if asked.as_json:
         screen.write(json.dumps({"region": region, "secrets": [_here(secret) for secret in held]}, indent=2))
         return OK
@@ -304,9 +304,9 @@ def _run_from(asked: Asked, where: Where, region: str, screen: Screen) -> int:
         Column("Primary"),
         Column("Secret", short=False),
         Column("Version"),
-        Column("Changed (UTC)", narrow=True),
+        Column("Changed (UTC)"),
     )
-    screen.table(columns, [(*_here(secret).values(),) for secret in held])
+    screen.table(columns, [_held_line(secret) for secret in held])
     screen.show(_summary(region, held), "bold")
     return OK
 
@@ -316,6 +316,11 @@ def _chosen(there: RegionSecrets, choice: Choice, report: Report) -> Iterator[He
         report(number)
         if choice.takes(held.as_secret()):
             yield held
+
+
+def _held_line(held: Held) -> tuple[Cell, ...]:
+    *said, _ = _here(held).values()
+    return *said, Moment(held.changed)
 
 
 def _here(held: Held) -> dict[str, str]:

@@ -202,8 +202,9 @@ class FakeAccount:
             self.queues.send_message_batch(**params)
             return 200, json.dumps({"Successful": [], "Failed": []})
         if operation == "GetQueueAttributes":
-            assert params["QueueUrl"] == QUEUE_URL
-            waiting = {"ApproximateNumberOfMessages": str(len(self.queues.messages))}
+            is_dead_letters = params["QueueUrl"] == DEAD_LETTER_QUEUE_URL
+            messages = self.queues.dead_letters if is_dead_letters else self.queues.messages
+            waiting = {"ApproximateNumberOfMessages": str(len(messages))}
             return 200, json.dumps({"Attributes": dict.fromkeys(params["AttributeNames"], "0") | waiting})
         assert (operation, params["QueueUrl"]) == ("ChangeMessageVisibilityBatch", DEAD_LETTER_QUEUE_URL)
         assert all(entry["VisibilityTimeout"] == 0 for entry in params["Entries"])

@@ -1,0 +1,133 @@
+"""What people see, of every command that shows a table, on terminals from 60 to 200 columns.
+
+The files in `golden/` are what the commands printed. After a wanted change write them anew and read the diff:
+
+    GOLDEN=write pytest tests/replicas/test_golden.py
+"""
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+from rich.cells import cell_len
+from typer.testing import CliRunner
+
+from local.secrets_manager.model import Outcome
+from replicas.cli import app
+from secret_replicator.app import logger
+from tests.support.desk import Desk, at_desk
+from tests.support.fakes.account import STACK
+from tests.support.world import HOME, World, make_world
+
+FOLDER = Path(__file__).parent / "golden"
+WIDTHS = (60, 80, 100, 130, 200)
+REGIONS = ("ap-southeast-2", "ca-central-1", "eu-central-1", "eu-west-1", "us-west-2", "sa-east-1")
+LONG = "platform/payments/production/gateway/cards/provider-api-credentials"
+
+COMMANDS = {
+    "status": ["status"],
+    "status-some": ["status", "--secret", "shop/*", "--secret", "mail/*"],
+    "plan": ["plan"],
+    "plan-against": ["plan", "--against", "{before}"],
+    "explain": ["explain", LONG],
+    "validate": ["validate", "{policy}"],
+    "redrive": ["redrive", "--dry-run"],
+    "verify": ["verify"],
+    "verify-from": ["verify", "--from", "eu-west-1"],
+    "promote": ["promote", "--replica-region", "eu-west-1", "--dry-run"],
+}
+WITHOUT_POLICY = {"redrive", "validate", "promote"}
+WITHOUT_STACK = {"validate", "promote"}
+NAME_TAKEN = "Secret with this name already exists in this region"
+MOST_WORDS = 3
+"""The indent or label, and the long word, of a line that is too long."""
+
+VERSION = "01234567-89ab-cdef-0123-456789abcdef"
+BEFORE = """
+[tag]
+key = "replicate-to"
+[[rules]]
+match = { team = "shop" }
+regions = ["eu-central-1", "ca-central-1"]
+"""
+
+
+def a_fleet(world: World) -> None:
+    """Let there be a secret of every kind, with a dead letter that is twelve minutes old."""
+    now, secrets = world.clock(), world.secrets
+    world.clock.advance(-12 * 60 - 30)
+    for region, message in (("us-west-2", "The KMS key is disabled"), ("eu-west-1", NAME_TAKEN)):
+        secrets.set_outcome(LONG, region, Outcome("Failed", message))
+    six = " ".join(REGIONS)
+    for name, to in ((LONG, six), ("shop/db", "eu-west-1 us-west-2"), ("shop/api", six)):
+        world.add(name, to, team="shop")
+    world.add("mail/smtp", "eu-west-1 eu-wst-1")
+    world.add("no/replicas", "none")
+    for name in (LONG, "shop/db", "shop/api", "mail/smtp"):
+        world.send(name)
+    world.deliver_until_empty()
+    world.clock.advance(now - 12 * 60 - 30 - world.clock())
+    secrets.secret(HOME, "shop/db").tags["replicate-to"] = "us-west-2"
+    world.add("late", "eu-west-1")
+    for letter in world.queues.dead_letters:
+        letter.attributes["Attempts"] = "10"
+        letter.attributes["FirstReceived"] = datetime.fromtimestamp(world.clock(), UTC).isoformat()
+    for region in (HOME, *REGIONS):
+        for name in secrets.names(region):
+            secrets.secret(region, name).last_changed = world.clock()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    written = io.StringIO()
+    before = logger.registered_handler.setStream(written)
+    folder = tmp_path_factory.mktemp("golden")
+    (folder / "before.toml").write_text(BEFORE)
+    world = make_world(folder).having(allowed_regions=REGIONS)
+    a_fleet(world)
+    with at_desk(world) as desk:
+        yield desk
+    logger.registered_handler.setStream(before)
+
+
+def shown(desk: Desk, command: str, width: int) -> str:
+    """Return what the command prints on a terminal of this width, without what differs from run to run."""
+    policy = desk.world.app.settings.policy_file
+    name, *arguments = (
+        argument.format(policy=policy, before=policy.with_name("before.toml"))
+        for argument in COMMANDS[command]
+    )
+    options = ["--endpoint-url", desk.account.url] if name != "validate" else []
+    options += ["--region", HOME] if name not in WITHOUT_STACK else []
+    options += ["--stack", STACK] if name not in WITHOUT_STACK else []
+    options += ["--policy", str(policy)] if name not in WITHOUT_POLICY else []
+    env = {"COLUMNS": str(width), "TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "xterm"}
+    result = CliRunner().invoke(app, [name, *options, *arguments], env=env)
+    assert result.exit_code in {0, 2, 3}, result.output
+    text = click.unstyle(result.stdout).replace(str(policy.parent), "here")
+    text = re.sub(r"(arn:aws:secretsmanager:\S+-)[A-Za-z0-9]{6}\b", r"\1AbCdEf", text)
+    text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", VERSION, text)
+    text = re.sub(r"\b(?=[a-f]*\d)[0-9a-f]{8}\b", VERSION[:8], text)
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_looks_as_it_did(desk: Desk, command: str, width: int) -> None:
+    file, text = FOLDER / f"{command}-{width}.txt", shown(desk, command, width)
+    if os.environ.get("GOLDEN") == "write":
+        file.write_text(text, "utf-8")
+    assert text == file.read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_line_is_broken_in_a_word(command: str, width: int) -> None:
+    """A line that is too long has no break that would help; what fits is no wider than the terminal."""
+    for line in (FOLDER / f"{command}-{width}.txt").read_text("utf-8").splitlines():
+        assert cell_len(line) <= width or len(line.split()) <= MOST_WORDS, line
