@@ -15,6 +15,10 @@ from local.secrets_manager.model import Call, Fault
 from replicas.aws.dead_letters import NO_REASON, Queues, read_letters
 from replicas.commands.redrive import show_letters
 from replicas.terminal import Screen
+from secret_replicator import errors
+from secret_replicator.errors import ReplicatorError
+from secret_replicator.judge import error_type
+from secret_replicator.models import Problem
 from tests.support.fakes.queues import DeadLetter
 from tests.support.world import HOME, World, make_world
 
@@ -165,8 +169,34 @@ def test_the_letters_that_the_readme_shows_are_those_that_are_written(aws: Aws) 
 
 def test_the_readme_explains_every_kind_and_has_every_command() -> None:
     for trouble in TROUBLES:
-        assert f"**`{trouble.kind}`" in SECTION
+        assert f"\n## {trouble.kind}\n" in SECTION
         assert trouble.command in SECTION
+
+
+NEVER_THE_LAST = (
+    ReplicatorError,
+    errors.TransientError,
+    errors.SecretNotFoundError,
+    errors.KeyRefusedError,
+    errors.OutOfTimeError,
+    errors.PermanentError,
+)
+"""What is tried again until the attempts are used up, or has a more exact kind."""
+
+
+def kinds_in_the_code() -> set[str]:
+    """Return every `ErrorType` that the function writes, and what a dead letter without one is shown as."""
+    classes = [it for it in vars(errors).values() if isinstance(it, type) and issubclass(it, Exception)]
+    named = {error_type(it.__new__(it)) for it in classes if it not in NEVER_THE_LAST}
+    return named | {Problem("", "", "").error_type, "AttemptsUsedUp", NO_REASON}
+
+
+def test_every_kind_that_the_code_writes_has_a_heading_of_its_own() -> None:
+    page = (PAGES / "how-to/fix-a-dead-letter.md").read_text("utf-8")
+    others = {"An error code of EventBridge", "Delete a dead letter", "Redrive"}
+    headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    assert set(headings) - others == kinds_in_the_code()
 
 
 def letters_of(aws: Aws, trouble: Trouble) -> list[str]:
