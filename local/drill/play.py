@@ -11,6 +11,7 @@ from rich.console import Console
 from local.drill.scene import HOME, POLICY, SECRETS, THERE, THIRD, Scene
 from local.errors import LocalError
 from local.secrets_manager.service import StrictSecretsManager
+from local.secrets_manager.worlds import Worlds
 from replicas.commands.failover import promote, rejoin, verify
 from replicas.exit_codes import CHANGES, OK
 from replicas.failover.compare import Wishes
@@ -27,8 +28,7 @@ def run(console: Console) -> int:
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "drill")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "drill")
     began = time.monotonic()
-    secrets = StrictSecretsManager(seconds_in_progress=0.5)
-    secrets.old_primary_shows = "stale"
+    secrets = StrictSecretsManager(worlds=Worlds(seconds_in_progress=0.5, old_primary_shows="stale"))
     with tempfile.TemporaryDirectory() as folder, secrets.serve() as url:
         play(Scene(secrets, url, Path(folder)), Screen(console, console))
     console.print(f"Nothing was lost. The drill took {time.monotonic() - began:.0f} s.")
@@ -58,7 +58,7 @@ def _before(scene: Scene, screen: Screen) -> None:
 
 
 def _during(scene: Scene, screen: Screen) -> None:
-    scene.secrets.switched_off.add(HOME)
+    scene.secrets.switch_off(HOME)
     where = Where(regions=[THERE], endpoint_url=scene.url)
     _command(screen, f"verify --from {THERE} --secret app/0[0-2]")
     expect(
@@ -80,7 +80,7 @@ def _alone(scene: Scene, screen: Screen) -> None:
 
 
 def _back(scene: Scene, screen: Screen) -> None:
-    scene.secrets.switched_off.clear()
+    scene.secrets.switch_on(HOME)
     scene.put(HOME, ACCEPTED)
     scene.put(THERE, BOTH)
     scene.discarded[BOTH] = scene.written[BOTH]

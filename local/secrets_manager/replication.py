@@ -6,8 +6,10 @@ from copy import deepcopy
 from dataclasses import replace
 from uuid import NAMESPACE_URL, uuid5
 
+from local.secrets_manager.events import StatusChange
 from local.secrets_manager.listing import Listing
 from local.secrets_manager.model import MANAGED_KEY, Outcome, Replica, Secret, Store, Version
+from local.secrets_manager.worlds import Worlds
 
 # A secret's name and a replica Region, either of them "*" for any.
 Place = tuple[str, str]
@@ -17,16 +19,18 @@ SAME_NAME = "Secret with this name already exists in this region"
 class Replication:
     """Starts attempts, and ends them when their time is over: nothing runs between two calls."""
 
-    def __init__(self, store: Store, clock: Callable[[], float], listing: Listing) -> None:
-        self.seconds_in_progress = 0.0
+    def __init__(self, store: Store, clock: Callable[[], float], listing: Listing, worlds: Worlds) -> None:
         self.keys: dict[tuple[str, str], str] = {}
-        self.own_version_ids = False
+        self.switched_off: set[str] = set()
+        self.history: list[StatusChange] = []
+        self._worlds = worlds
         self._store = store
         self._clock = clock
         self._listing = listing
         self._outcomes = {("*", "*"): Outcome()}
         self._attempts: Counter[tuple[Place, str, str]] = Counter()
         self._pending: list[tuple[Secret, Replica]] = []
+        self._following: list[tuple[float, str, Secret]] = []
 
     def set_outcome(self, name: str, region: str, outcome: Outcome) -> None:
         """Decide how attempts end; `attempts` are counted from now, for each secret and Region."""
@@ -37,9 +41,10 @@ class Replication:
     def start(self, primary: Secret, replica: Replica) -> None:
         """Begin an attempt; the Region is InProgress, also when that takes no time."""
         seconds = self._outcomes[self._place(primary.name, replica.region)].seconds
-        in_progress = self.seconds_in_progress if seconds is None else seconds
+        in_progress = self._worlds.seconds_in_progress if seconds is None else seconds
         replica.status, replica.message = "InProgress", None
         replica.settles_at = self._clock() + in_progress
+        self._note(self._clock(), primary, replica)
         self._pending = [pending for pending in self._pending if pending[1] is not replica]
         self._pending.append((primary, replica))
 
@@ -49,10 +54,28 @@ class Replication:
         for primary, replica in waiting:
             if primary.replicas.get(replica.region) is not replica or replica.status != "InProgress":
                 continue  # removed, or set to another status by a test
-            if replica.settles_at > self._clock():
+            if replica.settles_at > self._clock() or {primary.region, replica.region} & self.switched_off:
                 self._pending.append((primary, replica))
             else:
                 self._end_attempt(primary, replica)
+        self._settle_following()
+
+    def follow(self, primary: Secret) -> None:
+        """Carry tags, resource policy and description to the replicas, after a moment."""
+        after = self._clock() + self._worlds.seconds_to_follow
+        seen = replace(primary, tags=dict(primary.tags))
+        self._following += [(after, region, seen) for region in primary.replicas]
+        self._settle_following()
+
+    def _settle_following(self) -> None:
+        waiting, self._following = self._following, []
+        for after, region, seen in waiting:
+            if after > self._clock() or {seen.region, region} & self.switched_off:
+                self._following.append((after, region, seen))
+            elif copy := self.own_replica(seen, region):
+                copy.tags, copy.policy = dict(seen.tags), seen.policy
+                copy.description, copy.last_changed = seen.description, seen.last_changed
+                self._listing.note(copy)
 
     def own_replica(self, primary: Secret, region: str) -> Secret | None:
         """Find the replica secret of this primary, not another secret of the same name."""
@@ -83,6 +106,11 @@ class Replication:
         if replica.status == "InSync":
             replica.message = replica.message or "Replication succeeded"
             self._write(primary, replica)
+        self._note(replica.settles_at, primary, replica)
+
+    def _note(self, time: float, primary: Secret, replica: Replica) -> None:
+        status, message = replica.status, replica.message
+        self.history.append(StatusChange(time, primary.name, primary.arn, replica.region, status, message))
 
     def _problem(self, primary: Secret, replica: Replica) -> str | None:
         taken = primary.name in self._store[replica.region]
@@ -94,7 +122,7 @@ class Replication:
     def _versions(self, primary: Secret, region: str) -> dict[str, Version]:
         """Return the versions as the replica has them: whether their ids are the same is not documented."""
         copied = deepcopy(primary.versions)
-        if not self.own_version_ids:
+        if not self._worlds.own_version_ids:
             return copied
         return {str(uuid5(NAMESPACE_URL, region + key)): version for key, version in copied.items()}
 

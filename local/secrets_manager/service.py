@@ -13,12 +13,12 @@ from dataclasses import replace
 from random import Random
 from string import ascii_letters, digits
 from threading import RLock
-from typing import Literal
 from uuid import uuid4
 
 from botocore.client import BaseClient
 
 from local.secrets_manager import transport
+from local.secrets_manager.events import EVENT_NAMES, StatusChange, service_event
 from local.secrets_manager.listing import Listing
 from local.secrets_manager.model import (
     DAY,
@@ -35,12 +35,11 @@ from local.secrets_manager.model import (
     Store,
     invalid_parameter,
     invalid_request,
+    without_none,
 )
 from local.secrets_manager.replication import Replication
+from local.secrets_manager.worlds import Worlds
 
-Repeat = Literal["accepted", "refused"]
-# What the old primary's list has of a promoted copy.
-Promoted = Literal["nothing", "failed", "stale"]
 # Those that every account has without opting in.
 REGIONS = frozenset(
     "us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 sa-east-1 eu-west-1 eu-west-2 eu-west-3 eu-north-1"  # noqa: SIM905
@@ -76,14 +75,10 @@ class StrictSecretsManager:
         account: str = "123456789012",
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
-        repeat: Repeat = "accepted",
-        seconds_in_progress: float = 0.0,
+        worlds: Worlds | None = None,
     ) -> None:
         self.account = account
-        self.repeat = repeat
-        self.primary_region_stays = False
-        self.old_primary_shows: Promoted = "nothing"
-        self.switched_off: set[str] = set()
+        self.worlds = worlds or Worlds()
         self.regions = set(REGIONS)
         self.seconds_until_visible = 0.0
         self.writes_per_second: float | None = None
@@ -97,8 +92,7 @@ class StrictSecretsManager:
         self._buckets: dict[str, tuple[float, float]] = {}
         self._scripts: dict[str, deque[Fault | None]] = defaultdict(deque)
         self.listing = Listing(clock)
-        self.replication = Replication(self._store, clock, self.listing)
-        self.replication.seconds_in_progress = seconds_in_progress
+        self.replication = Replication(self._store, clock, self.listing, self.worlds)
         self._operations: dict[str, Callable[[str, Params], Params]] = {
             "CreateSecret": self._create_secret,
             "DescribeSecret": lambda region, params: self._find(region, params).described(),
@@ -107,6 +101,9 @@ class StrictSecretsManager:
             ),
             "TagResource": self._tag_resource,
             "UntagResource": self._untag_resource,
+            "PutResourcePolicy": self._put_resource_policy,
+            "DeleteResourcePolicy": self._put_resource_policy,
+            "GetResourcePolicy": self._get_resource_policy,
             "PutSecretValue": self._put_secret_value,
             "UpdateSecret": self._update_secret,
             "UpdateSecretVersionStage": self._update_secret_version_stage,
@@ -155,12 +152,25 @@ class StrictSecretsManager:
     def set_outcome(self, name: str, region: str, outcome: Outcome) -> None:
         """Decide how replication of a secret to a Region ends; either may be "*" for any."""
         with self._lock:
+            self.replication.settle()
             self.replication.set_outcome(name, region, outcome)
 
     def set_key(self, region: str, key: str, state: str = "Enabled") -> None:
         """Add or change a KMS key; a key that was never added is missing."""
         with self._lock:
+            self.replication.settle()
             self.replication.keys[region, key] = state
+
+    def switch_off(self, region: str) -> None:
+        """Let a Region answer nothing, and nothing pass between it and others, until it is switched on."""
+        with self._lock:
+            self.replication.settle()
+            self.replication.switched_off.add(region)
+
+    def switch_on(self, region: str) -> None:
+        """Let a Region answer again; what waited for it passes now."""
+        with self._lock:
+            self.replication.switched_off.discard(region)
 
     def fail_next(self, operation: str, *faults: Fault | None) -> None:
         """Let the next calls of an operation go wrong, one fault each; None lets a call through."""
@@ -171,10 +181,27 @@ class StrictSecretsManager:
         with self._lock:
             return [call for call in self.calls if call.operation in operations]
 
+    @property
+    def history(self) -> list[StatusChange]:
+        """Every change of a replica's status, oldest first."""
+        with self._lock:
+            self.replication.settle()
+            return list(self.replication.history)
+
+    def history_of(self, name: str, region: str) -> list[StatusChange]:
+        """Return what happened to the replica of a secret in a Region, oldest first."""
+        return [change for change in self.history if (change.name, change.region) == (name, region)]
+
+    @property
+    def service_events(self) -> list[Params]:
+        """What EventBridge gets of the changes, oldest first; an event keeps its place and its id."""
+        told = [change for change in self.history if change.status in EVENT_NAMES]
+        return [service_event(number, change, self.worlds) for number, change in enumerate(told)]
+
     def handle(self, operation: str, region: str, params: Params) -> Params:
         """Do one call; raises AwsError for an error answer, ConnectionCutError for none."""
         error, answer = None, {}
-        if region in self.switched_off:
+        if region in self.replication.switched_off:
             raise ConnectionCutError
         with self._lock:
             self.replication.settle()
@@ -267,12 +294,7 @@ class StrictSecretsManager:
         """Carry what needs no encryption to the replicas, and tell the list."""
         secret.last_changed = self._clock()
         self.listing.note(secret)
-        for region in secret.replicas:
-            copy = self.replication.own_replica(secret, region)
-            if copy:
-                copy.tags, copy.policy = dict(secret.tags), secret.policy
-                copy.description, copy.last_changed = secret.description, secret.last_changed
-                self.listing.note(copy)
+        self.replication.follow(secret)
 
     def _remove(self, secret: Secret) -> None:
         del self._store[secret.region][secret.name]
@@ -327,6 +349,16 @@ class StrictSecretsManager:
         secret.tags = {key: value for key, value in secret.tags.items() if key not in params["TagKeys"]}
         self._changed(secret)
         return {}
+
+    def _put_resource_policy(self, region: str, params: Params) -> Params:
+        secret = self._find_primary(region, params)
+        secret.policy = params.get("ResourcePolicy")
+        self._changed(secret)
+        return _answer(secret)
+
+    def _get_resource_policy(self, region: str, params: Params) -> Params:
+        secret = self._find(region, params)
+        return _answer(secret) | without_none(ResourcePolicy=secret.policy)
 
     def _put_secret_value(self, region: str, params: Params) -> Params:
         secret = self._find_primary(region, params)
@@ -441,7 +473,7 @@ class StrictSecretsManager:
         names = [entry["Region"] for entry in wanted]
         if home in names or len(set(names)) < len(names) or not self.regions.issuperset(names):
             raise invalid_parameter("Invalid replica region.")
-        if self.repeat == "refused" and not replicas.keys().isdisjoint(names):
+        if self.worlds.repeat == "refused" and not replicas.keys().isdisjoint(names):
             raise invalid_parameter("The secret is already replicated to one of the regions.")
 
     def _start_replicas(self, secret: Secret, params: Params) -> None:
@@ -458,17 +490,17 @@ class StrictSecretsManager:
         return self._store[str(secret.primary_region)][secret.name].replicas[secret.region]
 
     def _forget_promoted(self, primary: Secret, region: str) -> None:
-        if self.old_primary_shows == "nothing":
+        if self.worlds.old_primary_shows == "nothing":
             self._drop_replica(primary, region)
             return
         listed = primary.replicas[region]
         listed.overwrite = False
-        if self.old_primary_shows == "failed":
+        if self.worlds.old_primary_shows == "failed":
             listed.status, listed.message = "Failed", PROMOTED
 
     def _drop_replica(self, primary: Secret, region: str) -> None:
         del primary.replicas[region]
-        if not primary.replicas and not self.primary_region_stays:
+        if not primary.replicas and not self.worlds.primary_region_stays:
             primary.primary_region = None
         self._changed(primary)
 

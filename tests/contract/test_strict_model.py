@@ -23,7 +23,8 @@ from local.secrets_manager.model import (
     ManualClock,
     Outcome,
 )
-from local.secrets_manager.service import Repeat, StrictSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
+from local.secrets_manager.worlds import Repeat, Worlds
 
 if TYPE_CHECKING:
     from random import Random
@@ -122,7 +123,7 @@ def all_names(client: "SecretsManagerClient") -> list[str]:
 def test_a_replica_is_in_progress_until_its_time_is_over(
     model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
-    model.replication.seconds_in_progress = 60
+    model.worlds.seconds_in_progress = 60
     model.set_outcome("db", EU, Outcome(seconds=90))
     model.add_secret(HOME, "db")
     replicate(home, WEST, EU)
@@ -303,7 +304,7 @@ def test_removing_a_region_in_conflict_leaves_the_other_secret_alone(
 def test_a_region_removed_while_in_progress_gets_no_replica(
     model: StrictSecretsManager, home: "SecretsManagerClient", clock: ManualClock
 ) -> None:
-    model.replication.seconds_in_progress = 60
+    model.worlds.seconds_in_progress = 60
     model.add_secret(HOME, "db")
     replicate(home, WEST)
     home.remove_regions_from_replication(SecretId="db", RemoveReplicaRegions=[WEST])
@@ -329,7 +330,7 @@ def test_a_replica_tells_when_it_was_last_read(
 def test_the_primary_region_is_shown_on_both_sides(
     model: StrictSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient", *, stays: bool
 ) -> None:
-    model.primary_region_stays = stays
+    model.worlds.primary_region_stays = stays
     model.add_secret(HOME, "db")
     replicate(home, WEST)
     for client in (home, west):
@@ -363,7 +364,7 @@ def test_what_the_old_primary_shows_of_a_promoted_copy_is_a_switch(
     shows: Any,
     listed: dict[str, str],
 ) -> None:
-    model.old_primary_shows = shows
+    model.worlds.old_primary_shows = shows
     model.add_secret(HOME, "db")
     replicate(home, WEST)
     west.stop_replication_to_replica(SecretId="db")
@@ -377,7 +378,7 @@ def test_what_the_old_primary_shows_of_a_promoted_copy_is_a_switch(
 def test_whether_a_replica_has_the_version_ids_of_its_primary_is_a_switch(
     model: StrictSecretsManager, home: "SecretsManagerClient", *, own: bool
 ) -> None:
-    model.replication.own_version_ids = own
+    model.worlds.own_version_ids = own
     model.add_secret(HOME, "db")
     replicate(home, WEST)
     here, there = model.secret(HOME, "db").versions, model.secret(WEST, "db").versions
@@ -390,7 +391,7 @@ def test_a_region_that_is_switched_off_answers_nothing(
 ) -> None:
     model.add_secret(HOME, "db")
     replicate(home, WEST)
-    model.switched_off.add(HOME)
+    model.switch_off(HOME)
     with pytest.raises(ConnectionClosedError):
         home.describe_secret(SecretId="db")
     assert west.describe_secret(SecretId="db")["PrimaryRegion"] == HOME
@@ -420,7 +421,7 @@ def test_one_wrong_region_refuses_the_whole_call(
 def test_replicating_a_region_again_depends_on_the_world(
     clock: ManualClock, repeat: Repeat, status: str
 ) -> None:
-    model = StrictSecretsManager(clock=clock, repeat=repeat, seconds_in_progress=60)
+    model = StrictSecretsManager(clock=clock, worlds=Worlds(repeat, seconds_in_progress=60))
     model.set_outcome("db", WEST, Outcome(status, attempts=1))
     model.add_secret(HOME, "db")
     home = attached(model, HOME)

@@ -31,7 +31,7 @@ class Backfill:
         self.secrets = world.secrets
         self.call_seconds = call_seconds
         self.secrets._clock = self.secrets.replication._clock = self.secrets.listing._clock = self.time
-        self.secrets.replication.seconds_in_progress = 3
+        self.secrets.worlds.seconds_in_progress = 3
         self.secrets.writes_per_second = AWS_WRITES_PER_SECOND
         self.queues = ModelQueues(self.time, self._call_takes_time, lambda _body: None, lambda _name: None)
         self.settings = replace(

@@ -14,6 +14,7 @@ import pytest
 from local.secrets_manager import transport
 from local.secrets_manager.model import ConnectionCutError, ManualClock, Params
 from local.secrets_manager.service import StrictSecretsManager
+from local.secrets_manager.worlds import Worlds
 from tests.support.fakes.instance import Instance, KilledError, running_instance
 from tests.support.fakes.queues import VISIBILITY_TIMEOUT, FakeQueues
 from tests.support.model.oracle import HOME, POLICY_FILE
@@ -84,7 +85,7 @@ BOTH_WORLDS = pytest.mark.parametrize("around", ["accepted", "refused"], indirec
 @pytest.fixture
 def around(request: pytest.FixtureRequest) -> Iterator[Around]:
     clock = ManualClock(time.time())
-    secrets = StrictSecretsManager(clock=clock, repeat=getattr(request, "param", "accepted"))
+    secrets = StrictSecretsManager(clock=clock, worlds=Worlds(getattr(request, "param", "accepted")))
     with ExitStack() as stack:
         yield Around(secrets, FakeQueues(clock), clock, stack)
 
@@ -164,7 +165,7 @@ def test_when_time_ends_in_the_middle_of_a_batch_the_rest_goes_back_at_once(arou
 
 @BOTH_WORLDS
 def test_two_processes_that_see_the_same_gap_at_the_same_moment_make_no_dead_letter(around: Around) -> None:
-    around.secrets.replication.seconds_in_progress = 30
+    around.secrets.worlds.seconds_in_progress = 30
     for _ in range(2):
         around.queues.send('{"secret_id": "orders/db"}')
     around.secrets.add_secret(HOME, "orders/db", tags={"replicate-to": "eu-west-1 us-west-2"})

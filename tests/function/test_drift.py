@@ -62,7 +62,7 @@ def test_a_replica_with_another_key_is_said_and_its_secret_converged(world: Worl
 
 def test_drift_of_a_secret_that_waits_is_said_when_it_waits_no_more(world: World, log_lines: Lines) -> None:
     converged(world, "orders/db", "us-west-2")
-    world.secrets.replication.seconds_in_progress = 100
+    world.secrets.worlds.seconds_in_progress = 100
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
     swept(world)
     assert drift(log_lines()) == [("us-west-2", "unwanted")]
@@ -221,7 +221,7 @@ def test_replicas_that_a_stack_removed_are_warned_of(world: World, log_lines: Li
     world.send("orders/db")
     world.deliver_until_empty()
     assert "replicas_missing_under_cloudformation" not in [line["message"] for line in log_lines()]
-    world.secrets.primary_region_stays = True
+    world.secrets.worlds.primary_region_stays = True
     world.secrets.handle(
         "RemoveRegionsFromReplication",
         HOME,

@@ -199,7 +199,7 @@ def test_an_unexpected_error_is_logged_and_its_message_tried_again(world: World,
 def test_metrics_count_outcomes_and_measure_the_seconds_to_converge(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.secrets.replication.seconds_in_progress = 5
+    world.secrets.worlds.seconds_in_progress = 5
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     world.queues.send("not JSON")

@@ -36,7 +36,7 @@ EVENTS = Path(__file__).parents[2] / "events"
 
 
 def test_a_new_secret_is_requested_and_stays_until_it_is_in_sync(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 30
+    world.secrets.worlds.seconds_in_progress = 30
     world.add("orders/db", to="eu-west-1 us-west-2")
     world.send("orders/db")
     world.deliver()
@@ -152,7 +152,7 @@ def test_a_replica_of_another_accounts_primary_is_a_replica() -> None:
 
 
 def test_a_wrong_region_is_named_after_the_good_ones_are_in_sync(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 5
+    world.secrets.worlds.seconds_in_progress = 5
     arn = world.add("orders/db", to="eu-west-1 eu-wst-1").arn
     world.send("orders/db")
     world.deliver()
@@ -194,7 +194,7 @@ def test_a_refusal_counts_only_when_it_is_seen_twice(world: World) -> None:
 
 
 def test_two_events_for_one_secret_at_the_same_moment_make_no_dead_letter(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 25
+    world.secrets.worlds.seconds_in_progress = 25
     world.add("orders/db", to="eu-west-1 us-west-2")
     world.send("orders/db")
     world.send("orders/db")
@@ -204,7 +204,7 @@ def test_two_events_for_one_secret_at_the_same_moment_make_no_dead_letter(world:
 
 
 def test_a_call_that_crosses_another_one_late_in_its_life_makes_no_dead_letter(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 25
+    world.secrets.worlds.seconds_in_progress = 25
     world.add("orders/db", to="eu-west-1")
     world.secrets.fail_next("DescribeSecret", THROTTLED, THROTTLED, THROTTLED)
     world.send("orders/db")
@@ -227,7 +227,7 @@ def test_a_failed_region_is_tried_again_until_it_heals(world: World) -> None:
     world.clock.advance(HOUR)
     world.deliver()
     assert world.queues.messages, "a Failed Region was taken for an end"
-    if world.secrets.repeat == "refused":
+    if world.secrets.worlds.repeat == "refused":
         # There, only a new value or the removal of the Region starts it again.
         world.secrets.handle("PutSecretValue", HOME, {"SecretId": "orders/db", "SecretString": "new"})
     world.deliver_until_empty()
@@ -263,7 +263,7 @@ def test_what_aws_says_of_a_failed_region_is_told_though_the_last_try_met_a_faul
 
 
 def test_a_region_that_never_ends_is_dead_lettered_as_in_progress(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 99 * HOUR
+    world.secrets.worlds.seconds_in_progress = 99 * HOUR
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     world.deliver_until_empty()
@@ -446,7 +446,7 @@ def test_a_letter_after_many_faults_names_secret_and_regions_and_what_to_do(worl
 
 
 def test_receives_that_were_no_looks_do_not_cost_a_secret_its_chance(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 30
+    world.secrets.worlds.seconds_in_progress = 30
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     for _ in range(9):
@@ -585,7 +585,7 @@ def test_a_message_that_comes_twice_or_a_day_late_does_no_harm(world: World) -> 
 
 
 def test_a_secret_that_is_deleted_while_it_waits_is_skipped(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 99 * HOUR
+    world.secrets.worlds.seconds_in_progress = 99 * HOUR
     secret = world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     world.deliver()
@@ -595,7 +595,7 @@ def test_a_secret_that_is_deleted_while_it_waits_is_skipped(world: World) -> Non
 
 
 def test_a_tag_that_is_taken_back_while_it_waits_is_no_longer_followed(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 99 * HOUR
+    world.secrets.worlds.seconds_in_progress = 99 * HOUR
     secret = world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     world.deliver()
@@ -606,7 +606,7 @@ def test_a_tag_that_is_taken_back_while_it_waits_is_no_longer_followed(world: Wo
 
 
 def test_a_tag_that_is_changed_while_it_waits_is_followed_to_its_new_region(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 30
+    world.secrets.worlds.seconds_in_progress = 30
     secret = world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     world.deliver()
@@ -702,7 +702,7 @@ def test_what_failed_after_the_letters_look_is_looked_at(world: World, seconds_l
 @pytest.mark.parametrize("letter", [True, False])
 def test_what_failed_while_a_batch_was_under_way_is_looked_at(world: World, *, letter: bool) -> None:
     world.add("orders/db", to="eu-wst-1" if letter else "eu-west-1")
-    world.secrets.replication.seconds_in_progress = 99 * HOUR
+    world.secrets.worlds.seconds_in_progress = 99 * HOUR
     world.secrets.fail_next("DescribeSecret", Fault(delay_seconds=20))
     world.send("orders/db")
     event = replication_failed(world, "orders/db", seconds_ago=-15)
@@ -775,7 +775,7 @@ def test_an_event_of_a_failure_does_not_take_another_one_for_its_follower(world:
 def test_only_a_message_that_is_surely_in_the_queue_is_a_follower(
     world: World, left: int, *, fails: bool
 ) -> None:
-    world.secrets.replication.seconds_in_progress = 99 * HOUR
+    world.secrets.worlds.seconds_in_progress = 99 * HOUR
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     if fails:
@@ -788,12 +788,12 @@ def test_only_a_message_that_is_surely_in_the_queue_is_a_follower(
 
 
 def test_the_last_look_does_not_ask_again_for_what_nobody_would_see(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 1
+    world.secrets.worlds.seconds_in_progress = 1
     given_up(world)
     (letter,) = world.queues.dead_letters
     assert "eu-west-1 is Failed (no luck)" in letter.attributes["ErrorMessage"]
     assert world.status("orders/db") == {"eu-west-1": "Failed"}
-    if world.secrets.repeat == "accepted":
+    if world.secrets.worlds.repeat == "accepted":
         assert len(world.calls("ReplicateSecretToRegions")) == 9, "each attempt but the last asks again"
 
 

@@ -37,7 +37,9 @@ def test_each_region_is_counted_with_its_status(world: World, capsys: pytest.Cap
     found = numbers(capsys)
     assert found["Replicas", "eu-west-1", "InSync"] >= 1
     # In one world the retry is accepted, and the status InProgress again. It was found Failed all the same.
-    assert found["Replicas", "us-west-2", "Failed" if world.secrets.repeat == "refused" else "InProgress"]
+    assert found[
+        "Replicas", "us-west-2", "Failed" if world.secrets.worlds.repeat == "refused" else "InProgress"
+    ]
     assert found[("FailedReplicas",)] >= 1
 
 
@@ -56,7 +58,7 @@ def test_a_secret_that_waits_says_for_how_long_at_each_look(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SQS's own metric leaves out what was received three times and more."""
-    world.secrets.replication.seconds_in_progress = 100_000
+    world.secrets.worlds.seconds_in_progress = 100_000
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     waited = []

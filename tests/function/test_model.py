@@ -62,7 +62,8 @@ from local.secrets_manager.model import (
     Outcome,
     Params,
 )
-from local.secrets_manager.service import METERED, VALUE_READS, Repeat
+from local.secrets_manager.service import METERED, VALUE_READS
+from local.secrets_manager.worlds import Repeat
 from secret_replicator.app import logger, make_app
 from secret_replicator.budget import Budget
 from tests.support.fakes.queues import QueuedMessage
@@ -274,7 +275,7 @@ class Model(RuleBasedStateMachine):
         self.deployed = True
         self.apps = [self._instance(number) for number in range(INSTANCES)]
         self.secrets.set_key("us-west-2", PAYMENTS_KEY)
-        self.secrets.replication.seconds_in_progress = seconds_in_progress
+        self.secrets.worlds.seconds_in_progress = seconds_in_progress
         self.secrets.seconds_until_visible = seconds_until_visible
         for name, region, how in mishaps:
             self.aws_acts(name, region, how)

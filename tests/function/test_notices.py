@@ -49,7 +49,7 @@ def telling(world: World, bus: FakeBus) -> World:
 
 
 def test_a_secret_that_converged_is_told_with_its_regions_and_seconds(telling: World, bus: FakeBus) -> None:
-    telling.secrets.replication.seconds_in_progress = 5
+    telling.secrets.worlds.seconds_in_progress = 5
     secret = telling.add("orders/db", to="eu-west-1 us-west-2")
     telling.send("orders/db")
     telling.deliver()

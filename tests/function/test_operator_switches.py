@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.secrets_manager.model import ACCESS_DENIED, THROTTLED, Fault
-from local.secrets_manager.service import METERED, Repeat
+from local.secrets_manager.service import METERED
+from local.secrets_manager.worlds import Repeat
 from tests.support.world import HOME, Lines, World, make_world
 
 

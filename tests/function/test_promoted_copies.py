@@ -48,7 +48,7 @@ def value_there(world: World) -> str | None:
 def test_it_keeps_its_value_and_is_reported_as_drift(
     overwriting: World, log_lines: Lines, shows: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    overwriting.secrets.old_primary_shows = shows  # type: ignore[assignment]
+    overwriting.secrets.worlds.old_primary_shows = shows  # type: ignore[assignment]
     promoted(overwriting)
     reconciled(overwriting)
     assert value_there(overwriting) == "written in the worst hour"
@@ -105,7 +105,7 @@ def test_a_replica_that_has_failed_is_asked_for_again(overwriting: World) -> Non
     overwriting.secrets.set_outcome("db", THERE, Outcome("Failed", "no luck", attempts=1))
     overwriting.secrets.handle("PutSecretValue", HOME, {"SecretId": "db", "SecretString": "rotated"})
     reconciled(overwriting)
-    in_the_end = {"accepted": "InSync", "refused": "Failed"}[overwriting.secrets.repeat]
+    in_the_end = {"accepted": "InSync", "refused": "Failed"}[overwriting.secrets.worlds.repeat]
     assert overwriting.status("db") == {THERE: in_the_end, "eu-west-1": "InSync"}
 
 

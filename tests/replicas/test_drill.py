@@ -14,6 +14,7 @@ from local.drill.scene import Scene
 from local.errors import LocalError
 from local.secrets_manager.model import ManualClock
 from local.secrets_manager.service import StrictSecretsManager
+from local.secrets_manager.worlds import Worlds
 from replicas.terminal import Screen
 
 WORLDS: list[tuple[Any, Any]] = [*product(["accepted", "refused"], ["nothing", "failed", "stale"])]
@@ -24,8 +25,11 @@ SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed else []) for seed i
 def test_the_drill_loses_nothing_whenever_it_is_killed(tmp_path: Path, seed: int) -> None:
     clock = ManualClock()
     repeat, shows = WORLDS[seed % len(WORLDS)]
-    secrets = StrictSecretsManager(clock=clock, sleep=clock.advance, repeat=repeat, seconds_in_progress=0.5)
-    secrets.old_primary_shows = shows
+    secrets = StrictSecretsManager(
+        clock=clock,
+        sleep=clock.advance,
+        worlds=Worlds(repeat, old_primary_shows=shows, seconds_in_progress=0.5),
+    )
     screen = Screen(Console(file=StringIO()), Console(file=StringIO()))
     chance = random.Random(seed)  # noqa: S311  repeatable on purpose
     with secrets.serve() as url:

@@ -54,7 +54,7 @@ def deleted(world: World) -> None:
 
 
 def in_progress(world: World) -> None:
-    world.secrets.replication.seconds_in_progress = 1000
+    world.secrets.worlds.seconds_in_progress = 1000
     world.add("a", "us-west-2")
     world.send("a")
     world.deliver()

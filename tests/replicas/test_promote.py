@@ -22,14 +22,14 @@ WEST = "us-west-2"
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     """Three replicas, and a primary Region that does not answer."""
     world = make_world(tmp_path)
-    world.secrets.old_primary_shows = request.param
+    world.secrets.worlds.old_primary_shows = request.param
     for name in ("a", "b", "c"):
         world.add(name, WEST)
         replicate = {"SecretId": name, "AddReplicaRegions": [{"Region": WEST}]}
         world.secrets.handle("ReplicateSecretToRegions", HOME, replicate)
     assert world.secrets.names(WEST) == ["a", "b", "c"]
     world.secrets.calls.clear()
-    world.secrets.switched_off.add(HOME)
+    world.secrets.switch_off(HOME)
     with at_desk(world) as desk:
         yield desk
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from local.secrets_manager.model import Call, ManualClock, Outcome, Params
 from local.secrets_manager.service import StrictSecretsManager
+from local.secrets_manager.worlds import Worlds
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import promote, rejoin
 from replicas.failover.compare import Wishes
@@ -105,8 +106,11 @@ def quiet() -> Screen:
 
 def stage_of(folder: Path, world: tuple[Any, Any, bool]) -> Stage:
     clock = ManualClock()
-    fake = StrictSecretsManager(clock=clock, sleep=clock.advance, repeat=world[0], seconds_in_progress=3)
-    fake.old_primary_shows, fake.replication.own_version_ids = world[1], world[2]
+    fake = StrictSecretsManager(
+        clock=clock,
+        sleep=clock.advance,
+        worlds=Worlds(world[0], old_primary_shows=world[1], own_version_ids=world[2], seconds_in_progress=3),
+    )
     return Stage(folder, fake, clock)
 
 
@@ -230,7 +234,7 @@ def test_without_its_journal_nothing_that_changed_is_overwritten(stage: Stage) -
     (stage.folder / "j.jsonl").unlink()
     assert stage.rejoin() == 2
     assert stage.value(WEST, "there") == new
-    assert stage.is_replica(WEST, "same") is not stage.fake.replication.own_version_ids
+    assert stage.is_replica(WEST, "same") is not stage.fake.worlds.own_version_ids
 
 
 def test_a_hold_at_home_that_a_person_has_set_stays(stage: Stage) -> None:

@@ -66,7 +66,7 @@ class Account:
 
 @pytest.fixture
 def account(world: World) -> Iterator[Account]:
-    world.secrets.replication.seconds_in_progress = 5
+    world.secrets.worlds.seconds_in_progress = 5
     with world.secrets.serve() as url, interrupts.installed():
         yield Account(world, url)
 
@@ -87,7 +87,7 @@ def test_no_value_is_read(account: Account) -> None:
 def test_what_aws_does_not_document_is_answered_as_it_is_here(account: Account) -> None:
     smoke.run(account.trial())
     accepted = "(a) replicating to a Region that is InSync: accepted" in account.text
-    assert accepted is (account.world.secrets.repeat == "accepted")
+    assert accepted is (account.world.secrets.worlds.repeat == "accepted")
     assert "(e) PrimaryRegion after the last replica is removed: " in account.text
     assert "(g) InProgress lasted: eu-west-1 " in account.text
 

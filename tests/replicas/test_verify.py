@@ -101,7 +101,7 @@ def test_a_missing_replica_is_found_also_where_aws_says_in_sync(desk: Desk) -> N
 
 @pytest.mark.parametrize("shows", ["nothing", "failed", "stale"])
 def test_a_promoted_copy_stands_alone_whatever_the_old_primary_shows(desk: Desk, shows: Any) -> None:
-    desk.world.secrets.old_primary_shows = shows
+    desk.world.secrets.worlds.old_primary_shows = shows
     add(desk, "db")
     desk.world.secrets.handle("StopReplicationToReplica", WEST, {"SecretId": "db"})
     document = found(desk)
@@ -172,7 +172,7 @@ def test_what_changed_just_now_is_asked_again_before_it_is_called_behind(desk: D
 
 
 def test_where_no_replica_shares_a_version_id_nothing_is_called_behind(desk: Desk) -> None:
-    desk.world.secrets.replication.own_version_ids = True
+    desk.world.secrets.worlds.own_version_ids = True
     for name in ("a", "b"):
         add(desk, name)
     desk.world.add("absent", WEST)
@@ -201,7 +201,7 @@ def test_with_the_home_region_gone_a_region_says_alone_what_it_holds(desk: Desk)
     for name in ("a", "b"):
         add(desk, name)
     desk.world.secrets.handle("StopReplicationToReplica", WEST, {"SecretId": "b"})
-    desk.world.secrets.switched_off.add(HOME)
+    desk.world.secrets.switch_off(HOME)
     before = len(desk.world.secrets.calls)
     result = desk.run("verify", "--from", WEST)
     assert result.exit_code == 0

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.model import Call, ManualClock, Secret
-from local.secrets_manager.service import Repeat, StrictSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.transport import client_maker
+from local.secrets_manager.worlds import Repeat, Worlds
 from secret_replicator.app import App, logger, make_app
 from secret_replicator.budget import Budget
 from secret_replicator.settings import Settings
@@ -99,7 +100,7 @@ def make_world(folder: Path, repeat: Repeat = "accepted", seconds_in_progress: f
         policy_file=policy_file,
     )
     secrets = StrictSecretsManager(
-        clock=clock, sleep=clock.advance, repeat=repeat, seconds_in_progress=seconds_in_progress
+        clock=clock, sleep=clock.advance, worlds=Worlds(repeat, seconds_in_progress=seconds_in_progress)
     )
     queues = FakeQueues(clock)
     return World(clock, secrets, queues, _app(settings, secrets, queues, clock))

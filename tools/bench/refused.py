@@ -46,7 +46,7 @@ class _Account:
         self.began = self.time()
         self.secrets, self.call_seconds, self.instances = world.secrets, call_seconds, instances
         self.secrets._clock = self.secrets.replication._clock = self.secrets.listing._clock = self.time
-        self.secrets.replication.seconds_in_progress = SECONDS_IN_PROGRESS
+        self.secrets.worlds.seconds_in_progress = SECONDS_IN_PROGRESS
         self.queues = ModelQueues(self.time, self._call_takes_time, lambda _body: None, lambda _name: None)
         self.settings = replace(
             world.app.settings,

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from local.console import make_console
 from local.errors import LocalError
-from local.secrets_manager.service import Repeat
+from local.secrets_manager.worlds import Repeat
 from replicas import interrupts
 from tools.chaos.account import account, most_in_a_second
 from tools.chaos.run import Chosen, run

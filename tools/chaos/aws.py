@@ -18,7 +18,8 @@ from local.secrets_manager.model import (
     Outcome,
     Params,
 )
-from local.secrets_manager.service import Repeat, StrictSecretsManager
+from local.secrets_manager.service import StrictSecretsManager
+from local.secrets_manager.worlds import Repeat, Worlds
 from tests.support.model.oracle import HOME, Look, look_at
 from tools.chaos.cases import Case, Failure, Fate
 
@@ -47,7 +48,7 @@ class World:
     """One fake with its secrets and its faults."""
 
     def __init__(self, seed: int, repeat: Repeat, cases: Sequence[Case]) -> None:
-        self.secrets = StrictSecretsManager(repeat=repeat)
+        self.secrets = StrictSecretsManager(worlds=Worlds(repeat))
         self.cases = {case.name: case for case in cases}
         self.moments: dict[str, list[Moment]] = defaultdict(list)
         self.rotated: set[tuple[str, str]] = set()

@@ -7,7 +7,7 @@ from enum import StrEnum
 from random import Random
 from typing import NamedTuple
 
-from local.secrets_manager.service import Repeat
+from local.secrets_manager.worlds import Repeat
 from tests.support.model.events import MALFORMED, SHAPES, replication_failed
 from tests.support.model.oracle import ALLOWED, HOME, TAG
 

@@ -17,7 +17,7 @@ from local.aws import observe
 from local.aws.observe import FunctionLog, LogLine
 from local.console import step
 from local.secrets_manager import transport
-from local.secrets_manager.service import Repeat
+from local.secrets_manager.worlds import Repeat
 from local.stack import Stack, Variant, local_stack
 from tests.support.model.events import SHAPES
 from tests.support.model.oracle import ALLOWED, POLICY_FILE

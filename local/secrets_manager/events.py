@@ -1,0 +1,79 @@
+"""What happens to replicas, in order, and the service events that CloudTrail makes of it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import NAMESPACE_OID, uuid5
+
+from local.secrets_manager.model import Params
+from local.secrets_manager.worlds import Worlds
+
+SOURCE = "secretsmanager.amazonaws.com"
+EVENT_NAMES = {
+    "InProgress": "ReplicationStarted",
+    "InSync": "ReplicationSucceeded",
+    "Failed": "ReplicationFailed",
+}
+
+
+@dataclass(frozen=True)
+class StatusChange:
+    """A replica got another status, or the same one again. `arn` is the primary's."""
+
+    time: float
+    name: str
+    arn: str
+    region: str
+    status: str
+    message: str | None = None
+
+
+def service_event(number: int, change: StatusChange, worlds: Worlds) -> Params:
+    """Return what EventBridge gets of a change.
+
+    Three events are documented, with `requestParameters` null. Which key holds the ARN, and which Region
+    sends them, is not: https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html
+    """
+    _arn, _aws, _service, home, account, *_rest = change.arn.split(":")
+    region = home if worlds.event_sent_by == "primary" else change.region
+    arn = change.arn.replace(f":{home}:", f":{region}:", 1)
+    time = datetime.fromtimestamp(change.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    listed = worlds.arn_in_events == "resources"
+    entity = {"accountId": account, "type": "AWS::SecretsManager::Secret", "ARN": arn}
+    detail = {
+        "eventVersion": "1.11",
+        "userIdentity": {"accountId": account, "invokedBy": SOURCE},
+        "eventTime": time,
+        "eventSource": SOURCE,
+        "eventName": EVENT_NAMES[change.status],
+        "awsRegion": region,
+        "sourceIPAddress": SOURCE,
+        "userAgent": SOURCE,
+        **({"errorMessage": change.message} if change.status == "Failed" else {}),
+        "requestParameters": None,
+        "responseElements": None,
+        "additionalEventData": None if listed else {"SecretId": arn},
+        "requestID": _identity("request", number),
+        "eventID": _identity("event", number),
+        "readOnly": False,
+        "eventType": "AwsServiceEvent",
+        "managementEvent": True,
+        "recipientAccountId": account,
+        "eventCategory": "Management",
+        **({"resources": [entity]} if listed else {}),
+    }
+    return {
+        "version": "0",
+        "id": _identity("delivery", number),
+        "detail-type": "AWS Service Event via CloudTrail",
+        "source": "aws.secretsmanager",
+        "account": account,
+        "time": time,
+        "region": region,
+        "resources": [],
+        "detail": detail,
+    }
+
+
+def _identity(of: str, number: int) -> str:
+    """Return the same id for the same change, however often it is read."""
+    return str(uuid5(NAMESPACE_OID, f"{of} {number}"))
