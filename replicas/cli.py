@@ -567,7 +567,7 @@ def rejoin_command(
 
     Compares both sides by version ids and the journal. What is unchanged is replicated from home again. What
     changed is left and named, until you say which side to keep. Each step is in the journal, both sides are
-    looked at again before one is overwritten, and the hold tag goes last.
+    compared again before one is overwritten, and the hold tag goes last.
     """
     _require_yes(as_json=as_json, answered=yes or dry_run)
     if primary not in ("", replica_region):

@@ -38,6 +38,7 @@ def problems(root: Path = ROOT) -> Iterator[str]:
 def main() -> int:
     """Print every problem to standard error; return the exit code."""
     found = [*problems(), *(problem for page in docs.pages() for problem in docs.problems(page))]
+    found += [problem for source in docs.shown_sources() for problem in docs.wording_problems(source)]
     sys.stderr.writelines(f"{problem}\n" for problem in found)
     return 1 if found else 0
 

@@ -4,6 +4,7 @@
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
+import ast
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +22,9 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 _OLD_WORDS = re.compile(
     r"(?<!dead\s)(?<!dead-)\bletters?\b|\bmend(s|ed|ing)?\b|\bslips? of the pen\b|\bneeds? (you|a person)\b"
-    r"|\bstandings?\b|\brings?\b|\bsee before you leap\b",
+    r"|\bstandings?\b|\brings?\b|\bsee before you leap\b|\bor a wall\b|\bmust be a text\b|\bis not known here\b"
+    r"|\bdo(es)? not count\b|\bthis disk\b|\b(nobody|no event) (asks|told)\b|\b(first|next|last|second) looks?\b"
+    r"|\blook(s|ed)? at again\b|\bHave done what\b",
     re.IGNORECASE,
 )
 _NOT_CHECKED_FOR_WORDS = ("CHANGELOG.md",)
@@ -113,6 +116,41 @@ def problems(page: Path) -> Iterator[str]:
         yield from (
             f"{page}: {found.group()!r} is not the field's word" for found in _OLD_WORDS.finditer(prose)
         )
+
+
+def wording_problems(source: Path) -> Iterator[str]:
+    """Yield each old word in what a module, the template or the report shows to a person."""
+    for text in _shown_texts(source):
+        for found in _OLD_WORDS.finditer(text):
+            yield f"{source}: {found.group()!r} is not the field's word, in {text.strip()!r}"
+
+
+def _shown_texts(source: Path) -> Iterator[str]:
+    text = source.read_text("utf-8")
+    if source.suffix == ".yaml":
+        yield from re.findall(r"^\s*[A-Z]\w*Description: ?(?:>-?)?\s*(.*(?:\n {8,}.*)*)", text, re.MULTILINE)
+        yield from re.findall(r"^ +Description: ?(.*)$", text, re.MULTILINE)
+    elif source.suffix == ".j2":
+        yield from re.sub(r"<[^>]*>|{[{%#].*?[}%#]}", "\n", text, flags=re.DOTALL).splitlines()
+    else:
+        yield from _strings(ast.parse(text))
+
+
+def _strings(tree: ast.AST) -> Iterator[str]:
+    """Yield the strings of a module that are sentences: no docstrings, no keys."""
+    nodes = [*ast.walk(tree)]
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            if " " in node.value.strip() or node.value[:1].isupper():
+                yield node.value
+
+
+def shown_sources() -> list[Path]:
+    """Return every file whose texts a person reads in outputs, help, alarms, errors or the report."""
+    folders = (ROOT / name for name in ("functions", "replicas", "local"))
+    found = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".j2")]
+    return [*sorted(found), ROOT / "template.yaml"]
 
 
 def _dead_link(page: Path, link: str) -> Iterator[str]:

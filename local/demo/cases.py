@@ -68,7 +68,7 @@ CASES = (
 )
 OPTED_OUT = "shop/db"
 """Its team says none, later: what is there stays, because PruneReplicas is off."""
-UNTOLD = Case("legacy/ftp", "no event told of it", {"replicate-to": "dr"}, ("us-west-2",))
+UNTOLD = Case("legacy/ftp", "without an event", {"replicate-to": "dr"}, ("us-west-2",))
 MENDED = {"replicate-to": "eu-west-1 eu-central-1"}
 MENDED_REGIONS = ("eu-central-1", "eu-west-1")
 

@@ -207,7 +207,7 @@ class Play:
         if letter is None:
             return
         what = " ".join(f"{key} = {text}" for key, text in MENDED.items())
-        with step(self.console, f"Mend {MISTAKEN.name} ({what}) and redrive its dead letter"):
+        with step(self.console, f"Fix {MISTAKEN.name} ({what}) and redrive its dead letter"):
             self._tag(MISTAKEN, MENDED)
             mended = observe.until(partial(self._has_converged, 1), PATIENCE_SECONDS)
             self.checks.that(f"{MISTAKEN.name} converges once it is fixed", mended)
@@ -259,7 +259,7 @@ class Play:
         self.checks.that(
             f"only {TAKEN.name} is a dead letter of it", [*map(secret_name, letters)] == [TAKEN.name]
         )
-        self.checks.that(f"it finds {UNTOLD.name}, which no event told of", self._is_in_sync(UNTOLD))
+        self.checks.that(f"it finds {UNTOLD.name}, for which there was no event", self._is_in_sync(UNTOLD))
         now = "".join(f"{region} {status}" for region, status in self._statuses(UNTOLD).items())
         self.console.print(f"{account}\n{UNTOLD.name}, {UNTOLD.story}, now: {now}.\n")
 

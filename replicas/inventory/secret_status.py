@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
+from typing import Self
 
 from replicas.aws.dead_letters import Letter, names_of
 from replicas.inventory import wording
@@ -66,7 +67,7 @@ class Letters:
     by_secret: Mapping[str, Sequence[Letter]]
 
     @classmethod
-    def of(cls, letters: Iterable[Letter]) -> "Letters":
+    def of(cls, letters: Iterable[Letter]) -> Self:
         """Sort the letters."""
         by_secret: dict[str, list[Letter]] = {}
         for letter in letters:
@@ -126,8 +127,8 @@ class Counts:
         if self.drifted:
             parts.append(f"{self.drifted:,} drifted")
         if self.other_letters:
-            letters = "letter is" if self.other_letters == 1 else "letters are"
-            parts.append(f"{self.other_letters:,} dead {letters} about no secret that waits")
+            letters = "dead letter is" if self.other_letters == 1 else "dead letters are"
+            parts.append(f"{self.other_letters:,} {letters} about no secret that waits")
         return "; ".join(parts)
 
 

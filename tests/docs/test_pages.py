@@ -40,5 +40,31 @@ def test_a_word_of_the_old_vocabulary_is_found(tmp_path: Path, text: str) -> Non
     assert len([*docs.problems(page(tmp_path, text))]) == 1
 
 
+SHOWN = {
+    "module.py": """raise Error(f"three letters about {name}")\n""",
+    "column.py": """Column("Standing")\n""",
+    "template.yaml": "      AlarmDescription: >-\n        The alarm\n        rings.\n",
+    "page.j2": "<p>{{ count }} needs you</p>",
+}
+
+
+@pytest.mark.parametrize(("name", "text"), SHOWN.items(), ids=SHOWN)
+def test_an_old_word_that_a_person_is_shown_is_found(tmp_path: Path, name: str, text: str) -> None:
+    source = tmp_path / name
+    source.write_text(text, "utf-8")
+    assert len([*docs.wording_problems(source)]) == 1
+
+
+def test_an_old_word_in_a_docstring_or_a_key_is_not_shown(tmp_path: Path) -> None:
+    source = tmp_path / "module.py"
+    source.write_text('"""A letter."""\nfacts = {"letters": 1}\n', "utf-8")
+    assert [*docs.wording_problems(source)] == []
+
+
+@pytest.mark.parametrize("source", docs.shown_sources(), ids=lambda path: str(path.relative_to(docs.ROOT)))
+def test_every_shown_text_uses_the_fields_words(source: Path) -> None:
+    assert [*docs.wording_problems(source)] == []
+
+
 def test_the_readme_is_of_one_sitting() -> None:
     assert len((docs.ROOT / "README.md").read_text("utf-8").splitlines()) <= 250

@@ -68,8 +68,8 @@ def summary(results: dict[str, Any]) -> str:
     return (
         f"{goal_table(results)}\n\n"
         f"In milliseconds of the machine that measured it: a cold start took {cold['median']:,.0f} (p90 "
-        f"{cold['p90']:,.0f}). The first look at a new secret takes {at['event_milliseconds']:.0f} ms with "
-        f"{at['megabytes']} MB, computed from the measured processor time. That size is recommended, and set "
+        f"{cold['p90']:,.0f}). The first attempt for a new secret takes "
+        f"{at['event_milliseconds']:.0f} ms with {at['megabytes']} MB, computed from the measured processor time. That size is recommended, and set "
         f"in template.yaml: at most {most:.0f} MB were resident."
     )
 
@@ -154,7 +154,7 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
     yield "## Sweep"
     yield (
         f"All pages are listed and enqueued. Of the secrets found, {scale['looks']:,} "
-        "are then looked at: one DescribeSecret each. Time is for listing."
+        "are then checked: one DescribeSecret each. Time is for listing."
     )
     yield _table(
         (
@@ -162,7 +162,7 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
             "ListSecrets",
             "Seconds",
             "Milliseconds per page",
-            "Looked at",
+            "Checked",
             "DescribeSecret",
             "Resident",
         ),
@@ -197,7 +197,7 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
         "has the same with 0.25 s for each invocation."
     )
     yield _table(
-        ("Memory", "First look", "Million events", "Nightly sweeps, a month"),
+        ("Memory", "First attempt", "Million events", "Nightly sweeps, a month"),
         [
             (
                 f"{each['megabytes']} MB",
