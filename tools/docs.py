@@ -22,9 +22,9 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 _OLD_WORDS = re.compile(
     r"(?<!dead\s)(?<!dead-)\bletters?\b|\bmend(s|ed|ing)?\b|\bslips? of the pen\b|\bneeds? (you|a person)\b"
-    r"|\bstandings?\b|\brings?\b|\bsee before you leap\b|\bor a wall\b|\bmust be a text\b|\bis not known here\b"
-    r"|\bdo(es)? not count\b|\bthis disk\b|\b(nobody|no event) (asks|told)\b|\b(first|next|last|second) looks?\b"
-    r"|\blook(s|ed)? at again\b|\bHave done what\b",
+    r"|\bstandings?\b|\brings?\b|\bsee before you leap\b|\bor a wall\b|\bmust be a text\b"
+    r"|\bis not known here\b|\bdo(es)? not count\b|\bthis disk\b|\b(nobody|no event) (asks|told)\b"
+    r"|\b(first|next|last|second) looks?\b|\blook(s|ed)? at again\b|\bHave done what\b",
     re.IGNORECASE,
 )
 _NOT_CHECKED_FOR_WORDS = ("CHANGELOG.md",)
@@ -131,7 +131,9 @@ def _shown_texts(source: Path) -> Iterator[str]:
         yield from re.findall(r"^\s*[A-Z]\w*Description: ?(?:>-?)?\s*(.*(?:\n {8,}.*)*)", text, re.MULTILINE)
         yield from re.findall(r"^ +Description: ?(.*)$", text, re.MULTILINE)
     elif source.suffix == ".j2":
-        yield from re.sub(r"<[^>]*>|{[{%#].*?[}%#]}", "\n", text, flags=re.DOTALL).splitlines()
+        yield from re.sub(
+            r"<style>.*?</style>|<[^>]*>|{[{%#].*?[}%#]}", "\n", text, flags=re.DOTALL
+        ).splitlines()
     else:
         yield from _strings(ast.parse(text))
 
@@ -141,9 +143,10 @@ def _strings(tree: ast.AST) -> Iterator[str]:
     nodes = [*ast.walk(tree)]
     docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     for node in nodes:
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            if " " in node.value.strip() or node.value[:1].isupper():
-                yield node.value
+        if not isinstance(node, ast.Constant) or id(node) in docstrings:
+            continue
+        if isinstance(node.value, str) and (" " in node.value.strip() or node.value[:1].isupper()):
+            yield node.value
 
 
 def shown_sources() -> list[Path]:

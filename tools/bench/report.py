@@ -69,7 +69,8 @@ def summary(results: dict[str, Any]) -> str:
         f"{goal_table(results)}\n\n"
         f"In milliseconds of the machine that measured it: a cold start took {cold['median']:,.0f} (p90 "
         f"{cold['p90']:,.0f}). The first attempt for a new secret takes "
-        f"{at['event_milliseconds']:.0f} ms with {at['megabytes']} MB, computed from the measured processor time. That size is recommended, and set "
+        f"{at['event_milliseconds']:.0f} ms with {at['megabytes']} MB, "
+        "computed from the measured processor time. That size is recommended, and set "
         f"in template.yaml: at most {most:.0f} MB were resident."
     )
 
