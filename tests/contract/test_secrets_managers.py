@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from local.aws.ministack import LocalAws, local_aws
-from local.secrets_manager.service import NO_REPLICA_WRITES, StrictSecretsManager
+from local.secrets_manager.operations import NO_REPLICA_WRITES
+from local.secrets_manager.service import StrictSecretsManager
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
