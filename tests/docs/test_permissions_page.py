@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from botocore.session import Session
 
+from replicas.cli import app
 from secret_replicator.notices import CONVERGED, FAILED, SOURCE
 from tests.template.stack import Stack, declared
 from tests.template.test_template import every_setting, granted, listed
@@ -224,3 +226,11 @@ def test_the_key_policies_let_eventbridge_deliver_and_logs_be_written() -> None:
         "Resource": "*",
         "Condition": {"ArnLike": {}},
     }
+
+
+def test_every_command_has_a_row() -> None:
+    section = PAGE.partition("\n## Permissions of the commands\n")[2].partition("\n## ")[0]
+    first = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
+    assert sorted(name for cell in first for name in re.findall(r"`([a-z]+)`", cell)) == sorted(
+        typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    )

@@ -1,0 +1,44 @@
+"""What a reader copies from the pages: JSON and TOML parse, and cfn-lint finds nothing in CloudFormation."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tools import docs
+
+_BLOCK = re.compile(r"^( *)```(json|toml|yaml)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+
+
+def snippets(language: str) -> list[object]:
+    """Return the blocks of a language as parameters: the page's name and the text."""
+    found = []
+    for page in docs.pages():
+        for number, block in enumerate(_BLOCK.finditer(page.read_text("utf-8"))):
+            if block[2] == language:
+                text = re.sub(rf"^{block[1]}", "", block[3], flags=re.MULTILINE)
+                found.append(pytest.param(text, id=f"{page.name}, block {number}"))
+    return found
+
+
+@pytest.mark.parametrize("text", snippets("json"))
+def test_json_that_is_shown_parses(text: str) -> None:
+    assert json.loads(text)
+
+
+@pytest.mark.parametrize("text", snippets("toml"))
+def test_toml_that_is_shown_parses(text: str) -> None:
+    assert tomllib.loads(text)
+
+
+@pytest.mark.parametrize("text", snippets("yaml"))
+def test_a_template_that_is_shown_passes_cfn_lint(text: str, tmp_path: Path) -> None:
+    template = tmp_path / "template.yaml"
+    template.write_text(text, "utf-8")
+    command = [Path(sys.executable).with_name("cfn-lint"), "--regions", "us-east-1", "--", str(template)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stdout + said.stderr
