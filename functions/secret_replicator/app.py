@@ -7,18 +7,17 @@ gc.disable()  # until all is made: a cold start has no garbage, and looks for it
 import json
 import math
 import os
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
 from secret_replicator import VERSION
-from secret_replicator.budget import Budget
+from secret_replicator.budget import Budget, require_time
 from secret_replicator.clients import Clients
 from secret_replicator.errors import (
     MalformedMessageError,
@@ -28,21 +27,22 @@ from secret_replicator.errors import (
     SettingsError,
     TransientError,
 )
-from secret_replicator.followed import Followed
+from secret_replicator.followed import Followed, Unseen
 from secret_replicator.gateway import Gateway
-from secret_replicator.judge import Verdict, outcome_of_error, settled, verdict
-from secret_replicator.measures import Tally, Traffic
+from secret_replicator.judge import Verdict, conclude, outcome_of_error
+from secret_replicator.measures import Tally, Traffic, count_seconds
 from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, parse
 from secret_replicator.models import Kind, Look, Outcome
 from secret_replicator.notices import CALL_SECONDS as NOTICE_SECONDS
-from secret_replicator.notices import Notice, Notifier, notice
+from secret_replicator.notices import Notifier, notice
 from secret_replicator.overwrites import Overwrites
 from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import NOT_FOUND_LOOKS, Reconciler
+from secret_replicator.results import Result
 from secret_replicator.settings import Settings, read_settings
 from secret_replicator.sweep import Sweeper
 from secret_replicator.unready import Unready, unready
-from secret_replicator.work_queue import Message, WorkQueue, error_message, retry_delay_seconds
+from secret_replicator.work_queue import Message, WorkQueue, error_message
 from secret_replicator.writes import Answers
 
 if TYPE_CHECKING:
@@ -69,44 +69,26 @@ class App:
     notifier: Notifier | None = None
     now: Callable[[], float] = time.time
     followed: Followed = field(default_factory=Followed)
+    unseen: Unseen = field(default_factory=Unseen)
 
     def handle_batch(self, records: Sequence[Mapping[str, Any]], deadline: float) -> dict[str, Any]:
-        """Look at all records at the same time; return those that must stay in the queue."""
-        with self.reconciler.budget.invocation():
-            return self._handle_batch(records, deadline)
-
-    def _handle_batch(self, records: Sequence[Mapping[str, Any]], deadline: float) -> dict[str, Any]:
+        """Attempt all records at the same time; return those that must stay in the queue."""
         messages = [Message.from_record(record) for record in records]
         begun = self.now()
-        with ThreadPoolExecutor(max_workers=len(messages)) as pool:
-            jobs = [(message, *self._begin(pool, message, deadline)) for message in messages]
-        delays_seconds, tally, notices, followed = {}, Tally(), [], []
-        for message, request, future in jobs:
-            outcome, what = self._settle(message, _outcome(message, request, future))
-            if what in (Verdict.RETURN, Verdict.PUT_OFF):
-                delays_seconds[message] = 0 if what is Verdict.RETURN else _delay_seconds(message)
-                if not future.exception() and not _only_looks(request, message):
-                    followed.append(outcome.secret)
-            elif what is Verdict.DEAD_LETTER:
-                self.followed.note(outcome.secret, begun)
-            now = self.now()
-            _report(outcome, request, message, what)
-            tally.count(outcome, message, what, now)
-            notices.append(notice(outcome, message, what, now))
-        if delays_seconds and self._put_off(delays_seconds):
-            for secret in followed:
-                self.followed.note(secret, begun)
-        tally.publish(self.traffic)
-        self._tell([one for one in notices if one], deadline)
-        return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in delays_seconds]}
+        with self.reconciler.budget.invocation():
+            results = self._attempt(messages, deadline)
+            results = self._settle(results, deadline, begun)
+        self._measure(results)
+        self._notify(results, deadline)
+        staying = [result.message.message_id for result in results if result.stays]
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in staying]}
 
     def handle_one(self, event: object, deadline: float, request_id: str) -> dict[str, Any]:
         """Do what one event asks for, as a last look; return the outcome, or raise why it failed."""
         request = self._read(json.dumps(event), request_id)
         with self.reconciler.budget.invocation():
             outcome = self.do(request, Look(NOT_FOUND_LOOKS, math.inf, deadline, self.now()))
-        if outcome.kind is Kind.FAILED:
-            outcome = settled(outcome)
+        outcome, _ = conclude(outcome, NOT_FOUND_LOOKS, self.settings.max_attempts)
         _report(outcome, request)
         tally = Tally()
         tally.count(outcome)
@@ -129,6 +111,19 @@ class App:
         if isinstance(request, SweepRequest) and not request.sweep_id:
             return replace(request, sweep_id=own_id)
         return request
+
+    def _attempt(self, messages: Sequence[Message], deadline: float) -> list[Result]:
+        """Do what the messages ask for, and conclude what becomes of each."""
+        with ThreadPoolExecutor(max_workers=len(messages)) as pool:
+            jobs = [(message, *self._begin(pool, message, deadline)) for message in messages]
+        return [self._concluded(message, request, job) for message, request, job in jobs]
+
+    def _concluded(self, message: Message, request: Request, job: Future[Outcome]) -> Result:
+        outcome = _outcome(message, request, job)
+        outcome, what = conclude(outcome, message.attempt, self.settings.max_attempts)
+        acted = not job.exception() and not _only_looks(request, message)
+        brought = self.unseen.note(message.message_id, message.attempt, outcome)
+        return Result(message, request, outcome, what, acted, brought)
 
     def _begin(self, pool: Executor, message: Message, deadline: float) -> tuple[Request, Future[Outcome]]:
         try:
@@ -158,17 +153,36 @@ class App:
             and self.followed.answers(request.secret_id, min(request.happened_at, message.sent_at))
         )
 
-    def _settle(self, message: Message, outcome: Outcome) -> tuple[Outcome, Verdict]:
-        """Write the dead letter if there must be one; return the outcome and what becomes of the message."""
-        what = verdict(outcome, message.attempt, self.settings.max_attempts)
-        if what is Verdict.DEAD_LETTER:
-            outcome = settled(outcome)
-            what = verdict(outcome, message.attempt, self.settings.max_attempts)
-        if what is not Verdict.DEAD_LETTER:
-            return outcome, what
+    def _settle(self, results: Sequence[Result], deadline: float, begun: float) -> list[Result]:
+        """Write dead letters, and put off what stays: all at the same time, for SQS may take what is left.
+
+        A message whose dead letter was not written stays, and comes back when its visibility timeout ends.
+        """
+        staying = [result for result in results if result.stays]
+        ending = [result for result in results if result.what is Verdict.DEAD_LETTER]
+        put_off, *written = self.at_once(
+            partial(self._put_off, staying),
+            *(partial(self._dead_letter, result, deadline) for result in ending),
+        )
+        noted = [result for result in staying if result.acted] if put_off else []
+        noted += [result for result, done in zip(ending, written, strict=True) if done]
+        for result in noted:
+            self.followed.note(result.outcome.secret, begun)
+        lost = {result.message for result, done in zip(ending, written, strict=True) if not done}
+        return [replace(one, what=Verdict.PUT_OFF) if one.message in lost else one for one in results]
+
+    def at_once(self, *jobs: Callable[[], bool]) -> list[bool]:
+        """Do all of this at the same time."""
+        with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
+            return list(pool.map(lambda job: job(), jobs))
+
+    def _dead_letter(self, result: Result, deadline: float) -> bool:
+        """Tell whether the dead letter is surely in its queue."""
+        outcome = result.outcome
         try:
+            require_time(self.reconciler.gateway.clock(), deadline + RESERVED_SECONDS)
             self.queue.dead_letter(
-                message,
+                result.message,
                 error_type="AttemptsUsedUp"
                 if outcome.kind in (Kind.WAITING, Kind.OUT_OF_TIME)
                 else outcome.problems[0].error_type,
@@ -178,21 +192,33 @@ class App:
             )
         except TransientError as error:
             logger.warning("dead_letter_not_written", secret=outcome.secret, error=str(error))
-            return outcome, Verdict.PUT_OFF
-        return outcome, what
+            return False
+        return True
 
-    def _put_off(self, delays_seconds: Mapping[Message, int]) -> bool:
+    def _put_off(self, results: Sequence[Result]) -> bool:
         """Tell whether the messages are surely still in the queue."""
+        if not results:
+            return True
         try:
-            self.queue.put_off(delays_seconds)
+            self.queue.put_off({result.message: result.delay_seconds() for result in results})
         except TransientError as error:
             # The messages stay all the same, and come back after the queue's own visibility timeout.
             logger.warning("delay_not_set", error=str(error))
             return False
         return True
 
-    def _tell(self, notices: Sequence[Notice], deadline: float) -> None:
+    def _measure(self, results: Sequence[Result]) -> None:
+        """Log and count what became of the messages."""
+        tally = Tally()
+        for result in results:
+            _report(result.outcome, result.request, result.message, result.what)
+            tally.count(result.outcome, result.what)
+            count_seconds(result, self.now())
+        tally.publish(self.traffic)
+
+    def _notify(self, results: Sequence[Result], deadline: float) -> None:
         """Tell others, when all that matters is done: what cannot be told is lost, and nothing else."""
+        notices = [found for result in results if (found := notice(result, self.now()))]
         if not self.notifier or not notices:
             return
         if self.reconciler.gateway.clock() > deadline + RESERVED_SECONDS - 2 * NOTICE_SECONDS:
@@ -282,10 +308,6 @@ def _outcome(message: Message, request: Request, future: Future[Outcome]) -> Out
     if not isinstance(error, ReplicatorError):
         logger.error("unexpected_error", secret=request.secret_id, exc_info=error)
     return outcome_of_error(error, request.secret_id, message.attempt)
-
-
-def _delay_seconds(message: Message) -> int:
-    return retry_delay_seconds(message.attempt, random.uniform(-1, 1))  # noqa: S311  a delay is no secret
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from secret_replicator.models import Outcome
+
 MAX_SECRETS = 10_000
 """Of more, those noted first are forgotten: that costs further dead letters about one failure at most."""
 
@@ -30,3 +32,25 @@ class Followed:
     def answers(self, secret: str, happened_at: float) -> bool:
         """Tell whether what happened at this time was surely seen by such a look."""
         return happened_at + MARGIN_SECONDS < self._looked_at.get(secret, 0)
+
+
+@dataclass
+class Unseen:
+    """The messages whose first attempt, made here, saw nothing: that they came again says nothing.
+
+    AWS throttled it, or time was up. What another instance saw is not known here: then something was open.
+    """
+
+    _ids: dict[str, None] = field(default_factory=dict)
+
+    def note(self, message_id: str, attempt: int, outcome: Outcome) -> bool:
+        """Note what this attempt saw; return whether there was something to do, now or before."""
+        if outcome.plan.open_regions or outcome.regions:
+            self._ids.pop(message_id, None)
+            return True
+        if attempt > 1:
+            return message_id not in self._ids
+        self._ids[message_id] = None
+        if len(self._ids) > MAX_SECRETS:
+            del self._ids[next(iter(self._ids))]
+        return False

@@ -61,11 +61,20 @@ def outcome_of_error(error: BaseException, secret: str, attempt: int) -> Outcome
     return Outcome(kind, error.secret or secret, problems=tuple(problems))
 
 
-def verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
-    """Return what becomes of the message after its `attempt`th receive, counted from 1.
+def conclude(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[Outcome, Verdict]:
+    """Return what becomes of the message after its `attempt`th receive, counted from 1, and why.
 
-    Crashes use up receives without a look: a Region that was requested only now is still followed.
+    What ends as drift is no problem any more when the message would be dead-lettered for it.
     """
+    found = _verdict(outcome, attempt, max_attempts)
+    if found is not Verdict.DEAD_LETTER:
+        return outcome, found
+    outcome = _settled(outcome)
+    return outcome, _verdict(outcome, attempt, max_attempts)
+
+
+def _verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
+    """Crashes use up receives without a look: a Region that was requested only now is still followed."""
     match outcome.kind:
         case Kind.CONVERGED | Kind.SKIPPED | Kind.SWEPT:
             return Verdict.DELETE
@@ -80,8 +89,8 @@ def verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
             return Verdict.DEAD_LETTER
 
 
-def settled(outcome: Outcome) -> Outcome:
-    """Return the outcome if it is not to change any more: what ends as drift is no problem then."""
+def _settled(outcome: Outcome) -> Outcome:
+    """Return the outcome if it is not to change any more."""
     drift = {Drift(problem.region, problem.drift) for problem in outcome.problems if problem.drift}
     if not drift:
         return outcome

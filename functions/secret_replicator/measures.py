@@ -14,17 +14,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from secret_replicator.judge import Verdict
 from secret_replicator.models import FAILED, Kind, Outcome
-from secret_replicator.notices import has_become_converged
-from secret_replicator.work_queue import Message
+from secret_replicator.results import Result
+from secret_replicator.throttling import is_throttling
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 metrics = Metrics()
-
-_THROTTLED = frozenset(
-    {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"}
-)
 
 
 @dataclass
@@ -50,7 +46,7 @@ class Traffic:
     def _note(self, parsed: Mapping[str, Any], **_: object) -> None:
         with self._lock:
             self.calls += 1
-            self.throttled += parsed.get("Error", {}).get("Code") in _THROTTLED
+            self.throttled += is_throttling(parsed.get("Error", {}).get("Code", ""))
 
 
 @dataclass
@@ -61,10 +57,8 @@ class Tally:
     skipped: Counter[str] = field(default_factory=Counter)
     drift: Counter[str] = field(default_factory=Counter)
 
-    def count(
-        self, outcome: Outcome, message: Message | None = None, what: Verdict | None = None, now: float = 0
-    ) -> None:
-        """Count one outcome; without a message, that of a call by hand."""
+    def count(self, outcome: Outcome, what: Verdict | None = None) -> None:
+        """Count one outcome, and what becomes of its message: None where it is that of a call by hand."""
         kind = "dead_lettered" if what is Verdict.DEAD_LETTER else str(outcome.kind)
         metrics.add_metric(kind.title().replace("_", ""), MetricUnit.Count, 1)
         if outcome.kind is Kind.SKIPPED:
@@ -75,8 +69,6 @@ class Tally:
         if what in (None, Verdict.DELETE, Verdict.DEAD_LETTER):
             # Once in a sweep: when the message ends.
             self.drift.update(drift.kind for drift in outcome.plan.drift)
-        if message:
-            _count_seconds(outcome, message, what, now)
 
     def publish(self, traffic: Traffic) -> None:
         """Write all that was counted."""
@@ -100,11 +92,12 @@ def _failed_regions(outcome: Outcome) -> set[str]:
     return still | {wanted.region for wanted in outcome.plan.retry}
 
 
-def _count_seconds(outcome: Outcome, message: Message, what: Verdict | None, now: float) -> None:
-    seconds = max(0, now - message.sent_at)
-    if has_become_converged(outcome, message):
+def count_seconds(result: Result, now: float) -> None:
+    """Count how long a message took to end, or waits."""
+    seconds = max(0, now - result.message.sent_at)
+    if result.has_become_converged:
         metrics.add_metric("SecondsToConverge", MetricUnit.Seconds, seconds)
-    if what in (Verdict.PUT_OFF, Verdict.RETURN):
+    if result.stays:
         # SQS's own metric leaves out what was received three times and more.
         metrics.add_metric("SecondsWaiting", MetricUnit.Seconds, seconds)
 

@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from secret_replicator.errors import TransientError
 from secret_replicator.judge import Verdict
-from secret_replicator.models import IN_SYNC, Kind, Outcome
-from secret_replicator.work_queue import Message
+from secret_replicator.models import IN_SYNC
+from secret_replicator.results import Result
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -51,20 +51,15 @@ class Notice:
         return facts | ({"reason": self.reason[:_MAX_REASON_CHARACTERS]} if self.reason else {})
 
 
-def notice(outcome: Outcome, message: Message, what: Verdict, now: float) -> Notice | None:
-    """Return what is to be told of this outcome: nothing while it is open, nor if nothing had to be done."""
-    seconds = round(max(0, now - message.sent_at), 1)
-    if what is Verdict.DEAD_LETTER:
+def notice(result: Result, now: float) -> Notice | None:
+    """Return what is to be told of this result: nothing while it is open, nor if nothing had to be done."""
+    outcome, seconds = result.outcome, round(max(0, now - result.message.sent_at), 1)
+    if result.what is Verdict.DEAD_LETTER:
         return Notice(FAILED, outcome.secret, outcome.regions, seconds, outcome.reason)
-    if what is Verdict.DELETE and has_become_converged(outcome, message):
+    if result.has_become_converged:
         in_sync = tuple(replica.region for replica in outcome.replicas if replica.status == IN_SYNC)
         return Notice(CONVERGED, outcome.secret, in_sync, seconds)
     return None
-
-
-def has_become_converged(outcome: Outcome, message: Message) -> bool:
-    """Tell whether the secret had to be brought there. A sweep finds most secrets where they are."""
-    return outcome.kind is Kind.CONVERGED and (message.attempt > 1 or outcome.plan.changes)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from replicas.aws.errors import name_services
 from replicas.aws.local_endpoint import local_session, read_address
 from replicas.errors import NoStackError, OperatorError
 from replicas.options import Access
+from secret_replicator.throttling import is_throttling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +35,6 @@ DEFAULT_STACK = "secret-replicator"
 MAX_CONNECTIONS = 50
 
 _OUTPUTS = ("ReplicationQueueUrl", "DeadLetterQueueUrl", "ReplicatorFunctionName")
-_THROTTLED = frozenset(
-    {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"}
-)
 
 
 @dataclass
@@ -48,14 +46,14 @@ class Throttling:
 
     def note(self, response: "tuple[object, Mapping[str, Any]] | None", **_: object) -> None:
         """Look at an answer before botocore decides whether to ask again."""
-        if response and response[1].get("Error", {}).get("Code") in _THROTTLED:
+        if response and is_throttling(response[1].get("Error", {}).get("Code", "")):
             with self._lock:
                 self.times += 1
 
     def caused(self, error: Exception) -> bool:
         """Tell whether AWS only asked to be asked more slowly."""
         cause = error.__cause__
-        return isinstance(cause, ClientError) and cause.response["Error"].get("Code") in _THROTTLED
+        return isinstance(cause, ClientError) and is_throttling(cause.response["Error"].get("Code", ""))
 
     def __str__(self) -> str:
         """Say it in words to put behind a progress, nothing if there is nothing to say."""

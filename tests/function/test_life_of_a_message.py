@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,16 +57,15 @@ def test_all_missing_regions_go_in_one_call_with_an_explicit_refusal_to_overwrit
     assert call.parameters["ForceOverwriteReplicaSecret"] is False
 
 
-def test_a_new_secret_costs_three_calls_and_a_converged_one_a_single_one(world: World) -> None:
-    world.clock.advance(60)
+def test_a_new_secret_costs_four_calls_after_a_pause_and_a_converged_one_a_single_one(world: World) -> None:
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
     world.deliver_until_empty()
     operations = [call.operation for call in world.secrets.calls]
-    assert operations == ["DescribeSecret", "ReplicateSecretToRegions", "DescribeSecret"]
+    assert operations == ["DescribeSecret", "DescribeSecret", "ReplicateSecretToRegions", "DescribeSecret"]
     world.send("orders/db")
     world.deliver_until_empty()
-    assert len(world.secrets.calls) == 4
+    assert len(world.secrets.calls) == 5
 
 
 def test_the_kms_key_of_a_region_is_sent(world: World) -> None:
@@ -519,6 +519,35 @@ def test_a_message_whose_dead_letter_cannot_be_written_stays(world: World) -> No
     world.deliver()
     assert world.queues.messages, "a message was deleted without its dead letter"
     world.queues.failing = set()
+    world.deliver_until_empty()
+    assert len(world.queues.dead_letters) == 1
+
+
+def test_dead_letters_of_a_batch_are_written_at_the_same_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, ten slow answers of SQS would take longer than the function has."""
+    together = threading.Barrier(10, timeout=30)
+    send = world.queues.send_message
+
+    def slowly(**sent: Any) -> dict[str, Any]:
+        together.wait()
+        return send(**sent)
+
+    monkeypatch.setattr(world.queues, "send_message", slowly)
+    for number in range(10):
+        world.queues.send(f"no secret {number}")
+    world.deliver()
+    assert len(world.queues.dead_letters) == 10
+    assert not world.queues.messages
+
+
+def test_a_dead_letter_for_which_there_is_no_time_is_put_off(world: World) -> None:
+    """A function that is stopped in between would write it again when the message comes back."""
+    world.queues.send("no secret")
+    world.deliver(seconds=-1)
+    assert not world.queues.dead_letters
+    assert world.queues.messages
     world.deliver_until_empty()
     assert len(world.queues.dead_letters) == 1
 

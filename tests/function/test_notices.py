@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 
+from local.secrets_manager.model import THROTTLED
 from local.secrets_manager.service import StrictSecretsManager
 from secret_replicator import app as lambda_app
+from secret_replicator.followed import MAX_SECRETS
+from secret_replicator.models import Kind, Outcome
 from secret_replicator.notices import CALL_SECONDS, Notifier
 from tests.support.world import Lines, World
 
@@ -70,6 +73,38 @@ def test_a_sweep_over_converged_secrets_tells_nothing(telling: World, bus: FakeB
     telling.send("orders/db")
     telling.deliver_until_empty()
     assert bus.told() == []
+
+
+def test_a_converged_secret_whose_first_attempt_was_throttled_tells_nothing(
+    telling: World, bus: FakeBus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    telling.add("orders/db", to="eu-west-1")
+    telling.send("orders/db")
+    telling.deliver_until_empty()
+    bus.entries.clear()
+    capsys.readouterr()
+    telling.secrets.fail_next("DescribeSecret", THROTTLED)
+    telling.send("orders/db")
+    telling.deliver_until_empty()
+    assert bus.told() == []
+    assert "SecondsToConverge" not in capsys.readouterr().out
+
+
+def test_a_secret_that_is_brought_there_after_throttling_is_told(telling: World, bus: FakeBus) -> None:
+    telling.secrets.replication.seconds_in_progress = 5
+    telling.add("orders/db", to="eu-west-1")
+    telling.secrets.fail_next("DescribeSecret", THROTTLED)
+    telling.send("orders/db")
+    telling.deliver_until_empty()
+    assert [kind for kind, _ in bus.told()] == ["Secret Replication Converged"]
+
+
+def test_what_was_seen_is_forgotten_in_the_end(telling: World) -> None:
+    unseen = telling.app.unseen
+    for number in range(MAX_SECRETS + 1):
+        unseen.note(f"message-{number}", 1, Outcome(Kind.WAITING))
+    assert unseen.note("message-0", 2, Outcome(Kind.CONVERGED))
+    assert not unseen.note("message-1", 2, Outcome(Kind.CONVERGED))
 
 
 def test_a_dead_letter_is_told_with_its_reason(telling: World, bus: FakeBus) -> None:
@@ -176,10 +211,17 @@ def test_a_dead_letter_that_could_not_be_written_is_not_told(telling: World, bus
 
 
 def test_it_is_not_begun_when_the_functions_time_is_up(
-    telling: World, bus: FakeBus, log_lines: Lines
+    telling: World, bus: FakeBus, log_lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    send = telling.queues.send_message
+
+    def slowly(**sent: Any) -> dict[str, Any]:
+        telling.clock.advance(lambda_app.RESERVED_SECONDS - 2 * CALL_SECONDS + 1)
+        return send(**sent)
+
+    monkeypatch.setattr(telling.queues, "send_message", slowly)
     telling.queues.send("not JSON")
-    telling.deliver(seconds=2 * CALL_SECONDS - lambda_app.RESERVED_SECONDS - 1)
+    telling.deliver(seconds=0)
     assert bus.calls == 0
     assert [line["error"] for line in log_lines() if line["message"] == "events_not_sent"] == [
         "the function's time is up"

@@ -15,8 +15,16 @@ from secret_replicator.errors import (
     SecretNotFoundError,
     TransientError,
 )
-from secret_replicator.judge import LAST_ATTEMPT, Verdict, outcome_of_error, settled, verdict
+from secret_replicator.judge import LAST_ATTEMPT, Verdict, conclude, outcome_of_error
 from secret_replicator.models import Drift, Kind, Outcome, Plan, Problem
+
+
+def verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
+    return conclude(outcome, attempt, max_attempts)[1]
+
+
+def settled(outcome: Outcome) -> Outcome:
+    return conclude(outcome, 10, 10)[0]
 
 
 @pytest.mark.parametrize(

@@ -213,15 +213,15 @@ MUTATIONS = (
     Mutation(
         "1 a message whose dead letter could not be written stays",
         f"{CODE}/app.py",
-        "            return outcome, Verdict.PUT_OFF\n",
-        "            return outcome, what\n",
+        "[replace(one, what=Verdict.PUT_OFF) if one.message in lost else one for one in results]",
+        "[*results]",
         LIFE,
     ),
     Mutation(
         "1 only messages that are named in the answer stay",
         f"{CODE}/app.py",
-        "for message in delays_seconds]}",
-        "for message in [*delays_seconds][1:]]}",
+        "for message_id in staying]}",
+        "for message_id in staying[1:]]}",
         LIFE,
     ),
     Mutation(
@@ -374,15 +374,15 @@ MUTATIONS = (
     Mutation(
         "1 two such events are not left to each other",
         f"{CODE}/app.py",
-        "if not future.exception() and not _only_looks(request, message):",
-        "if not future.exception():",
+        "acted = not job.exception() and not _only_looks(request, message)",
+        "acted = not job.exception()",
         f"{LIFE} {MODEL}",
     ),
     Mutation(
         "1 such an event is not left to a message that could not look",
         f"{CODE}/app.py",
-        "if not future.exception() and not _only_looks(request, message):",
-        "if not _only_looks(request, message):",
+        "acted = not job.exception() and not _only_looks(request, message)",
+        "acted = not _only_looks(request, message)",
         LIFE,
     ),
     Mutation(
@@ -395,15 +395,15 @@ MUTATIONS = (
     Mutation(
         "1 such an event is not left to a look that began before it happened",
         f"{CODE}/app.py",
-        "self.followed.note(outcome.secret, begun)",
-        "self.followed.note(outcome.secret, self.now())",
+        "self.followed.note(result.outcome.secret, begun)",
+        "self.followed.note(result.outcome.secret, self.now())",
         LIFE,
     ),
     Mutation(
         "1 such an event is not left to a message that is perhaps gone",
         f"{CODE}/app.py",
-        "if delays_seconds and self._put_off(delays_seconds):",
-        "if delays_seconds and self._put_off(delays_seconds) in (True, False):",
+        "if result.acted] if put_off else []",
+        "if result.acted]",
         LIFE,
     ),
     Mutation(
@@ -976,6 +976,35 @@ MUTATIONS = (
         "                secret=outcome.secret,\n                regions",
         "                secret=message.body,\n                regions",
         f"{LIFE} {MODEL}",
+    ),
+    # When SQS is slow, or the function's time is nearly up.
+    Mutation(
+        "dead letters are written at the same time",
+        f"{CODE}/app.py",
+        "with ThreadPoolExecutor(max_workers=len(jobs)) as pool:",
+        "with ThreadPoolExecutor(max_workers=1) as pool:",
+        LIFE,
+    ),
+    Mutation(
+        "no dead letter is begun that the function may not outlive",
+        f"{CODE}/app.py",
+        "            require_time(self.reconciler.gateway.clock(), deadline + RESERVED_SECONDS)\n",
+        "",
+        LIFE,
+    ),
+    Mutation(
+        "an attempt that saw nothing brings nothing",
+        f"{CODE}/followed.py",
+        "return message_id not in self._ids",
+        "return True",
+        "tests/function/test_notices.py",
+    ),
+    Mutation(
+        "throttling has all of botocore's names",
+        f"{CODE}/throttling.py",
+        "return ThrottledRetryableChecker().is_retryable(context)",
+        'return bool(context) and code == "ThrottlingException"',
+        "tests/unit/test_throttling.py",
     ),
     # A promoted copy, perhaps the live one of a failover, is never overwritten.
     Mutation(

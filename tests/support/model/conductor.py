@@ -152,6 +152,9 @@ class ConductedApp(App):
     conductor: Conductor
     number: int
 
+    def at_once(self, *jobs: Callable[[], bool]) -> list[bool]:
+        return [job() for job in jobs]
+
     def do(self, request: Request, look: Look) -> Outcome:
         with self.conductor.worker(self.number, f"{request.secret_id} {request.event_id} {look.attempt}"):
             return super().do(request, look)

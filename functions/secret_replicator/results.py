@@ -1,0 +1,39 @@
+"""A message of the batch, and what came of it."""
+
+import random
+from dataclasses import dataclass
+
+from secret_replicator.judge import Verdict
+from secret_replicator.messages import Request
+from secret_replicator.models import Kind, Outcome
+from secret_replicator.work_queue import Message, retry_delay_seconds
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a message asks for, how the attempt ended, and what becomes of the message."""
+
+    message: Message
+    request: Request
+    outcome: Outcome
+    what: Verdict
+    acted: bool = True
+    """Whether the attempt was made, and might change something."""
+    brought: bool = False
+    """Whether something had to be done, in this attempt or in one before."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether the message stays in the queue."""
+        return self.what in (Verdict.RETURN, Verdict.PUT_OFF)
+
+    @property
+    def has_become_converged(self) -> bool:
+        """Whether the secret had to be brought there. A sweep finds most secrets where they are."""
+        return self.outcome.kind is Kind.CONVERGED and self.brought
+
+    def delay_seconds(self) -> int:
+        """Return in how many seconds the message is to be received again."""
+        if self.what is Verdict.RETURN:
+            return 0
+        return retry_delay_seconds(self.message.attempt, random.uniform(-1, 1))  # noqa: S311  no secret
