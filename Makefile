@@ -111,7 +111,7 @@ build: setup ## sam build, into .aws-sam/build
 package: setup build ## a plain CloudFormation template and a code archive, into dist
 	@python -m tools.package
 
-preview: setup ## draw docs/dashboard.png from a run on the local AWS
+preview: setup ## draw .aws-sam/dashboard.png from a run on the local AWS
 	@VIRTUAL_ENV=.venv uv pip install --no-config --quiet --target .preview "matplotlib==3.10.*"
 	@PYTHONPATH=.preview:. python -m tools.draw_dashboard
 

@@ -1,4 +1,4 @@
-"""Draws docs/dashboard.png: the deployed dashboard's own widgets, from what a run on the local AWS published.
+"""Draws .aws-sam/dashboard.png: the deployed dashboard's widgets, from what a run on the local AWS published.
 
 `make preview` runs it. What only AWS publishes (the numbers of Lambda and EventBridge, the queue's age) is
 not there; the queues' depths are those that SQS itself gave during the run. The x axis is seconds.
@@ -133,7 +133,7 @@ def draw(body: dict[str, Any], points: Series, failures: list[list[str]], alarms
             table.set_fontsize(8)
             if titles:
                 table.auto_set_column_width([0, 1, 2, 3])
-    figure.savefig(Path(__file__).parents[1] / "docs" / "dashboard.png", dpi=70)
+    figure.savefig(Path(__file__).parents[1] / ".aws-sam" / "dashboard.png", dpi=70)
 
 
 def draw_metric(axes: Any, widget: dict[str, Any], points: Series, start: float) -> None:
