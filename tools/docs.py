@@ -8,6 +8,7 @@ import ast
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import typer
 import yaml
 
 from replicas.cli import app
+from tools.rules import row
+from tools.rules import rules as model_rules
 
 ROOT = Path(__file__).parents[1]
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -89,7 +92,19 @@ def commands() -> str:
     return "\n".join(parts)
 
 
-PARTS: Mapping[str, Callable[[], str]] = {"parameters": parameters, "alarms": alarms, "commands": commands}
+def rules(*sources: str) -> str:
+    """Return the strict model's rules that are known in one of these ways."""
+    columns = ("What AWS does", "Known how", "What follows here", "Held by")
+    return table(columns, (row(rule) for rule in model_rules() if rule.source in sources))
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "parameters": parameters,
+    "alarms": alarms,
+    "commands": commands,
+    "rules": partial(rules, "Documented", "Seen"),
+    "worlds": partial(rules, "Unknown"),
+}
 
 
 def generated(text: str) -> str:

@@ -28,10 +28,11 @@ class StatusChange:
 
 
 def service_event(number: int, change: StatusChange, worlds: Worlds) -> Params:
-    """Return what EventBridge gets of a change.
+    """Replication sends `ReplicationStarted`, `ReplicationSucceeded` and `ReplicationFailed`.
 
-    Three events are documented, with `requestParameters` null. Which key holds the ARN, and which Region
-    sends them, is not: https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html
+    Documented: https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html
+    Here: any ARN of a secret in the event counts, mapped to the home Region.
+    Held by: test_an_event_has_the_shape_of_cloudtrails_record, unit/test_messages.py.
     """
     _arn, _aws, _service, home, account, *_rest = change.arn.split(":")
     region = home if worlds.event_sent_by == "primary" else change.region

@@ -30,6 +30,13 @@ class Listing:
         self._tokens.clear()
 
     def page(self, region: str, secrets: Iterable[Secret], params: Params) -> Params:
+        """The list may lag five minutes behind, and a page may be short though more follow.
+
+        Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
+        Here: the list only selects; each secret is described.
+        Held by: test_the_list_lags_behind, test_a_page_may_be_short_or_empty_though_more_follow,
+          function/test_sweep.py.
+        """
         size = params.get("MaxResults", 100)
         if not 1 <= size <= 100:
             raise invalid_parameter("MaxResults must be from 1 to 100.")
@@ -61,6 +68,12 @@ class Listing:
         return token
 
     def _position(self, token: str) -> Position:
+        """How long a `NextToken` lives.
+
+        Unknown: for ever, or `token_seconds`
+        Here: an expired token begins the sweep anew, once.
+        Held by: test_a_token_is_refused_when_it_is_unknown_or_expired, function/test_sweep.py.
+        """
         issued, position = self._tokens.get(token, (-inf, (0.0, "")))
         if self._clock() - issued > self.token_seconds or token not in self._tokens:
             raise AwsError("InvalidNextTokenException", "The NextToken value is invalid.")
@@ -82,7 +95,12 @@ def _matches(entry: Params, params: Params) -> bool:
 
 
 def _passes(entry: Params, key: str, values: list[str]) -> bool:
-    """Whether one of the texts begins with one of the values; a value with "!" before it excludes."""
+    """Filters are independent of each other, prefix-matched and case-sensitive; "!" before a value excludes.
+
+    Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
+    Here: tags are compared again in code.
+    Held by: filtered_lists, test_a_list_is_filtered_by_name_owner_and_primary.
+    """
     if not values:
         raise invalid_parameter(f"The filter {key} needs a value.")
     texts = _texts(entry, key)

@@ -187,6 +187,12 @@ class Secret:
         self.versions = {key: version for key, version in self.versions.items() if version.stages}
 
     def listed(self) -> Params:
+        """ListSecrets shows versions, changes, owner and primary of each secret, but no `ReplicationStatus`.
+
+        Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_SecretListEntry.html
+        Here: versions of two Regions are compared without reading a value.
+        Held by: test_a_list_shows_what_two_regions_are_compared_by.
+        """
         return self._described("SecretVersionsToStages")
 
     def described(self) -> Params:

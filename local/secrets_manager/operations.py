@@ -108,7 +108,12 @@ class Operations:
     # Finding a secret
 
     def _lookup(self, region: str, secret_id: str) -> Secret | None:
-        """By name, ARN, or ARN without suffix, unless the name itself looks like one with a suffix."""
+        """A secret is found by name, ARN or ARN without suffix, unless the name itself ends like a suffix.
+
+        Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
+        Here: full ARNs are passed on as they are.
+        Held by: test_a_partial_arn_that_looks_complete_is_not_found, its_names.
+        """
         name = secret_id.partition(":secret:")[2] or secret_id
         if secret_id.startswith("arn:") and ARN_TAIL.search(name):
             name = name[:-7]
@@ -118,13 +123,25 @@ class Operations:
         return None
 
     def _find(self, region: str, params: Params) -> Secret:
+        """Everything is eventually consistent: a new secret may not be found at first.
+
+        Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
+        Here: not found is taken for deleted after three attempts and twenty seconds.
+        Held by: test_a_new_secret_is_not_found_for_a_while, function/test_life_of_a_message.py.
+        """
         secret = self._lookup(region, params["SecretId"])
         if not secret or self._clock() < secret.visible_at:
             raise AwsError("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
         return secret
 
     def _find_primary(self, region: str, params: Params, *, deleted: bool = False) -> Secret:
-        """Find a secret that may be written to."""
+        """A replica refuses every write but that of its key.
+
+        Seen: https://github.com/lgallard/terraform-aws-secrets-manager/issues/188
+        Here: a secret whose `PrimaryRegion` is another Region is skipped.
+        Held by: writes_on_a_replica, test_only_the_key_of_a_replica_can_be_changed_in_its_region,
+          e2e/test_two_regions.py.
+        """
         secret = self._find(region, params)
         if secret.is_replica:
             raise invalid_parameter(NO_REPLICA_WRITES)
@@ -132,6 +149,15 @@ class Operations:
         return secret
 
     def _refuse_closed(self, secret: Secret, *, deleted: bool = False) -> None:
+        """A secret that waits for its deletion, or belongs to another service, refuses changes and replicas.
+
+        Documented:
+          https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ReplicateSecretToRegions.html
+        Here: the first is skipped; the second is drift `managed_by_service` for a rule, and for the tag
+          AWS's answer is the reason.
+        Held by: test_a_secret_that_is_deleted_or_managed_is_not_replicated,
+          a_replication_of_what_is_deleted, function/test_drift.py.
+        """
         if secret.delete_at and not deleted:
             raise invalid_request(
                 "You can't perform this operation on the secret because it was marked for deletion."
@@ -176,6 +202,11 @@ class Operations:
         return _answer(secret, *version, replicas="AddReplicaRegions" in params)
 
     def _create_again(self, old: Secret, params: Params) -> Params:
+        """The same token and value create a secret once; a name that is taken is refused.
+
+        Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+        Held by: test_the_same_token_creates_and_puts_once, a_taken_name.
+        """
         version = old.versions.get(params.get("ClientRequestToken", ""))
         if old.delete_at:
             raise invalid_request(
@@ -247,6 +278,12 @@ class Operations:
         return _answer(secret)
 
     def _delete_secret(self, region: str, params: Params) -> Params:
+        """A primary with replicas cannot be deleted.
+
+        Seen: https://github.com/rebuy-de/aws-nuke/issues/1127
+        Here: documented for users; `none` with `PruneReplicas` is the way out.
+        Held by: a_deletion_with_replicas.
+        """
         force, days = params.get("ForceDeleteWithoutRecovery"), params.get("RecoveryWindowInDays", 30)
         if (force and "RecoveryWindowInDays" in params) or not 7 <= days <= 30:
             raise invalid_parameter(
@@ -271,12 +308,29 @@ class Operations:
         return _answer(secret)
 
     def _replicate_secret_to_regions(self, region: str, params: Params) -> Params:
+        """The call is answered with `InProgress`, which is not a replica yet.
+
+        Documented:
+          https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ReplicateSecretToRegions.html
+        Here: a message stays until `DescribeSecret` says `InSync`.
+        Held by: the_answer_to_replicate,
+          test_the_answer_to_replicate_is_in_progress_even_when_it_takes_no_time,
+          function/test_life_of_a_message.py.
+        """
         secret = self._find_primary(region, params)
         self._check_replicas(region, secret.replicas, params["AddReplicaRegions"])
         self._start_replicas(secret, params)
         return _replication_answer(secret)
 
     def _remove_regions_from_replication(self, region: str, params: Params) -> Params:
+        """A removed replica is deleted at once, without a recovery window; another secret of that name stays.
+
+        Documented:
+          https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RemoveRegionsFromReplication.html
+        Here: off by default; never what was read within `PruneIdleDays`.
+        Held by: a_removed_region, test_removing_a_region_in_conflict_leaves_the_other_secret_alone,
+          function/test_drift.py.
+        """
         secret = self._find_primary(region, params)
         unknown = set(params["RemoveReplicaRegions"]) - set(secret.replicas)
         if unknown:
@@ -289,6 +343,13 @@ class Operations:
         return _replication_answer(secret)
 
     def _stop_replication_to_replica(self, region: str, params: Params) -> Params:
+        """A replica becomes a secret of its own when its own Region is asked for it; no call turns it back.
+
+        Documented:
+          https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_StopReplicationToReplica.html
+        Here: a promoted copy is never overwritten; `replicas rejoin` leads back.
+        Held by: test_a_promoted_replica_stands_alone, function/test_promoted_copies.py.
+        """
         secret = self._find(region, params)
         if not secret.is_replica:
             raise invalid_request("The secret is not a replica.")
@@ -300,6 +361,11 @@ class Operations:
     # Parts of operations
 
     def _require_key(self, region: str, key: str | None, value: str | None) -> None:
+        """A value is encrypted with a key of its own Region, which must be there and enabled.
+
+        Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
+        Held by: test_the_primarys_own_key_is_needed_too.
+        """
         problem = self.replication.key_problem(region, key)
         if problem and value is not None:
             raise AwsError("EncryptionFailure", problem)
@@ -315,12 +381,24 @@ class Operations:
         return [version]
 
     def _value_changed(self, secret: Secret) -> None:
+        """A new value is replicated anew, with the rights of its writer: a replica may fail months later.
+
+        Documented:
+          https://docs.aws.amazon.com/secretsmanager/latest/userguide/create-manage-multi-region-secrets.html
+        Here: `ReplicationFailed` and the daily sweep lead to another check.
+        Held by: test_a_replica_fails_long_after_it_was_in_sync_and_heals_with_the_next_value, a_new_value.
+        """
         self._changed(secret)
         for replica in secret.replicas.values():
             self.replication.start(secret, replica)
 
     def _check_replicas(self, home: str, replicas: dict[str, Replica], wanted: list[Params]) -> None:
-        """Refuse the whole call when one of the Regions is wrong."""
+        """One wrong Region refuses the whole call: the own, one twice, one that is unknown or not enabled.
+
+        Seen: https://github.com/aws-samples/aws-health-aware/issues/52
+        Here: the home Region is left out of what is requested; after a refusal each Region is tried alone.
+        Held by: the_own_region, test_one_wrong_region_refuses_the_whole_call, unit/test_policy.py.
+        """
         names = [entry["Region"] for entry in wanted]
         if home in names or len(set(names)) < len(names) or not self.regions.issuperset(names):
             raise invalid_parameter("Invalid replica region.")
@@ -365,6 +443,11 @@ def _own_key(key: str | None) -> str | None:
 
 
 def _with_tags(tags: dict[str, str], added: list[Params]) -> dict[str, str]:
+    """A secret has at most fifty tags, and none of them begins with `aws:`.
+
+    Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_TagResource.html
+    Held by: test_a_secret_may_have_fifty_tags.
+    """
     new = {tag["Key"]: tag.get("Value", "") for tag in added}
     merged = tags | new
     if len(new) < len(added) or len(merged) > 50 or any(key.startswith("aws:") for key in new):

@@ -61,7 +61,13 @@ class Replication:
         self._settle_following()
 
     def follow(self, primary: Secret) -> None:
-        """Carry tags, resource policy and description to the replicas, after a moment."""
+        """Replicas carry tags and resource policy of their primary, so also the opt-in tag.
+
+        Documented:
+          https://docs.aws.amazon.com/secretsmanager/latest/userguide/create-manage-multi-region-secrets.html
+        Here: act only where `PrimaryRegion` is absent or this Region.
+        Held by: test_tags_and_policy_reach_the_replica_after_a_moment, a_replica.
+        """
         after = self._clock() + self._worlds.seconds_to_follow
         seen = replace(primary, tags=dict(primary.tags))
         self._following += [(after, region, seen) for region in primary.replicas]
@@ -83,6 +89,13 @@ class Replication:
         return found if found and found.primary_region == primary.region else None
 
     def key_problem(self, region: str, key: str | None) -> str | None:
+        """Keys live in a Region; one that is disabled, pending deletion or not there fails a replica.
+
+        Documented:
+          https://docs.aws.amazon.com/secretsmanager/latest/userguide/replicate-secrets_troubleshoot.html
+        Here: it is requested again, with AWS's `StatusMessage` as the reason.
+        Held by: test_a_key_that_cannot_be_used_fails_the_replica_until_it_can.
+        """
         if key in (None, MANAGED_KEY) or self.keys.get((region, str(key))) == "Enabled":
             return None
         return f"The KMS key {key} is {self.keys.get((region, str(key)), 'missing')} in {region}"
@@ -99,6 +112,14 @@ class Replication:
         return Outcome() if used_up else outcome
 
     def _end_attempt(self, primary: Secret, replica: Replica) -> None:
+        """When replication fails, versions that were replicated before stay there.
+
+        Documented:
+          https://docs.aws.amazon.com/secretsmanager/latest/userguide/replicate-secrets_troubleshoot.html
+        Here: `Failed` is never an end while attempts are left.
+        Held by: test_a_failed_attempt_leaves_no_replica_but_stays_listed,
+          test_a_replica_fails_later_when_the_value_changes.
+        """
         outcome = self._next_outcome(primary, replica.region)
         problem = self._problem(primary, replica) if outcome.status == "InSync" else None
         replica.status = "Failed" if problem else outcome.status
@@ -113,6 +134,13 @@ class Replication:
         self.history.append(StatusChange(time, primary.name, primary.arn, replica.region, status, message))
 
     def _problem(self, primary: Secret, replica: Replica) -> str | None:
+        """A secret of the same name in the Region fails the replica, unless the call was to overwrite it.
+
+        Documented:
+          https://docs.aws.amazon.com/secretsmanager/latest/userguide/replicate-secrets_troubleshoot.html
+        Here: `AllowOverwrite` and a rule with `overwrite` are both needed.
+        Held by: a_same_named_secret, test_a_same_named_secret_is_overwritten_only_when_told.
+        """
         taken = primary.name in self._store[replica.region]
         if taken and not self.own_replica(primary, replica.region) and not replica.overwrite:
             return SAME_NAME

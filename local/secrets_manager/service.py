@@ -167,6 +167,12 @@ class StrictSecretsManager(Operations):
         return answer
 
     def _spend(self, region: str, rate: float) -> None:
+        """Replicating, removing, promoting and writing values share 50 calls a second in each Region.
+
+        Documented: https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+        Here: `WritesPerSecond`, strict over all instances.
+        Held by: test_writes_of_a_region_share_one_budget, function/test_budget.py.
+        """
         now = self._clock()
         tokens, then = self._buckets.get(region, (rate, now))
         tokens = min(rate, tokens + (now - then) * rate)

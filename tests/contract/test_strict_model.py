@@ -616,6 +616,24 @@ def test_a_page_may_be_short_or_empty_though_more_follow(
     assert [[entry["Name"] for entry in page["SecretList"]] for page in pages] == [[], [], ["s4", "s5"]]
 
 
+def test_a_list_shows_what_two_regions_are_compared_by(
+    model: StrictSecretsManager,
+    home: "SecretsManagerClient",
+    west: "SecretsManagerClient",
+    clock: ManualClock,
+) -> None:
+    model.add_secret(HOME, "db")
+    replicate(home, WEST)
+    clock.advance(60)
+    version = home.put_secret_value(SecretId="db", SecretString="new")["VersionId"]
+    (here,), (there,) = home.list_secrets()["SecretList"], west.list_secrets()["SecretList"]
+    assert here["SecretVersionsToStages"] == there["SecretVersionsToStages"]
+    assert here["SecretVersionsToStages"][version] == ["AWSCURRENT"]
+    assert here["LastChangedDate"].timestamp() == there["LastChangedDate"].timestamp() == clock()
+    assert here["PrimaryRegion"] == there["PrimaryRegion"] == HOME
+    assert "ReplicationStatus" not in here
+
+
 def test_a_list_is_filtered_by_name_owner_and_primary(
     model: StrictSecretsManager, home: "SecretsManagerClient", west: "SecretsManagerClient"
 ) -> None:
