@@ -36,7 +36,7 @@ class ConnectionCutError(AwsError):
     """No answer at all: the connection ended."""
 
     def __init__(self) -> None:
-        super().__init__("ConnectionCut", "The connection was cut.")
+        super().__init__("ConnectionCut", "The connection was closed.")
 
 
 def invalid_parameter(message: str) -> AwsError:

@@ -36,7 +36,9 @@ def test_a_dead_link_is_found(tmp_path: Path, link: str) -> None:
     assert link in problem
 
 
-@pytest.mark.parametrize("text", ["three letters", "mend the cause", "the alarm rings", "it needs you"])
+@pytest.mark.parametrize(
+    "text", ["three letters", "mend the cause", "the alarm rings", "it needs you", "the only door"]
+)
 def test_a_word_of_the_old_vocabulary_is_found(tmp_path: Path, text: str) -> None:
     assert len([*docs.problems(page(tmp_path, text))]) == 1
 
