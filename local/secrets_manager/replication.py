@@ -89,16 +89,19 @@ class Replication:
         return found if found and found.primary_region == primary.region else None
 
     def key_problem(self, region: str, key: str | None) -> str | None:
-        """Keys live in a Region; one that is disabled, pending deletion or not there fails a replica.
+        """Keys live in a Region; one that is disabled, not permitted or not there fails a replica.
 
         Documented:
           https://docs.aws.amazon.com/secretsmanager/latest/userguide/replicate-secrets_troubleshoot.html
         Here: it is requested again, with AWS's `StatusMessage` as the reason.
-        Held by: test_a_key_that_cannot_be_used_fails_the_replica_until_it_can.
+        Held by: test_a_key_that_cannot_be_used_fails_the_replica_until_it_can, function/test_keys.py.
         """
-        if key in (None, MANAGED_KEY) or self.keys.get((region, str(key))) == "Enabled":
+        state = self.keys.get((region, str(key)), "missing")
+        if key in (None, MANAGED_KEY) or state == "Enabled":
             return None
-        return f"The KMS key {key} is {self.keys.get((region, str(key)), 'missing')} in {region}"
+        if state == "AccessDenied":
+            return "Access to KMS is not allowed"
+        return f"The KMS key {key} is {state} in {region}"
 
     def _place(self, name: str, region: str) -> Place:
         places = ((name, region), (name, "*"), ("*", region), ("*", "*"))

@@ -77,7 +77,7 @@ class StrictSecretsManager(Operations):
             self.replication.set_outcome(name, region, outcome)
 
     def set_key(self, region: str, key: str, state: str = "Enabled") -> None:
-        """Add or change a KMS key; a key that was never added is missing."""
+        """Set the state of a KMS key, KMS's own or AccessDenied; a key that was never set is missing."""
         with self._lock:
             self.replication.settle()
             self.replication.keys[region, key] = state

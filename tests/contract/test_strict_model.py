@@ -223,7 +223,7 @@ def test_a_status_can_be_any_string(model: StrictSecretsManager, home: "SecretsM
     assert statuses(home) == {WEST: "Pending", EU: "Detached"}
 
 
-@pytest.mark.parametrize("state", [None, "Disabled", "PendingDeletion"])
+@pytest.mark.parametrize("state", [None, "Creating", "Disabled", "PendingDeletion"])
 def test_a_key_that_cannot_be_used_fails_the_replica_until_it_can(
     model: StrictSecretsManager, home: "SecretsManagerClient", state: str | None
 ) -> None:
