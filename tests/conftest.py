@@ -25,6 +25,11 @@ os.environ.update(
     }
 )
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--worlds", default="", help='undocumented worlds, as "own_version_ids=true" (Worlds)')
+
+
 SAID = "said"
 """What a test records under this name is said below the results, once."""
 

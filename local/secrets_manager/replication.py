@@ -38,6 +38,13 @@ class Replication:
         for key in [key for key in self._attempts if key[0] == (name, region)]:
             del self._attempts[key]
 
+    def switch_on(self, region: str) -> None:
+        """Let what waited for a Region pass from now on."""
+        self.switched_off.discard(region)
+        for primary, replica in self._pending:
+            if region in (primary.region, replica.region):
+                replica.settles_at = max(replica.settles_at, self._clock())
+
     def start(self, primary: Secret, replica: Replica) -> None:
         """Begin an attempt; the Region is InProgress, also when that takes no time."""
         seconds = self._outcomes[self._place(primary.name, replica.region)].seconds

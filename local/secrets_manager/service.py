@@ -91,7 +91,7 @@ class StrictSecretsManager(Operations):
     def switch_on(self, region: str) -> None:
         """Let a Region answer again; what waited for it passes now."""
         with self._lock:
-            self.replication.switched_off.discard(region)
+            self.replication.switch_on(region)
 
     def fail_next(self, operation: str, *faults: Fault | None) -> None:
         """Let the next calls of an operation go wrong, one fault each; None lets a call through."""

@@ -146,7 +146,10 @@ def test_nothing_passes_between_regions_while_one_is_off(
     clock.advance(60)
     assert (model.secret(WEST, "db").value, model.secret(WEST, "db").policy) == ("old", None)
     model.switch_on(off)
+    on_again = clock()
+    clock.advance(60)
     assert (model.secret(WEST, "db").value, model.secret(WEST, "db").policy) == ("new", "{}")
+    assert model.history_of("db", WEST)[-1].time == on_again
 
 
 def test_worlds_are_read_as_a_person_writes_them() -> None:

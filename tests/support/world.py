@@ -13,7 +13,7 @@ import pytest
 from local.secrets_manager.model import Call, ManualClock, Secret
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.transport import client_maker
-from local.secrets_manager.worlds import Repeat, Worlds
+from local.secrets_manager.worlds import Repeat, Worlds, read_worlds
 from secret_replicator.app import App, logger, make_app
 from secret_replicator.budget import Budget
 from secret_replicator.settings import Settings
@@ -81,7 +81,12 @@ def _app(settings: Settings, secrets: StrictSecretsManager, queues: FakeQueues, 
     return make_app(settings, client_maker(secrets.handle), queues, budget, clock)
 
 
-def make_world(folder: Path, repeat: Repeat = "accepted", seconds_in_progress: float = 0) -> World:
+def make_world(
+    folder: Path,
+    repeat: Repeat = "accepted",
+    seconds_in_progress: float = 0,
+    worlds: Worlds | None = None,
+) -> World:
     clock = ManualClock(time.time())
     policy_file = folder / "policy.toml"
     policy_file.write_text(POLICY)
@@ -100,7 +105,9 @@ def make_world(folder: Path, repeat: Repeat = "accepted", seconds_in_progress: f
         policy_file=policy_file,
     )
     secrets = StrictSecretsManager(
-        clock=clock, sleep=clock.advance, worlds=Worlds(repeat, seconds_in_progress=seconds_in_progress)
+        clock=clock,
+        sleep=clock.advance,
+        worlds=worlds or Worlds(repeat, seconds_in_progress=seconds_in_progress),
     )
     queues = FakeQueues(clock)
     return World(clock, secrets, queues, _app(settings, secrets, queues, clock))
@@ -108,8 +115,12 @@ def make_world(folder: Path, repeat: Repeat = "accepted", seconds_in_progress: f
 
 @pytest.fixture(params=["accepted", "refused"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    """Both worlds: replicating a Region that is listed already is accepted, or refused as invalid."""
-    return make_world(tmp_path, request.param)
+    """Both worlds: replicating a Region that is listed already is accepted, or refused as invalid.
+
+    `--worlds` turns the others: pytest tests/function --worlds "primary_region_stays=true".
+    """
+    given = read_worlds(request.config.getoption("worlds"))
+    return make_world(tmp_path, worlds=replace(given, repeat=request.param))
 
 
 Lines = Callable[[], list[dict[str, Any]]]
