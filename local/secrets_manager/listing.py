@@ -99,7 +99,7 @@ def _passes(entry: Params, key: str, values: list[str]) -> bool:
 
     Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
     Here: tags are compared again in code.
-    Held by: filtered_lists, test_a_list_is_filtered_by_name_owner_and_primary.
+    Held by: filtered_lists, lists_by_primary_and_owner, test_a_list_is_filtered_by_name_owner_and_primary.
     """
     if not values:
         raise invalid_parameter(f"The filter {key} needs a value.")

@@ -191,7 +191,7 @@ class Secret:
 
         Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_SecretListEntry.html
         Here: versions of two Regions are compared without reading a value.
-        Held by: test_a_list_shows_what_two_regions_are_compared_by.
+        Held by: what_two_lists_compare, test_a_list_shows_what_two_regions_are_compared_by.
         """
         return self._described("SecretVersionsToStages")
 

@@ -348,7 +348,8 @@ class Operations:
         Documented:
           https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_StopReplicationToReplica.html
         Here: a promoted copy is never overwritten; `replicas rejoin` leads back.
-        Held by: test_a_promoted_replica_stands_alone, function/test_promoted_copies.py.
+        Held by: a_promoted_replica, a_promotion_at_home, test_a_promoted_replica_stands_alone,
+          function/test_promoted_copies.py.
         """
         secret = self._find(region, params)
         if not secret.is_replica:
@@ -446,7 +447,7 @@ def _with_tags(tags: dict[str, str], added: list[Params]) -> dict[str, str]:
     """A secret has at most fifty tags, and none of them begins with `aws:`.
 
     Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_TagResource.html
-    Held by: test_a_secret_may_have_fifty_tags.
+    Held by: test_a_secret_may_have_fifty_tags, fifty_one_tags.
     """
     new = {tag["Key"]: tag.get("Value", "") for tag in added}
     merged = tags | new
