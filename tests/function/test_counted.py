@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from replicas.inventory import running_cost
-from tools.bench import cost, report, warm
+from tools.bench import cost, refused, report, warm
 from tools.bench.results import FULL, goals
 from tools.bench.size import size
 from tools.bench.stage import Stage, our_function, stage
@@ -46,6 +46,14 @@ def test_a_new_secret_is_told_of_once_and_a_converged_one_never(empty: Stage) ->
 def test_a_sweep_takes_one_call_per_secret_and_one_per_hundred(empty: Stage) -> None:
     swept = warm.sweep(empty, secrets=250, looks=250)
     assert swept.calls == {"ListSecrets": 3, "DescribeSecret": 250}
+
+
+@pytest.mark.slow
+def test_refused_regions_cost_what_the_report_says(reported: dict[str, Any]) -> None:
+    """On virtual time, so every run says the same, but for chance in the delays."""
+    now, then = asdict(refused.run(3)), reported["refused"]["3"]
+    assert now["dead_letters"] == then["dead_letters"] == 100
+    assert now["writes"] <= 1.2 * then["writes"]
 
 
 @pytest.mark.slow

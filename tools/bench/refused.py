@@ -1,7 +1,11 @@
 """A hundred secrets in ten Regions of which AWS refuses some, on virtual time: so every run says the same."""
 
+import json
 import logging
-from dataclasses import dataclass, fields, replace
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +18,7 @@ from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL
 from tests.support.model.queues import ModelQueues
 from tests.support.model.virtual_time import TimedApp, TimedQueue, VirtualTime
 from tests.support.world import FUNCTION_SECONDS, HOME, World, make_world
+from tools.bench.stage import our_function
 
 REGIONS = (
     "ap-northeast-1",
@@ -78,6 +83,18 @@ class _Account:
         return self.secrets.handle(operation, region, params)
 
 
+def runs() -> dict[str, dict[str, Any]]:
+    """Return a run with none refused and one with three, by their number; each in a process of its own."""
+    own = {"AWS_REGION": HOME, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+    environment = {"PATH": os.environ["PATH"], **our_function().environment, **own}
+    found = {}
+    for number in ("0", "3"):
+        command = [sys.executable, "-m", "tools.bench.refused", number]
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        found[number] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def run(
     refused: int,
     *,
@@ -114,3 +131,7 @@ def _last_needed(calls: list[Call], replicas: int) -> Call:
             if len(requested) == replicas:
                 return call
     raise AssertionError(f"{len(requested)} of {replicas} replicas were requested")
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(run(int(sys.argv[1])))))  # noqa: T201  its answer

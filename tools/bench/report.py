@@ -152,6 +152,18 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
             for name, each in results["backfill"].items()
         ],
     )
+    yield "## Refused Regions"
+    yield (
+        "A hundred new secrets in ten Regions, two functions at the default budget, 50 ms per API call, on "
+        "virtual time: until all Regions that can be had are InSync. The others end as dead letters."
+    )
+    yield _table(
+        ("Refused", "Seconds", "Writes until then", "Dead letters"),
+        [
+            (number, f"{each['seconds']:.1f}", f"{each['writes']:,}", f"{each['dead_letters']:,}")
+            for number, each in results["refused"].items()
+        ],
+    )
     yield "## Sweep"
     yield (
         f"All pages are listed and enqueued. Of the secrets found, {scale['looks']:,} "

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tools.bench import cold, cost, warm
+from tools.bench import cold, cost, refused, warm
 from tools.bench.measure import Samples
 from tools.bench.size import size
 from tools.bench.stage import Stage, our_function, stage
@@ -81,6 +81,8 @@ def measure(scale: Scale, say: Say) -> dict[str, Any]:
         with _fresh() as one:
             found = warm.backfill(one, contestant, scale.backfill)
             results["backfill"][contestant] = asdict(found) | {"budget_share": found.budget_share}
+    say("A hundred secrets in ten Regions, three of them refused")
+    results["refused"] = refused.runs()
     results["sweep"] = []
     for secrets in scale.sweeps:
         say(f"Sweep of {secrets:,} secrets")
@@ -109,7 +111,10 @@ def ratios(results: dict[str, Any]) -> dict[str, float]:
     wall = {name: each["wall_ms"]["median"] for name, each in results["cold"].items()}
     batches = {name: each["median"] for name, each in results["batch_ms"].items()}
     small, large = results["sweep"][0], results["sweep"][-1]
+    none, three = results["refused"]["0"], results["refused"]["3"]
     return {
+        "refused_time": three["seconds"] / none["seconds"],
+        "refused_writes": three["writes"] / none["writes"],
         "cold_to_bare": wall["ours"] / wall["bare"],
         "cold_to_usual": wall["ours"] / wall["usual"],
         "ten_to_one": batches["ours, 10"] / batches["ours, 1"],
@@ -139,6 +144,14 @@ def goals(results: dict[str, Any]) -> list[Goal]:
         _below("Batch of 10 / batch of 1, 50 ms per API call", to["ten_to_one"], 2.5, "x"),
         _above("Batch of 10, sequential handler / ours", to["obvious_to_ours"], 4, "x"),
         _above("Backfill, share of the write budget used", 100 * fill["budget_share"], 90, " %"),
+        _below(
+            "Three of ten Regions refused, time until the others are InSync / with none refused",
+            to["refused_time"],
+            1.5,
+            "x",
+            counted=True,
+        ),
+        _below("The same, writes", to["refused_writes"], 2, "x", counted=True),
         _below("Backfill, throttled calls", fill["throttles"], 0, "", counted=True),
         _below("API calls for a new secret", created, 4, "", counted=True),
         _below("API calls for a converged secret", converged, 1, "", counted=True),
