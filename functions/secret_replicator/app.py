@@ -338,15 +338,6 @@ def _report(
         correlation_id=request.event_id or facts.get("message_id"),
         **facts | _facts(outcome),
     )
-    if outcome.cloudformation_stack:
-        logger.warning(
-            "replicas_missing_under_cloudformation",
-            secret=outcome.secret,
-            stack=outcome.cloudformation_stack,
-            regions=[wanted.region for wanted in outcome.plan.add],
-            what_to_do="if they are missing again and again, the stack removes them: name these Regions in "
-            "the secret's ReplicaRegions, or take all ReplicaRegions out of the template",
-        )
     if what in (None, Verdict.DELETE, Verdict.DEAD_LETTER):
         _report_drift(outcome, request)
 

@@ -216,8 +216,6 @@ class Outcome:
     problems: tuple[Problem, ...] = ()
     requested: bool = False
     """Whether AWS took a request for a new Region in this very look."""
-    cloudformation_stack: str = ""
-    """The stack that seems to have removed the Regions which are to be added."""
     swept: SweptPage | None = None
     replicas: tuple[Replica, ...] = ()
     """What AWS reports of each Region, as of the end of this look."""

@@ -36,7 +36,6 @@ from secret_replicator.writes import Answers, Requests, Write
 NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20
 """A new secret may not be visible yet. Not found by this many looks in this time, it was deleted."""
 
-_CLOUDFORMATION_STACK = "aws:cloudformation:stack-name"
 _NAME_TAKEN = re.compile("already exists|ResourceExistsException")
 """AWS's own words. They decide only where a problem is reported, never that there is none."""
 
@@ -119,11 +118,10 @@ class Reconciler:
             if look.attempt < NOT_FOUND_LOOKS or look.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
-        work = Work(read, Requests(read.secret.arn, look.attempt, look.together, self.answers))
+        requests = Requests(read.secret.arn, look.attempt, look.together, look.last, self.answers)
+        work = Work(read, requests)
         outcome = self._outcome(work, look)
-        shown = work.shown.plan
-        stack = "" if work.shown.skip else _stack_that_removed(shown, work.secret, self.settings.region)
-        return replace(outcome, secret=work.secret.arn, plan=shown, cloudformation_stack=stack)
+        return replace(outcome, secret=work.secret.arn, plan=work.shown.plan)
 
     def _read(self, secret_id: str, look: Look) -> Reading:
         """Return the secret as it is now, and what is to be done about it in this attempt."""
@@ -205,12 +203,6 @@ class Reconciler:
         work.actual |= best_by_region(answer)
 
 
-def _stack_that_removed(todo: Plan, secret: Secret, home_region: str) -> str:
-    """Return the CloudFormation stack of a secret that lacks Regions though it was replicated before."""
-    replicated_before = secret.primary_region == home_region
-    return secret.tags.get(_CLOUDFORMATION_STACK, "") if todo.add and replicated_before else ""
-
-
 def _asking_nothing_again(todo: Plan, secret: Secret) -> Plan:
     """Return the plan for a look that is the last: nobody would see what comes of another try."""
     failed = best_by_region(secret.replicas)
@@ -235,6 +227,12 @@ def _said(replica: Replica, before: str = "") -> str:
 def _pending(region: str, status: str) -> Problem:
     remedy = KEY_REMEDY if is_about_a_key(status) else "fix what AWS names in that Region, then redrive"
     return Problem(region, f"{region} is {status}", remedy, "Waiting")
+
+
+def _not_there(work: Work, region: str) -> str:
+    """Return why AWS lists no replica: others may have come first, where it lately refused this Region."""
+    waits = region in {want.region for want in work.intent.plan.add} - work.requests.asked
+    return "not requested yet" if waits else "not listed by AWS (yet)"
 
 
 def _judge(work: Work, attempt: int) -> Outcome:
@@ -273,7 +271,7 @@ def _open_ends(work: Work) -> Iterator[Problem]:
         if region in unseen:
             problem = unseen[region]
         elif replica is None:
-            problem = work.refusals.get(region) or _pending(region, "not listed by AWS (yet)")
+            problem = work.refusals.get(region) or _pending(region, _not_there(work, region))
         else:
             message_before = before[region].message if region in before else ""
             problem = _pending(region, _said(replica, message_before))

@@ -61,11 +61,18 @@ class Requests:
     attempt: int
     together: bool
     """Whether all Regions may be asked for in one call: an earlier attempt may have been refused that."""
+    last: bool
+    """Whether no later attempt will ask for what this one leaves."""
     answers: Answers
     taken: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     refused_together: list[frozenset[str]] = field(default_factory=list)
     removed: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> set[str]:
+        """The Regions of which AWS has taken or refused a request."""
+        return self.taken | self.refused
 
     @property
     def has_written(self) -> bool:
@@ -74,19 +81,18 @@ class Requests:
 
     def next_write(self, todo: Plan) -> Write | None:
         """Return the call to make next; None if all that is to be asked for in this attempt was."""
-        asked = self.taken | self.refused
-        left = [want for want in todo.add + todo.retry if want.region not in asked]
+        left = [want for want in todo.add + todo.retry if want.region not in self.asked]
         if left and not self._may_wait(left):
             # One call overwrites in all of its Regions, or in none.
             overwrite = min(want.overwrite for want in left)
             return Write(self._next_regions([want for want in left if want.overwrite is overwrite]))
-        remove = tuple(region for region in todo.remove if region not in asked and not self.removed)
+        remove = tuple(region for region in todo.remove if region not in self.asked and not self.removed)
         return Write(remove=remove) if remove else None
 
     def _may_wait(self, left: list[DesiredReplica]) -> bool:
         """Tell whether all that is left was lately refused: first others get their good Regions."""
         refused = all(self.answers.took(want.region) is False for want in left)
-        return refused and self.together and bool(self.taken)
+        return refused and self.together and not self.last and bool(self.taken)
 
     def _next_regions(self, left: list[DesiredReplica]) -> tuple[DesiredReplica, ...]:
         good = [want for want in left if self.answers.took(want.region)]

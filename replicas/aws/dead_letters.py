@@ -342,7 +342,8 @@ def _reason(given: dict[str, str]) -> tuple[str, str]:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """
     if error_type := given.get("ErrorType"):
-        return error_type, given.get("ErrorMessage", "")
+        body = given.get("OriginalBody")
+        return error_type, given.get("ErrorMessage", "") + (f" - body {body}" if body else "")
     if code := given.get("ERROR_CODE"):
         return code, f"EventBridge could not deliver it: {given.get('ERROR_MESSAGE', '')}"
     return NO_REASON, NO_REASON_TEXT

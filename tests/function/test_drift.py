@@ -214,31 +214,3 @@ def test_plan_mode_says_drift_too(world: World, log_lines: Lines) -> None:
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
     swept(world.having(mode="plan"))
     assert drift(log_lines()) == [("us-west-2", "unwanted")]
-
-
-def test_replicas_that_a_stack_removed_are_warned_of(world: World, log_lines: Lines) -> None:
-    stack = {"aws:cloudformation:stack-name": "orders"}
-    secret = world.add("orders/db", to="eu-west-1 us-west-2", **stack)
-    world.send("orders/db")
-    world.deliver_until_empty()
-    assert "replicas_missing_under_cloudformation" not in [line["message"] for line in log_lines()]
-    world.secrets.worlds.primary_region_stays = True
-    world.secrets.handle(
-        "RemoveRegionsFromReplication",
-        HOME,
-        {"SecretId": "orders/db", "RemoveReplicaRegions": ["eu-west-1", "us-west-2"]},
-    )
-    swept(world)
-    (line,) = [line for line in log_lines() if line["message"] == "replicas_missing_under_cloudformation"]
-    assert line["level"] == "WARNING"
-    assert (line["secret"], line["stack"]) == (secret.arn, "orders")
-    assert line["regions"] == ["eu-west-1", "us-west-2"]
-    assert "ReplicaRegions" in line["what_to_do"]
-    assert world.status("orders/db") == {"eu-west-1": "InSync", "us-west-2": "InSync"}
-
-
-def test_without_a_stack_nobody_is_warned(world: World, log_lines: Lines) -> None:
-    converged(world, "orders/db", "eu-west-1")
-    world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "us-west-2"
-    swept(world)
-    assert "replicas_missing_under_cloudformation" not in [line["message"] for line in log_lines()]

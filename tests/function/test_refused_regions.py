@@ -3,7 +3,7 @@
 import pytest
 
 from local.secrets_manager.model import Fault
-from tests.support.world import HOME, World
+from tests.support.world import HOME, Lines, World
 from tools.bench.refused import REGIONS, run
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
@@ -69,6 +69,27 @@ def test_an_attempt_whose_time_is_up_after_a_write_is_put_off_and_goes_on_elsewh
         if len(call.parameters["AddReplicaRegions"]) == len(REGIONS)
     ]
     assert len(whole) == 1, "what was refused was asked again in the same way"
+
+
+def test_at_the_only_attempt_a_region_that_was_lately_refused_is_asked_for(world: World) -> None:
+    world.secrets.regions -= {"us-west-2"}
+    other = world.having(max_attempts=1)
+    for name in ("first", "second"):
+        world.add(name, to="eu-west-1 us-west-2")
+        other.send(name)
+        other.deliver()
+    (*_, last) = world.calls("ReplicateSecretToRegions")
+    assert (last.secret, last.parameters["AddReplicaRegions"]) == ("second", [{"Region": "us-west-2"}])
+
+
+def test_a_region_that_waits_for_others_is_not_said_to_be_requested(world: World, log_lines: Lines) -> None:
+    world.secrets.regions -= {"us-west-2"}
+    for name in ("first", "second"):
+        world.add(name, to="eu-west-1 us-west-2")
+        world.send(name)
+        world.deliver()
+    (line,) = [line for line in log_lines() if line["secret"].rpartition(":")[2].startswith("second")]
+    assert "us-west-2 is not requested yet" in line["reason"]
 
 
 def test_what_is_known_of_refused_regions_is_told_though_the_last_attempt_met_a_fault(world: World) -> None:

@@ -23,7 +23,7 @@ def missing(*regions: str, overwrite: bool = False) -> Plan:
 
 
 def requests(attempt: int = 1, answers: Answers | None = None) -> Requests:
-    return Requests("arn", attempt, attempt == 1, answers or Answers(Clock()))
+    return Requests("arn", attempt, attempt == 1, last=False, answers=answers or Answers(Clock()))
 
 
 def regions(write: Write | None) -> Iterable[str]:
@@ -68,7 +68,9 @@ def test_secrets_that_ask_at_the_same_time_ask_for_different_regions() -> None:
     answers = Answers(Clock())
     firsts = set()
     for number in range(4):
-        write = Requests(f"arn {number}", 2, together=False, answers=answers).next_write(missing(*REGIONS))
+        write = Requests(f"arn {number}", 2, together=False, last=False, answers=answers).next_write(
+            missing(*REGIONS)
+        )
         assert write
         answers.ask(write.regions)
         firsts |= write.regions
