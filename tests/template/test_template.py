@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from functools import cache
@@ -19,6 +20,7 @@ from secret_replicator.errors import SettingsError
 from secret_replicator.notices import CONVERGED, FAILED, SOURCE
 from secret_replicator.policy import REGION_CODE
 from secret_replicator.settings import Settings, read_settings
+from tests.support.fakes.queues import FakeQueues
 from tests.support.world import make_world
 from tests.template.stack import PSEUDO, Stack, declared, deployed
 
@@ -403,6 +405,7 @@ def test_what_crashes_the_function_ends_in_the_dead_letter_queue_but_after_its_o
     redrive = deployed().properties("ReplicationQueue")["RedrivePolicy"]
     assert redrive["deadLetterTargetArn"] == "DeadLetterQueue.Arn"
     assert redrive["maxReceiveCount"] > WHOLE_NUMBERS["MaxAttempts"][1]
+    assert redrive["maxReceiveCount"] == FakeQueues(time.time).max_receive_count
 
 
 def test_the_rules_are_those_of_the_design_and_enabled() -> None:

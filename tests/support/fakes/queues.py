@@ -69,6 +69,13 @@ class FakeQueues:
     """Operations that answer ServiceUnavailable."""
     maximum_message_size: int = 1_048_576
     """In bytes. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html"""
+    in_flight_limit: int = 120_000
+    """So many may be received and not deleted; SQS gives no more until some are visible again or gone.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+    """
+    max_receive_count: int = 25
+    """After so many receives SQS itself moves a message, as template.yaml has it."""
     _numbers: Iterable[int] = field(default_factory=count)
 
     def send(
@@ -93,18 +100,32 @@ class FakeQueues:
 
     def deliver(self, handle: Handle) -> int:
         """Give the visible messages, ten at most, to the function; delete those it does not return."""
-        batch = self.take([message for message in self.messages if message.visible_at <= self.clock()][:10])
+        visible = [message for message in self.messages if message.visible_at <= self.clock()]
+        batch = self.take(visible[: min(10, self._room(visible))])
         if batch:
             self.settle(batch, handle([message.record() for message in batch]))
         return len(batch)
 
     def take(self, batch: list[QueuedMessage]) -> list[QueuedMessage]:
-        """Receive these messages: nobody else sees them for a while."""
+        """Receive these messages: nobody else sees them for a while. What was received too often is moved."""
+        spent = [message for message in batch if message.receives >= self.max_receive_count]
+        for message in spent:
+            self.messages.remove(message)
+            self.dead_letters.append(DeadLetter(message.body, dict(message.attributes)))
+        batch = [message for message in batch if message not in spent]
         for message in batch:
             message.receives += 1
             message.first_received_at = message.first_received_at or self.clock()
             message.visible_at = self.clock() + VISIBILITY_TIMEOUT
         return batch
+
+    def _room(self, visible: list[QueuedMessage]) -> int:
+        """Return how many may be received; one that is delayed and was never received is not in flight."""
+        if len(self.messages) <= self.in_flight_limit:
+            return len(visible)
+        now = self.clock()
+        in_flight = sum(1 for message in self.messages if message.receives and message.visible_at > now)
+        return max(0, self.in_flight_limit - in_flight)
 
     def settle(self, batch: Iterable[QueuedMessage], answer: Mapping[str, Any]) -> None:
         """Delete what the function did not return."""
@@ -143,6 +164,7 @@ class FakeQueues:
         assert 1 <= len(Entries) <= 10
         by_handle = {message.record()["receiptHandle"]: message for message in self.messages}
         for entry in Entries:
+            assert 0 <= entry["VisibilityTimeout"] <= 43_200, "SQS hides a message no longer"
             by_handle[entry["ReceiptHandle"]].visible_at = self.clock() + entry["VisibilityTimeout"]
         return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
 
