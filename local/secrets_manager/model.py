@@ -107,6 +107,7 @@ FaultHook = Callable[[Call, Random], Fault | None]
 class Version:
     value: str = field(repr=False)
     stages: list[str]
+    field_name: str = "SecretString"
 
 
 @dataclass

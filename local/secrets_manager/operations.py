@@ -65,6 +65,7 @@ class Operations:
             "ListSecrets": lambda region, params: self.listing.page(
                 region, self._store[region].values(), params
             ),
+            "GetSecretValue": self._get_secret_value,
             "TagResource": self._tag_resource,
             "UntagResource": self._untag_resource,
             "PutResourcePolicy": self._put_resource_policy,
@@ -158,13 +159,17 @@ class Operations:
         Held by: test_a_secret_that_is_deleted_or_managed_is_not_replicated,
           a_replication_of_what_is_deleted, function/test_drift.py.
         """
-        if secret.delete_at and not deleted:
-            raise invalid_request(
-                "You can't perform this operation on the secret because it was marked for deletion."
-            )
+        if not deleted:
+            self._refuse_deleted(secret)
         if secret.owning_service:
             raise invalid_request(
                 "The secret is managed by another service, and you must use that service to update it."
+            )
+
+    def _refuse_deleted(self, secret: Secret) -> None:
+        if secret.delete_at:
+            raise invalid_request(
+                "You can't perform this operation on the secret because it was marked for deletion."
             )
 
     def _changed(self, secret: Secret) -> None:
@@ -219,6 +224,29 @@ class Operations:
                 f"The operation failed because the secret {old.name} already exists.",
             )
         return _answer(old, params["ClientRequestToken"])
+
+    def _get_secret_value(self, region: str, params: Params) -> Params:
+        """A primary's list says when a replica was last read in its own Region.
+
+        Documented: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ReplicationStatusType.html
+        Here: what was read within `PruneIdleDays` is never removed.
+        Held by: test_a_value_is_read_only_where_a_person_may_and_the_primary_tells_when,
+          test_a_replica_tells_when_it_was_last_read, function/test_drift.py.
+        """
+        secret = self._find(region, params)
+        self._refuse_deleted(secret)
+        label = params.get("VersionStage", "AWSCURRENT")
+        wanted = [key for key, version in secret.versions.items() if label in version.stages]
+        key = params.get("VersionId", wanted[0] if wanted else "")
+        if key not in secret.versions:
+            raise AwsError(
+                "ResourceNotFoundException", "Secrets Manager can't find the specified secret value."
+            )
+        secret.last_accessed = self._clock()
+        if secret.is_replica:
+            self._replica_of(secret).last_accessed = secret.last_accessed
+        version = secret.versions[key]
+        return _answer(secret, key) | {version.field_name: version.value, "VersionStages": [*version.stages]}
 
     def _tag_resource(self, region: str, params: Params) -> Params:
         secret = self._find_primary(region, params)
@@ -378,6 +406,9 @@ class Operations:
         if value is None:
             return []
         if secret.set_value(version, value, list(stages)):
+            secret.versions[version].field_name = (
+                "SecretString" if "SecretString" in params else "SecretBinary"
+            )
             self._value_changed(secret)
         return [version]
 

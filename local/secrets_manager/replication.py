@@ -76,18 +76,17 @@ class Replication:
         Held by: test_tags_and_policy_reach_the_replica_after_a_moment, a_replica.
         """
         after = self._clock() + self._worlds.seconds_to_follow
-        seen = replace(primary, tags=dict(primary.tags))
-        self._following += [(after, region, seen) for region in primary.replicas]
+        self._following += [(after, region, primary) for region in primary.replicas]
         self._settle_following()
 
     def _settle_following(self) -> None:
         waiting, self._following = self._following, []
-        for after, region, seen in waiting:
-            if after > self._clock() or {seen.region, region} & self.switched_off:
-                self._following.append((after, region, seen))
-            elif copy := self.own_replica(seen, region):
-                copy.tags, copy.policy = dict(seen.tags), seen.policy
-                copy.description, copy.last_changed = seen.description, seen.last_changed
+        for after, region, primary in waiting:
+            if after > self._clock() or {primary.region, region} & self.switched_off:
+                self._following.append((after, region, primary))
+            elif copy := self.own_replica(primary, region):
+                copy.tags, copy.policy = dict(primary.tags), primary.policy
+                copy.description, copy.last_changed = primary.description, primary.last_changed
                 self._listing.note(copy)
 
     def own_replica(self, primary: Secret, region: str) -> Secret | None:
@@ -151,11 +150,18 @@ class Replication:
         Here: `AllowOverwrite` and a rule with `overwrite` are both needed.
         Held by: a_same_named_secret, test_a_same_named_secret_is_overwritten_only_when_told.
         """
-        taken = primary.name in self._store[replica.region]
-        if taken and not self.own_replica(primary, replica.region) and not replica.overwrite:
+        taken = self._store[replica.region].get(primary.name)
+        if (
+            taken
+            and not self.own_replica(primary, replica.region)
+            and not self._may_overwrite(taken, replica)
+        ):
             return SAME_NAME
         source = self.key_problem(primary.region, primary.kms_key_id)
         return source or self.key_problem(replica.region, replica.kms_key_id)
+
+    def _may_overwrite(self, taken: Secret, replica: Replica) -> bool:
+        return replica.overwrite and (self._worlds.primaries_overwritten or not taken.replicas)
 
     def _versions(self, primary: Secret, region: str) -> dict[str, Version]:
         """Return the versions as the replica has them: whether their ids are the same is not documented."""

@@ -56,6 +56,7 @@ class StrictSecretsManager(Operations):
         self.writes_per_second: float | None = None
         self.faults: FaultHook | None = None
         self.calls: list[Call] = []
+        self.values_readable = False  # nothing here reads one; behind IAM its policies decide
         self._sleep = sleep
         self._buckets: dict[str, tuple[float, float]] = {}
         self._scripts: dict[str, deque[Fault | None]] = defaultdict(deque)
@@ -153,7 +154,7 @@ class StrictSecretsManager(Operations):
         return self.faults(call, self.random) if self.faults else None
 
     def _perform(self, call: Call, params: Params, fault: Fault | None) -> Params:
-        if call.operation in VALUE_READS:
+        if call.operation in VALUE_READS and not self.values_readable:
             raise AwsError("AccessDeniedException", "Secret values are never read here.")
         if call.operation not in self._operations:
             raise AwsError("UnknownOperationException", f"The model does not know {call.operation}.")

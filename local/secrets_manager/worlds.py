@@ -61,6 +61,14 @@ class Worlds:
     Here: a replica is never judged by its tags.
     Held by: test_tags_and_policy_reach_the_replica_after_a_moment.
     """
+    primaries_overwritten: bool = True
+    """Whether a primary with replicas of its own may be overwritten.
+
+    Unknown: it may, or it stays as a taken name does.
+    Here: a primary that carries the opt-in tag is never overwritten.
+    Held by: test_whether_a_primary_with_replicas_may_be_overwritten_is_a_switch,
+      function/test_promoted_copies.py.
+    """
     arn_in_events: Naming = "additionalEventData"
     """Which key of a service event holds the secret's ARN.
 

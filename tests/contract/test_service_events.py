@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.events import StatusChange, service_event
-from local.secrets_manager.model import ManualClock, Outcome
+from local.secrets_manager.model import AwsError, ManualClock, Outcome
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.worlds import Worlds, read_worlds
 from secret_replicator.messages import ReconcileRequest, parse
@@ -170,3 +170,59 @@ def test_worlds_are_read_as_a_person_writes_them() -> None:
 def test_a_world_that_is_not_known_is_refused_with_what_is(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=f"^{said}"):
         read_worlds(text)
+
+
+def test_an_older_change_of_tags_never_undoes_a_newer_one(
+    model: StrictSecretsManager, clock: ManualClock
+) -> None:
+    replicate(model)
+    clock.advance(3)
+    model.worlds.seconds_to_follow, model.worlds.seconds_in_progress = 5, 2
+    for value in ("2", "3"):
+        model.handle("TagResource", HOME, {"SecretId": "db", "Tags": [{"Key": "a", "Value": value}]})
+        clock.advance(1)
+    put(model)
+    seen = []
+    for _ in range(6):
+        clock.advance(1)
+        seen.append(model.secret(WEST, "db").tags["a"])
+    assert seen == sorted(seen)
+    assert seen[-1] == "3"
+
+
+@pytest.mark.parametrize("overwritten", [True, False])
+def test_whether_a_primary_with_replicas_may_be_overwritten_is_a_switch(
+    model: StrictSecretsManager, clock: ManualClock, *, overwritten: bool
+) -> None:
+    model.worlds.primaries_overwritten = overwritten
+    model.add_secret(WEST, "db", value="theirs")
+    wanted = {"SecretId": "db", "AddReplicaRegions": [{"Region": "eu-west-1"}]}
+    model.handle("ReplicateSecretToRegions", WEST, wanted)
+    clock.advance(3)
+    overwrite = {"AddReplicaRegions": [{"Region": WEST}], "ForceOverwriteReplicaSecret": True}
+    model.handle("ReplicateSecretToRegions", HOME, {"SecretId": "db"} | overwrite)
+    clock.advance(3)
+    assert model.history_of("db", WEST)[-1].status == ("InSync" if overwritten else "Failed")
+    assert model.secret(WEST, "db").value == ("old" if overwritten else "theirs")
+
+
+def test_a_value_is_read_only_where_a_person_may_and_the_primary_tells_when(
+    model: StrictSecretsManager, clock: ManualClock
+) -> None:
+    replicate(model)
+    clock.advance(3)
+    with pytest.raises(AwsError, match="never read"):
+        model.handle("GetSecretValue", WEST, {"SecretId": "db"})
+    model.values_readable = True
+    answer = model.handle("GetSecretValue", WEST, {"SecretId": "db"})
+    assert (answer["SecretString"], answer["VersionStages"]) == ("old", ["AWSCURRENT"])
+    (listed,) = model.handle("DescribeSecret", HOME, {"SecretId": "db"})["ReplicationStatus"]
+    assert listed["LastAccessedDate"] == clock()
+    with pytest.raises(AwsError, match="specified secret value"):
+        model.handle("GetSecretValue", WEST, {"SecretId": "db", "VersionStage": "AWSPREVIOUS"})
+    model.handle("PutSecretValue", HOME, {"SecretId": "db", "SecretBinary": "AAAA"})
+    assert model.handle("GetSecretValue", HOME, {"SecretId": "db"})["SecretBinary"] == "AAAA"
+    model.handle("CreateSecret", HOME, {"Name": "gone", "SecretString": "x"})
+    model.handle("DeleteSecret", HOME, {"SecretId": "gone"})
+    with pytest.raises(AwsError, match="marked for deletion"):
+        model.handle("GetSecretValue", HOME, {"SecretId": "gone"})
