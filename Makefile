@@ -93,7 +93,7 @@ check: check-quick .checkov/.ready ## format, lint, types, import contracts, tem
 	  || { echo "$$file is not what pyproject.toml compiles to: run make requirements" >&2; exit 1; }; done
 	@echo "All checks passed"
 
-backfill: setup build ## sweep 100,000 secrets on the strict fake, and 2,000 on the local AWS (minutes)
+backfill: setup build ## sweep 100,000 secrets on the strict model, and 2,000 on the local AWS (minutes)
 	@SWEEP_SCALE=100000 SWEEP_SECRETS=2000 pytest --numprocesses 0 tests/function/test_sweep_at_scale.py tests/e2e/test_sweep.py
 
 chaos: setup ## many secrets under every fault at once: make chaos [SECRETS=500] [SEED=1] [WORLD=both]

@@ -1,4 +1,4 @@
-"""`replicas smoke` against the strict fake of Secrets Manager; the real function works between its looks."""
+"""`replicas smoke` against the strict model of Secrets Manager; the real function works between its looks."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

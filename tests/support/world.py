@@ -1,4 +1,4 @@
-"""The function between a strict fake of Secrets Manager and fake queues, on a clock that the test moves."""
+"""The function between a strict model of Secrets Manager and fake queues, on a clock that the test moves."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The strict fake as the function finds it in chaos: two worlds at one address, and a fault now and then."""
+"""The strict model as the function finds it in chaos: two worlds at one address, and a fault now and then."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
