@@ -19,6 +19,7 @@ from aws_lambda_powertools import Logger
 from secret_replicator import VERSION
 from secret_replicator.budget import Budget, require_time
 from secret_replicator.clients import Clients
+from secret_replicator.disposition import Disposition, conclude, outcome_of_error
 from secret_replicator.errors import (
     MalformedMessageError,
     PermanentError,
@@ -29,7 +30,6 @@ from secret_replicator.errors import (
 )
 from secret_replicator.followed import Followed, Unseen
 from secret_replicator.gateway import Gateway
-from secret_replicator.judge import Verdict, conclude, outcome_of_error
 from secret_replicator.measures import Tally, Traffic, count_seconds
 from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, parse
 from secret_replicator.models import Kind, Look, Outcome
@@ -37,7 +37,7 @@ from secret_replicator.notices import CALL_SECONDS as NOTICE_SECONDS
 from secret_replicator.notices import Notifier, notice
 from secret_replicator.overwrites import Overwrites
 from secret_replicator.policy import parse_policy
-from secret_replicator.reconciler import NOT_FOUND_LOOKS, Reconciler
+from secret_replicator.reconciler import NOT_FOUND_ATTEMPTS, Reconciler
 from secret_replicator.results import Result
 from secret_replicator.settings import Settings, read_settings
 from secret_replicator.sweep import Sweeper
@@ -87,8 +87,8 @@ class App:
         """Do what one event asks for, as a last look; return the outcome, or raise why it failed."""
         request = self._read(json.dumps(event), request_id)
         with self.reconciler.budget.invocation():
-            outcome = self.do(request, Look(NOT_FOUND_LOOKS, math.inf, deadline, self.now()))
-        outcome, _ = conclude(outcome, NOT_FOUND_LOOKS, self.settings.max_attempts)
+            outcome = self.do(request, Look(NOT_FOUND_ATTEMPTS, math.inf, deadline, self.now()))
+        outcome, _ = conclude(outcome, NOT_FOUND_ATTEMPTS, self.settings.max_attempts)
         _report(outcome, request)
         tally = Tally()
         tally.count(outcome)
@@ -120,10 +120,10 @@ class App:
 
     def _concluded(self, message: Message, request: Request, job: Future[Outcome]) -> Result:
         outcome = _outcome(message, request, job)
-        outcome, what = conclude(outcome, message.attempt, self.settings.max_attempts)
+        outcome, disposition = conclude(outcome, message.attempt, self.settings.max_attempts)
         acted = not job.exception() and not _only_looks(request, message)
         brought = self.unseen.note(message.message_id, message.attempt, outcome)
-        return Result(message, request, outcome, what, acted, brought)
+        return Result(message, request, outcome, disposition, acted, brought)
 
     def _begin(self, pool: Executor, message: Message, deadline: float) -> tuple[Request, Future[Outcome]]:
         try:
@@ -159,7 +159,7 @@ class App:
         A message whose dead letter was not written stays, and comes back when its visibility timeout ends.
         """
         staying = [result for result in results if result.stays]
-        ending = [result for result in results if result.what is Verdict.DEAD_LETTER]
+        ending = [result for result in results if result.disposition is Disposition.DEAD_LETTER]
         put_off, *written = self.at_once(
             partial(self._put_off, staying),
             *(partial(self._dead_letter, result, deadline) for result in ending),
@@ -169,7 +169,8 @@ class App:
         for result in noted:
             self.followed.note(result.outcome.secret, begun)
         lost = {result.message for result, done in zip(ending, written, strict=True) if not done}
-        return [replace(one, what=Verdict.PUT_OFF) if one.message in lost else one for one in results]
+        kept = Disposition.RETRY_LATER
+        return [replace(one, disposition=kept) if one.message in lost else one for one in results]
 
     def at_once(self, *jobs: Callable[[], bool]) -> list[bool]:
         """Do all of this at the same time."""
@@ -211,8 +212,8 @@ class App:
         """Log and count what became of the messages."""
         tally = Tally()
         for result in results:
-            _report(result.outcome, result.request, result.message, result.what)
-            tally.count(result.outcome, result.what)
+            _report(result.outcome, result.request, result.message, result.disposition)
+            tally.count(result.outcome, result.disposition)
             count_seconds(result, self.now())
         tally.publish(self.traffic)
 
@@ -325,20 +326,20 @@ def _report(
     outcome: Outcome,
     request: Request,
     message: Message | None = None,
-    what: Verdict | None = None,
+    disposition: Disposition | None = None,
 ) -> None:
     """Log what happened. Only names, ARNs, Regions and statuses may stand in either."""
     facts: dict[str, Any] = {"sweep_id": request.sweep_id} if request.sweep_id else {}
     if isinstance(request, SweepRequest):
         facts["page"] = request.page
     if message:
-        facts |= {"attempt": message.attempt, "verdict": str(what), "message_id": message.message_id}
+        facts |= {"attempt": message.attempt, "verdict": str(disposition), "message_id": message.message_id}
     logger.info(
         _event_name(outcome, request),
         correlation_id=request.event_id or facts.get("message_id"),
         **facts | _facts(outcome),
     )
-    if what in (None, Verdict.DELETE, Verdict.DEAD_LETTER):
+    if disposition in (None, Disposition.DELETE, Disposition.DEAD_LETTER):
         _report_drift(outcome, request)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
-from secret_replicator.judge import Verdict
+from secret_replicator.disposition import Disposition
 from secret_replicator.models import FAILED, Kind, Outcome
 from secret_replicator.results import Result
 from secret_replicator.throttling import is_throttling
@@ -57,16 +57,16 @@ class Tally:
     skipped: Counter[str] = field(default_factory=Counter)
     drift: Counter[str] = field(default_factory=Counter)
 
-    def count(self, outcome: Outcome, what: Verdict | None = None) -> None:
+    def count(self, outcome: Outcome, disposition: Disposition | None = None) -> None:
         """Count one outcome, and what becomes of its message: None where it is that of a call by hand."""
-        kind = "dead_lettered" if what is Verdict.DEAD_LETTER else str(outcome.kind)
+        kind = "dead_lettered" if disposition is Disposition.DEAD_LETTER else str(outcome.kind)
         metrics.add_metric(kind.title().replace("_", ""), MetricUnit.Count, 1)
         if outcome.kind is Kind.SKIPPED:
             self.skipped[outcome.note] += 1
         self.replicas.update((replica.region, replica.status) for replica in outcome.replicas)
         if failed := _failed_regions(outcome):
             metrics.add_metric("FailedReplicas", MetricUnit.Count, len(failed))
-        if what in (None, Verdict.DELETE, Verdict.DEAD_LETTER):
+        if disposition in (None, Disposition.DELETE, Disposition.DEAD_LETTER):
             # Once in a sweep: when the message ends.
             self.drift.update(drift.kind for drift in outcome.plan.drift)
 

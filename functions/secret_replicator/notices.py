@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from secret_replicator.disposition import Disposition
 from secret_replicator.errors import TransientError
-from secret_replicator.judge import Verdict
 from secret_replicator.models import IN_SYNC
 from secret_replicator.results import Result
 
@@ -54,7 +54,7 @@ class Notice:
 def notice(result: Result, now: float) -> Notice | None:
     """Return what is to be told of this result: nothing while it is open, nor if nothing had to be done."""
     outcome, seconds = result.outcome, round(max(0, now - result.message.sent_at), 1)
-    if result.what is Verdict.DEAD_LETTER:
+    if result.disposition is Disposition.DEAD_LETTER:
         return Notice(FAILED, outcome.secret, outcome.regions, seconds, outcome.reason)
     if result.has_become_converged:
         in_sync = tuple(replica.region for replica in outcome.replicas if replica.status == IN_SYNC)

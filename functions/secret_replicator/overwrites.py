@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from secret_replicator.disposition import region_problem
 from secret_replicator.errors import OutOfTimeError, ReplicatorError, SecretNotFoundError
 from secret_replicator.gateway import Gateway
-from secret_replicator.judge import region_problem
 from secret_replicator.models import DesiredReplica, Drift, Intent, Problem, Secret
 
 PROMOTED = "promoted"

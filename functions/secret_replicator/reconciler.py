@@ -1,10 +1,11 @@
-"""One secret: describe, desired, plan, apply, judge."""
+"""One secret: describe, desired, plan, apply, assess."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from secret_replicator.budget import Budget, Slot, require_time
+from secret_replicator.disposition import REFUSED_ATTEMPTS, region_problem
 from secret_replicator.errors import (
     AccessDeniedError,
     KeyRefusedError,
@@ -14,7 +15,6 @@ from secret_replicator.errors import (
     SecretNotFoundError,
 )
 from secret_replicator.gateway import KEY_REMEDY, Gateway, is_about_a_key
-from secret_replicator.judge import REFUSED_LOOKS, region_problem
 from secret_replicator.models import (
     FAILED,
     IN_SYNC,
@@ -33,7 +33,7 @@ from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
 from secret_replicator.writes import Answers, Requests, Write
 
-NOT_FOUND_LOOKS, NOT_FOUND_SECONDS = 3, 20
+NOT_FOUND_ATTEMPTS, NOT_FOUND_SECONDS = 3, 20
 """A new secret may not be visible yet. Not found by this many looks in this time, it was deleted."""
 
 _NAME_TAKEN = re.compile("already exists|ResourceExistsException")
@@ -115,7 +115,7 @@ class Reconciler:
         try:
             read = self._read(secret_id, look)
         except SecretNotFoundError:
-            if look.attempt < NOT_FOUND_LOOKS or look.age_seconds < NOT_FOUND_SECONDS:
+            if look.attempt < NOT_FOUND_ATTEMPTS or look.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
         requests = Requests(read.secret.arn, look.attempt, look.together, look.last, self.answers)
@@ -144,7 +144,7 @@ class Reconciler:
         except ReplicatorError as error:
             plan = work.shown.plan
             raise error.about(work.secret.arn, plan.open_regions, _known(work)) from error
-        return _judge(work, look.attempt)
+        return _assess(work, look.attempt)
 
     def _work(self, work: Work, look: Look) -> None:
         """Ask for all that is to be asked for, and look what came of it."""
@@ -235,7 +235,7 @@ def _not_there(work: Work, region: str) -> str:
     return "not requested yet" if waits else "not listed by AWS (yet)"
 
 
-def _judge(work: Work, attempt: int) -> Outcome:
+def _assess(work: Work, attempt: int) -> Outcome:
     """Say how near the secret is. Only what AWS reports as InSync counts."""
     removed = work.requests.removed
     if work.intent.skip and not removed:
@@ -243,7 +243,7 @@ def _judge(work: Work, attempt: int) -> Outcome:
     desired = work.intent.desired
     open_ends = (*_open_ends(work), *(_removed(region) for region in removed))
     problems = open_ends + desired.problems
-    settled = {"AccessDenied", "Refused"} if attempt >= REFUSED_LOOKS and work.finished else set()
+    settled = {"AccessDenied", "Refused"} if attempt >= REFUSED_ATTEMPTS and work.finished else set()
     kind = Kind.FAILED if problems else Kind.CONVERGED
     if any(problem.error_type not in settled for problem in open_ends):
         kind = Kind.WAITING

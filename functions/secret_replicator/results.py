@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from secret_replicator.judge import Verdict
+from secret_replicator.disposition import Disposition
 from secret_replicator.messages import Request
 from secret_replicator.models import Kind, Outcome
 from secret_replicator.work_queue import Message, retry_delay_seconds
@@ -16,7 +16,7 @@ class Result:
     message: Message
     request: Request
     outcome: Outcome
-    what: Verdict
+    disposition: Disposition
     acted: bool = True
     """Whether the attempt was made, and might change something."""
     brought: bool = False
@@ -25,7 +25,7 @@ class Result:
     @property
     def stays(self) -> bool:
         """Whether the message stays in the queue."""
-        return self.what in (Verdict.RETURN, Verdict.PUT_OFF)
+        return self.disposition in (Disposition.RELEASE, Disposition.RETRY_LATER)
 
     @property
     def has_become_converged(self) -> bool:
@@ -34,6 +34,6 @@ class Result:
 
     def delay_seconds(self) -> int:
         """Return in how many seconds the message is to be received again."""
-        if self.what is Verdict.RETURN:
+        if self.disposition is Disposition.RELEASE:
             return 0
         return retry_delay_seconds(self.message.attempt, random.uniform(-1, 1))  # noqa: S311  no secret

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from secret_replicator.clients import Clients
+from secret_replicator.disposition import error_type
 from secret_replicator.errors import MalformedMessageError, TransientError
-from secret_replicator.judge import error_type
 from secret_replicator.messages import parse
 from secret_replicator.work_queue import Message, WorkQueue, error_message, retry_delay_seconds
 

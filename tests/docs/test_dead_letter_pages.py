@@ -16,8 +16,8 @@ from replicas.aws.dead_letters import NO_REASON, Queues, read_letters
 from replicas.commands.redrive import show_letters
 from replicas.terminal import Screen
 from secret_replicator import errors
+from secret_replicator.disposition import error_type
 from secret_replicator.errors import ReplicatorError
-from secret_replicator.judge import error_type
 from secret_replicator.models import Problem
 from tests.support.fakes.queues import DeadLetter
 from tests.support.world import HOME, World, make_world

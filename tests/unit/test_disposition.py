@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secret_replicator.disposition import LAST_ATTEMPT, Disposition, conclude, outcome_of_error
 from secret_replicator.errors import (
     AccessDeniedError,
     KeyRefusedError,
@@ -15,11 +16,10 @@ from secret_replicator.errors import (
     SecretNotFoundError,
     TransientError,
 )
-from secret_replicator.judge import LAST_ATTEMPT, Verdict, conclude, outcome_of_error
 from secret_replicator.models import Drift, Kind, Outcome, Plan, Problem
 
 
-def verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
+def verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Disposition:
     return conclude(outcome, attempt, max_attempts)[1]
 
 
@@ -30,43 +30,43 @@ def settled(outcome: Outcome) -> Outcome:
 @pytest.mark.parametrize(
     ("kind", "attempt", "expected"),
     [
-        pytest.param(Kind.CONVERGED, 1, Verdict.DELETE, id="converged: deleted"),
-        pytest.param(Kind.CONVERGED, 10, Verdict.DELETE, id="converged at the last attempt: deleted"),
-        pytest.param(Kind.SKIPPED, 1, Verdict.DELETE, id="rightly skipped: deleted"),
-        pytest.param(Kind.SWEPT, 1, Verdict.DELETE, id="swept: deleted"),
-        pytest.param(Kind.WAITING, 1, Verdict.PUT_OFF, id="waiting: put off"),
-        pytest.param(Kind.WAITING, 9, Verdict.PUT_OFF, id="waiting before the last attempt: put off"),
-        pytest.param(Kind.WAITING, 10, Verdict.DEAD_LETTER, id="waiting at the last attempt: dead letter"),
-        pytest.param(Kind.WAITING, 11, Verdict.DEAD_LETTER, id="waiting after it: dead letter"),
-        pytest.param(Kind.FAILED, 1, Verdict.DEAD_LETTER, id="failed: dead letter at once"),
-        pytest.param(Kind.FAILED, 10, Verdict.DEAD_LETTER, id="failed at the last attempt: dead letter"),
+        pytest.param(Kind.CONVERGED, 1, Disposition.DELETE, id="converged: deleted"),
+        pytest.param(Kind.CONVERGED, 10, Disposition.DELETE, id="converged at the last attempt: deleted"),
+        pytest.param(Kind.SKIPPED, 1, Disposition.DELETE, id="rightly skipped: deleted"),
+        pytest.param(Kind.SWEPT, 1, Disposition.DELETE, id="swept: deleted"),
+        pytest.param(Kind.WAITING, 1, Disposition.RETRY_LATER, id="waiting: put off"),
+        pytest.param(Kind.WAITING, 9, Disposition.RETRY_LATER, id="waiting before the last attempt: put off"),
+        pytest.param(Kind.WAITING, 10, Disposition.DEAD_LETTER, id="waiting at the last: dead letter"),
+        pytest.param(Kind.WAITING, 11, Disposition.DEAD_LETTER, id="waiting after it: dead letter"),
+        pytest.param(Kind.FAILED, 1, Disposition.DEAD_LETTER, id="failed: dead letter at once"),
+        pytest.param(Kind.FAILED, 10, Disposition.DEAD_LETTER, id="failed at the last attempt: dead letter"),
     ],
 )
-def test_verdict(kind: Kind, attempt: int, expected: Verdict) -> None:
+def test_verdict(kind: Kind, attempt: int, expected: Disposition) -> None:
     assert verdict(Outcome(kind), attempt, max_attempts=10) is expected
 
 
 @pytest.mark.parametrize("attempt", [1, 9, 10, LAST_ATTEMPT - 1])
 def test_a_message_that_was_not_looked_at_is_never_blamed_for_it(attempt: int) -> None:
     """Out of time says nothing about the secret: it is neither deleted nor dead-lettered."""
-    what = verdict(Outcome(Kind.OUT_OF_TIME), attempt, max_attempts=10)
-    assert what in (Verdict.RETURN, Verdict.PUT_OFF)
+    disposition = verdict(Outcome(Kind.OUT_OF_TIME), attempt, max_attempts=10)
+    assert disposition in (Disposition.RELEASE, Disposition.RETRY_LATER)
 
 
 def test_a_message_goes_back_at_once_when_time_ran_short_the_first_time_only() -> None:
-    assert verdict(Outcome(Kind.OUT_OF_TIME), 1, max_attempts=10) is Verdict.RETURN
-    assert verdict(Outcome(Kind.OUT_OF_TIME), 2, max_attempts=10) is Verdict.PUT_OFF
+    assert verdict(Outcome(Kind.OUT_OF_TIME), 1, max_attempts=10) is Disposition.RELEASE
+    assert verdict(Outcome(Kind.OUT_OF_TIME), 2, max_attempts=10) is Disposition.RETRY_LATER
 
 
 def test_a_message_that_sqs_would_move_next_time_has_a_dead_letter_with_its_reason() -> None:
-    assert verdict(Outcome(Kind.OUT_OF_TIME), LAST_ATTEMPT, max_attempts=10) is Verdict.DEAD_LETTER
+    assert verdict(Outcome(Kind.OUT_OF_TIME), LAST_ATTEMPT, max_attempts=10) is Disposition.DEAD_LETTER
 
 
 @given(st.sampled_from(Kind), st.integers(1, 30), st.integers(1, 20))
 def test_only_converged_skipped_and_swept_are_ever_deleted(
     kind: Kind, attempt: int, max_attempts: int
 ) -> None:
-    deleted = verdict(Outcome(kind), attempt, max_attempts) is Verdict.DELETE
+    deleted = verdict(Outcome(kind), attempt, max_attempts) is Disposition.DELETE
     assert deleted == (kind in (Kind.CONVERGED, Kind.SKIPPED, Kind.SWEPT))
 
 
@@ -121,8 +121,8 @@ def test_an_error_names_the_secret_and_the_regions_it_is_about() -> None:
 
 def test_a_region_that_was_requested_only_now_is_followed_whatever_the_receives() -> None:
     requested = Outcome(Kind.WAITING, requested=True)
-    assert verdict(requested, 10, 10) is Verdict.PUT_OFF
-    assert verdict(requested, LAST_ATTEMPT, 10) is Verdict.DEAD_LETTER
+    assert verdict(requested, 10, 10) is Disposition.RETRY_LATER
+    assert verdict(requested, LAST_ATTEMPT, 10) is Disposition.DEAD_LETTER
 
 
 TAKEN = Problem("us-west-2", "us-west-2 is Failed", "mend it", "Waiting", drift="name_taken")
@@ -146,7 +146,7 @@ def test_what_ends_as_drift_alone_leaves_the_queue_as_skipped() -> None:
 def test_what_ends_as_drift_does_not_hide_another_problem(other: Problem, kind: Kind) -> None:
     outcome = settled(Outcome(Kind.WAITING, "a", problems=(TAKEN, other)))
     assert outcome == Outcome(kind, "a", plan=DRIFT, problems=(other,))
-    assert verdict(outcome, 10, 10) is Verdict.DEAD_LETTER
+    assert verdict(outcome, 10, 10) is Disposition.DEAD_LETTER
 
 
 def test_an_outcome_without_drift_is_settled_as_it_is() -> None:

@@ -12,7 +12,7 @@ from secret_replicator.errors import (
 )
 from secret_replicator.models import Drift, Kind, Outcome, Problem
 
-REFUSED_LOOKS = 2
+REFUSED_ATTEMPTS = 2
 """A refused call may have crossed another that is under way, and IAM may not know a new permission yet.
 
 Refused or denied by this many attempts, it is wrong."""
@@ -22,12 +22,12 @@ LAST_ATTEMPT = 24
 """One receive later, SQS itself would move the message, without a reason (template.yaml: maxReceiveCount)."""
 
 
-class Verdict(StrEnum):
+class Disposition(StrEnum):
     """What becomes of a message."""
 
     DELETE = "done"
-    RETURN = "return"
-    PUT_OFF = "put_off"
+    RELEASE = "return"
+    RETRY_LATER = "put_off"
     DEAD_LETTER = "dead_letter"
 
 
@@ -47,7 +47,7 @@ def outcome_of_error(error: BaseException, secret: str, attempt: int) -> Outcome
     if isinstance(error, OutOfTimeError):
         kind = Kind.OUT_OF_TIME
     elif isinstance(error, PermanentError) or (
-        isinstance(error, RefusedError | AccessDeniedError) and attempt >= REFUSED_LOOKS
+        isinstance(error, RefusedError | AccessDeniedError) and attempt >= REFUSED_ATTEMPTS
     ):
         kind = Kind.FAILED
     if not isinstance(error, ReplicatorError):
@@ -61,32 +61,32 @@ def outcome_of_error(error: BaseException, secret: str, attempt: int) -> Outcome
     return Outcome(kind, error.secret or secret, problems=tuple(problems))
 
 
-def conclude(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[Outcome, Verdict]:
+def conclude(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[Outcome, Disposition]:
     """Return what becomes of the message after its `attempt`th receive, counted from 1, and why.
 
     What ends as drift is no problem any more when the message would be dead-lettered for it.
     """
-    found = _verdict(outcome, attempt, max_attempts)
-    if found is not Verdict.DEAD_LETTER:
+    found = _disposition(outcome, attempt, max_attempts)
+    if found is not Disposition.DEAD_LETTER:
         return outcome, found
     outcome = _settled(outcome)
-    return outcome, _verdict(outcome, attempt, max_attempts)
+    return outcome, _disposition(outcome, attempt, max_attempts)
 
 
-def _verdict(outcome: Outcome, attempt: int, max_attempts: int) -> Verdict:
+def _disposition(outcome: Outcome, attempt: int, max_attempts: int) -> Disposition:
     """Crashes use up receives without a look: a Region that was requested only now is still followed."""
     match outcome.kind:
         case Kind.CONVERGED | Kind.SKIPPED | Kind.SWEPT:
-            return Verdict.DELETE
+            return Disposition.DELETE
         case Kind.OUT_OF_TIME if attempt == 1:
-            return Verdict.RETURN
+            return Disposition.RELEASE
         case Kind.OUT_OF_TIME if attempt < LAST_ATTEMPT:
             # At once it would meet the same batch again.
-            return Verdict.PUT_OFF
+            return Disposition.RETRY_LATER
         case Kind.WAITING if attempt < (LAST_ATTEMPT if outcome.requested else max_attempts):
-            return Verdict.PUT_OFF
+            return Disposition.RETRY_LATER
         case _:
-            return Verdict.DEAD_LETTER
+            return Disposition.DEAD_LETTER
 
 
 def _settled(outcome: Outcome) -> Outcome:
