@@ -20,6 +20,7 @@ from secret_replicator import VERSION
 from secret_replicator.budget import Budget, require_time
 from secret_replicator.clients import Clients
 from secret_replicator.disposition import Disposition, conclude, outcome_of_error
+from secret_replicator.echo_filter import EchoFilter, Unseen
 from secret_replicator.errors import (
     MalformedMessageError,
     PermanentError,
@@ -28,11 +29,10 @@ from secret_replicator.errors import (
     SettingsError,
     TransientError,
 )
-from secret_replicator.followed import Followed, Unseen
 from secret_replicator.gateway import Gateway
 from secret_replicator.measures import Tally, Traffic, count_seconds
 from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, parse
-from secret_replicator.models import Kind, Look, Outcome
+from secret_replicator.models import Attempt, Kind, Outcome
 from secret_replicator.notices import CALL_SECONDS as NOTICE_SECONDS
 from secret_replicator.notices import Notifier, notice
 from secret_replicator.overwrites import Overwrites
@@ -68,7 +68,7 @@ class App:
     traffic: Traffic
     notifier: Notifier | None = None
     now: Callable[[], float] = time.time
-    followed: Followed = field(default_factory=Followed)
+    echo_filter: EchoFilter = field(default_factory=EchoFilter)
     unseen: Unseen = field(default_factory=Unseen)
 
     def handle_batch(self, records: Sequence[Mapping[str, Any]], deadline: float) -> dict[str, Any]:
@@ -84,10 +84,10 @@ class App:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in staying]}
 
     def handle_one(self, event: object, deadline: float, request_id: str) -> dict[str, Any]:
-        """Do what one event asks for, as a last look; return the outcome, or raise why it failed."""
+        """Do what one event asks for, as a last attempt; return the outcome, or raise why it failed."""
         request = self._read(json.dumps(event), request_id)
         with self.reconciler.budget.invocation():
-            outcome = self.do(request, Look(NOT_FOUND_ATTEMPTS, math.inf, deadline, self.now()))
+            outcome = self.do(request, Attempt(NOT_FOUND_ATTEMPTS, math.inf, deadline, self.now()))
         outcome, _ = conclude(outcome, NOT_FOUND_ATTEMPTS, self.settings.max_attempts)
         _report(outcome, request)
         tally = Tally()
@@ -97,13 +97,13 @@ class App:
             raise PermanentError(f"{outcome.secret} - {outcome.reason}", outcome.remedy)
         return _facts(outcome)
 
-    def do(self, request: Request, look: Look) -> Outcome:
+    def do(self, request: Request, attempt: Attempt) -> Outcome:
         """Return the outcome of what is asked for; raise ReplicatorError."""
         if isinstance(request, SweepRequest):
-            return self.sweeper.sweep(request, look.deadline)
-        if look.answered:
+            return self.sweeper.sweep(request, attempt.deadline)
+        if attempt.answered:
             return Outcome(Kind.SKIPPED, request.secret_id, "followed_by_another_message")
-        return self.reconciler.reconcile(request.secret_id, look)
+        return self.reconciler.reconcile(request.secret_id, attempt)
 
     def _read(self, body: str, own_id: str) -> Request:
         """Return what is asked for. A sweep that has no id yet gets that of its first message."""
@@ -121,7 +121,7 @@ class App:
     def _concluded(self, message: Message, request: Request, job: Future[Outcome]) -> Result:
         outcome = _outcome(message, request, job)
         outcome, disposition = conclude(outcome, message.attempt, self.settings.max_attempts)
-        acted = not job.exception() and not _only_looks(request, message)
+        acted = not job.exception() and not _is_read_only(request, message)
         brought = self.unseen.note(message.message_id, message.attempt, outcome)
         return Result(message, request, outcome, disposition, acted, brought)
 
@@ -133,24 +133,24 @@ class App:
             malformed.set_exception(error)
             return ReconcileRequest("unknown"), malformed
         now = self.now()
-        look = Look(
+        attempt = Attempt(
             message.attempt,
             now - message.first_received_at,
             deadline,
             now,
-            only_look=_only_looks(request, message),
+            read_only=_is_read_only(request, message),
             last=message.attempt >= self.settings.max_attempts,
             together=message.attempt == 1,
             answered=self._is_answered(request, message),
         )
-        return request, pool.submit(self.do, request, look)
+        return request, pool.submit(self.do, request, attempt)
 
     def _is_answered(self, request: Request, message: Message) -> bool:
         """Tell whether a message that only looks has nothing to see that another does not."""
         return (
             isinstance(request, ReconcileRequest)
-            and _only_looks(request, message)
-            and self.followed.answers(request.secret_id, min(request.happened_at, message.sent_at))
+            and _is_read_only(request, message)
+            and self.echo_filter.answers(request.secret_id, min(request.happened_at, message.sent_at))
         )
 
     def _settle(self, results: Sequence[Result], deadline: float, begun: float) -> list[Result]:
@@ -167,7 +167,7 @@ class App:
         noted = [result for result in staying if result.acted] if put_off else []
         noted += [result for result, done in zip(ending, written, strict=True) if done]
         for result in noted:
-            self.followed.note(result.outcome.secret, begun)
+            self.echo_filter.note(result.outcome.secret, begun)
         lost = {result.message for result, done in zip(ending, written, strict=True) if not done}
         kept = Disposition.RETRY_LATER
         return [replace(one, disposition=kept) if one.message in lost else one for one in results]
@@ -297,7 +297,7 @@ def _is_of_sqs(record: object) -> bool:
     return isinstance(record, dict) and record.get("eventSource") == "aws:sqs"
 
 
-def _only_looks(request: Request, message: Message) -> bool:
+def _is_read_only(request: Request, message: Message) -> bool:
     """Tell whether it may call nothing that has events of its own, unless a person has redriven it."""
     return isinstance(request, ReconcileRequest) and request.echo and not message.redriven
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from secret_replicator.errors import OutOfTimeError
+from secret_replicator.errors import DeadlineExceededError
 
 CALL_SECONDS = 15
 """No call takes longer, to SQS with its retry: two tries of 2 s to connect, 5 s to read (see clients.py)."""
@@ -26,9 +26,9 @@ PAUSE_SECONDS = 0.05
 
 
 def require_time(start: float, deadline: float) -> None:
-    """Raise OutOfTimeError if a call that begins at `start` may end after `deadline`."""
+    """Raise DeadlineExceededError if a call that begins at `start` may end after `deadline`."""
     if start + CALL_SECONDS > deadline:
-        raise OutOfTimeError("the function's time is up", "redrive it")
+        raise DeadlineExceededError("the function's time is up", "redrive it")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Budget:
 
     @contextmanager
     def slot(self, deadline: float, refresh: Callable[[], None] | None = None) -> Iterator[Slot]:
-        """Enter the block when its write may begin; raise OutOfTimeError if that is too late.
+        """Enter the block when its write may begin; raise DeadlineExceededError if that is too late.
 
         A wait longer than LEAD_SECONDS ends with `refresh`, so that it takes nothing of the second.
         """

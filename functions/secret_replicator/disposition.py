@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from secret_replicator.errors import (
     AccessDeniedError,
-    OutOfTimeError,
+    DeadlineExceededError,
     PermanentError,
     RefusedError,
     ReplicatorError,
@@ -44,7 +44,7 @@ def region_problem(region: str, error: ReplicatorError) -> Problem:
 def outcome_of_error(error: BaseException, secret: str, attempt: int) -> Outcome:
     """Return the outcome that the error stands for. An error we do not know is transient."""
     kind = Kind.WAITING
-    if isinstance(error, OutOfTimeError):
+    if isinstance(error, DeadlineExceededError):
         kind = Kind.OUT_OF_TIME
     elif isinstance(error, PermanentError) or (
         isinstance(error, RefusedError | AccessDeniedError) and attempt >= REFUSED_ATTEMPTS
@@ -74,7 +74,7 @@ def conclude(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[Outcome
 
 
 def _disposition(outcome: Outcome, attempt: int, max_attempts: int) -> Disposition:
-    """Crashes use up receives without a look: a Region that was requested only now is still followed."""
+    """Crashes use up receives without a check: a Region that was requested only now is still followed."""
     match outcome.kind:
         case Kind.CONVERGED | Kind.SKIPPED | Kind.SWEPT:
             return Disposition.DELETE

@@ -19,7 +19,7 @@ class ReplicatorError(Exception):
 
 
 class TransientError(ReplicatorError):
-    """It may come right by itself: look again later."""
+    """It may come right by itself: try again later."""
 
 
 class SecretNotFoundError(TransientError):
@@ -38,7 +38,7 @@ class KeyRefusedError(TransientError):
     """A KMS key may not or cannot be used: a new key, or a new key policy, needs minutes."""
 
 
-class OutOfTimeError(TransientError):
+class DeadlineExceededError(TransientError):
     """The function's time ends before the call could: the message goes back at once."""
 
 

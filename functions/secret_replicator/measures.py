@@ -87,7 +87,7 @@ class Tally:
 
 
 def _failed_regions(outcome: Outcome) -> set[str]:
-    """Return the Regions that this look found Failed: a retry that AWS accepts hides it again at once."""
+    """Return the Regions that this attempt found Failed: a retry that AWS accepts hides it again at once."""
     still = {replica.region for replica in outcome.replicas if replica.status == FAILED}
     return still | {wanted.region for wanted in outcome.plan.retry}
 

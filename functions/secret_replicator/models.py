@@ -161,7 +161,7 @@ class Intent:
 
 
 class Kind(StrEnum):
-    """How looking at a message ended."""
+    """How an attempt at a message ended."""
 
     CONVERGED = "converged"
     SKIPPED = "skipped"
@@ -172,18 +172,18 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at a message: its receives so far, seconds since the first of them, and when to be done.
+class Attempt:
+    """One attempt at a message: its receives so far, seconds since the first of them, and when to be done.
 
     Receives alone say little about time: what was given back unbegun was received, too. `now` is since the
     epoch, `deadline` of the gateway's clock.
     """
 
-    attempt: int
+    number: int
     age_seconds: float
     deadline: float
     now: float
-    only_look: bool = False
+    read_only: bool = False
     """Whether nothing may be called that changes anything."""
     last: bool = False
     """Whether nobody will see what comes of asking again for a Failed Region."""
@@ -207,7 +207,7 @@ class SweptPage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How looking at a message ended, and why."""
+    """How an attempt at a message ended, and why."""
 
     kind: Kind
     secret: str = ""
@@ -215,10 +215,10 @@ class Outcome:
     plan: Plan = Plan()
     problems: tuple[Problem, ...] = ()
     requested: bool = False
-    """Whether AWS took a request for a new Region in this very look."""
+    """Whether AWS took a request for a new Region in this very attempt."""
     swept: SweptPage | None = None
     replicas: tuple[Replica, ...] = ()
-    """What AWS reports of each Region, as of the end of this look."""
+    """What AWS reports of each Region, as of the end of this attempt."""
 
     @property
     def reason(self) -> str:

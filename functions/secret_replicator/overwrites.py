@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from secret_replicator.disposition import region_problem
-from secret_replicator.errors import OutOfTimeError, ReplicatorError, SecretNotFoundError
+from secret_replicator.errors import DeadlineExceededError, ReplicatorError, SecretNotFoundError
 from secret_replicator.gateway import Gateway
 from secret_replicator.models import DesiredReplica, Drift, Intent, Problem, Secret
 
@@ -46,7 +46,7 @@ class Overwrites:
             there = self.gateway_of(want.region).describe(secret.name, deadline)
         except SecretNotFoundError:
             return None
-        except OutOfTimeError:
+        except DeadlineExceededError:
             raise
         except ReplicatorError as error:
             return region_problem(want.region, error)

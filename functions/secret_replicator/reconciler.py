@@ -8,8 +8,8 @@ from secret_replicator.budget import Budget, Slot, require_time
 from secret_replicator.disposition import REFUSED_ATTEMPTS, region_problem
 from secret_replicator.errors import (
     AccessDeniedError,
+    DeadlineExceededError,
     KeyRefusedError,
-    OutOfTimeError,
     RefusedError,
     ReplicatorError,
     SecretNotFoundError,
@@ -18,9 +18,9 @@ from secret_replicator.gateway import KEY_REMEDY, Gateway, is_about_a_key
 from secret_replicator.models import (
     FAILED,
     IN_SYNC,
+    Attempt,
     Intent,
     Kind,
-    Look,
     Outcome,
     Plan,
     Problem,
@@ -108,68 +108,68 @@ class Reconciler:
     answers: Answers
     overwrites: Overwrites
 
-    def reconcile(self, secret_id: str, look: Look) -> Outcome:
+    def reconcile(self, secret_id: str, attempt: Attempt) -> Outcome:
         """Return the outcome of this attempt at the secret; raise ReplicatorError."""
         if belongs_to_another_account(secret_id, self.settings):
             return Outcome(Kind.SKIPPED, secret_id, "another_account")
         try:
-            read = self._read(secret_id, look)
+            read = self._read(secret_id, attempt)
         except SecretNotFoundError:
-            if look.attempt < NOT_FOUND_ATTEMPTS or look.age_seconds < NOT_FOUND_SECONDS:
+            if attempt.number < NOT_FOUND_ATTEMPTS or attempt.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
-        requests = Requests(read.secret.arn, look.attempt, look.together, look.last, self.answers)
+        requests = Requests(read.secret.arn, attempt.number, attempt.together, attempt.last, self.answers)
         work = Work(read, requests)
-        outcome = self._outcome(work, look)
+        outcome = self._outcome(work, attempt)
         return replace(outcome, secret=work.secret.arn, plan=work.shown.plan)
 
-    def _read(self, secret_id: str, look: Look) -> Reading:
+    def _read(self, secret_id: str, attempt: Attempt) -> Reading:
         """Return the secret as it is now, and what is to be done about it in this attempt."""
-        secret = self.gateway.describe(secret_id, look.deadline)
-        settings = replace(self.settings, prune_replicas=False) if look.only_look else self.settings
+        secret = self.gateway.describe(secret_id, attempt.deadline)
+        settings = replace(self.settings, prune_replicas=False) if attempt.read_only else self.settings
         found, unseen = self.overwrites.checked(
-            secret, intent(secret, self.policy, settings, look.now), look.deadline
+            secret, intent(secret, self.policy, settings, attempt.now), attempt.deadline
         )
-        if not found.skip and look.only_look:
+        if not found.skip and attempt.read_only:
             found = replace(found, plan=Plan(wait=found.plan.wait, drift=found.plan.drift))
-        elif not found.skip and look.last:
+        elif not found.skip and attempt.last:
             found = replace(found, plan=_asking_nothing_again(found.plan, secret))
         return Reading(secret, found, unseen, self.budget.clock())
 
-    def _outcome(self, work: Work, look: Look) -> Outcome:
+    def _outcome(self, work: Work, attempt: Attempt) -> Outcome:
         if not work.intent.skip and self.settings.mode == "plan":
             return Outcome(Kind.SKIPPED, note="plan_mode", problems=work.intent.problems)
         try:
-            self._work(work, look)
+            self._work(work, attempt)
         except ReplicatorError as error:
             plan = work.shown.plan
             raise error.about(work.secret.arn, plan.open_regions, _known(work)) from error
-        return _assess(work, look.attempt)
+        return _assess(work, attempt.number)
 
-    def _work(self, work: Work, look: Look) -> None:
-        """Ask for all that is to be asked for, and look what came of it."""
+    def _work(self, work: Work, attempt: Attempt) -> None:
+        """Ask for all that is to be asked for, and see what came of it."""
         began = self.budget.clock()
         try:
             while work.next_write():
-                self._write_next(work, look, began)
+                self._write_next(work, attempt, began)
             if work.refusals:
-                # Perhaps another call for the same secret was first: look what is true now.
-                work.read_again(self._read(work.secret.arn, look))
-        except OutOfTimeError:
+                # Perhaps another call for the same secret was first: see what is true now.
+                work.read_again(self._read(work.secret.arn, attempt))
+        except DeadlineExceededError:
             if not work.requests.has_written:
                 raise
             work.finished = False
 
-    def _write_next(self, work: Work, look: Look, began: float) -> None:
+    def _write_next(self, work: Work, attempt: Attempt, began: float) -> None:
         """Make the next call, whatever it is when its slot has come: nothing is written by an old reading."""
         if work.requests.has_written:
             # No more than half of the time for one secret: others are waiting.
-            require_time(2 * self.budget.clock() - began, look.deadline)
+            require_time(2 * self.budget.clock() - began, attempt.deadline)
 
         def refresh() -> None:
-            work.read_again(self._read(work.secret.arn, look))
+            work.read_again(self._read(work.secret.arn, attempt))
 
-        with self.budget.slot(look.deadline, refresh) as slot:
+        with self.budget.slot(attempt.deadline, refresh) as slot:
             if self.budget.clock() - work.reading.read_at > MOMENT_SECONDS:
                 refresh()
             if write := work.next_write():
@@ -204,7 +204,7 @@ class Reconciler:
 
 
 def _asking_nothing_again(todo: Plan, secret: Secret) -> Plan:
-    """Return the plan for a look that is the last: nobody would see what comes of another try."""
+    """Return the plan for the last attempt: nobody would see what comes of another try."""
     failed = best_by_region(secret.replicas)
     left = tuple(failed[want.region] for want in todo.retry)
     return replace(todo, retry=(), wait=tuple(sorted(todo.wait + left)))

@@ -15,7 +15,7 @@ from replicas.options import Access
 from secret_replicator.budget import Budget
 from secret_replicator.errors import ReplicatorError
 from secret_replicator.gateway import Gateway
-from secret_replicator.models import Look
+from secret_replicator.models import Attempt
 from secret_replicator.overwrites import Overwrites
 from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import Reconciler
@@ -109,7 +109,7 @@ class Scene:
     def _reconcile(self, reconciler: Reconciler, arn: str) -> None:
         now = self.clock()
         try:
-            reconciler.reconcile(arn, Look(1, 0, float("inf"), now))
+            reconciler.reconcile(arn, Attempt(1, 0, float("inf"), now))
         except ReplicatorError:
             return  # its message would come back later
 

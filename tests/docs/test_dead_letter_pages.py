@@ -178,7 +178,7 @@ NEVER_THE_LAST = (
     errors.TransientError,
     errors.SecretNotFoundError,
     errors.KeyRefusedError,
-    errors.OutOfTimeError,
+    errors.DeadlineExceededError,
     errors.PermanentError,
 )
 """What is tried again until the attempts are used up, or has a more exact kind."""

@@ -7,7 +7,7 @@ import pytest
 from local.secrets_manager.model import ManualClock
 from secret_replicator.app import app
 from secret_replicator.budget import CALL_SECONDS, PAUSE_SECONDS, POLL_SECONDS, WINDOW_SECONDS, Budget
-from secret_replicator.errors import OutOfTimeError, SecretNotFoundError
+from secret_replicator.errors import DeadlineExceededError, SecretNotFoundError
 from secret_replicator.models import DesiredReplica
 from tests.support.world import World
 
@@ -87,7 +87,7 @@ def test_a_write_that_waits_for_another_for_too_long_is_out_of_time_and_frees_no
     with budget.slot(deadline=2000):
         for _ in range(3):
             late = budget.slot(deadline=clock() + 3 + CALL_SECONDS)
-            with pytest.raises(OutOfTimeError), late:
+            with pytest.raises(DeadlineExceededError), late:
                 pytest.fail("its turn came all the same")
         ended = clock()
     assert ended == pytest.approx(1009, abs=1)
@@ -142,7 +142,7 @@ def test_a_turn_that_would_come_too_late_is_refused_at_once_and_not_taken(clock:
     budget = budget_of(1, clock)
     with budget.slot(deadline=1000 + CALL_SECONDS):
         pass
-    with pytest.raises(OutOfTimeError), budget.slot(deadline=1000 + CALL_SECONDS):
+    with pytest.raises(DeadlineExceededError), budget.slot(deadline=1000 + CALL_SECONDS):
         pytest.fail("its turn came all the same")
     assert clock() == 1000
     assert writes(budget, clock, 1) == [1000 + WINDOW_SECONDS]

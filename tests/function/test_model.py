@@ -614,9 +614,9 @@ class Model(RuleBasedStateMachine):
     def _justified(self, found: Look | None, *, echo: bool = False) -> bool:
         if found is None:
             return True
-        looked_at = self.settings.mode == "plan" and found.visible
+        attempted_at = self.settings.mode == "plan" and found.visible
         prune = self.settings.prune_replicas and not echo
-        return looked_at or found.rightly_skipped or found.converged(prune=prune)
+        return attempted_at or found.rightly_skipped or found.converged(prune=prune)
 
     def _may_go(self, found: Look | None, message: QueuedMessage) -> bool:
         prune, echo = self.settings.prune_replicas, ECHO in message.body and not message.attributes

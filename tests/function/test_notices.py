@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 from local.secrets_manager.model import THROTTLED
 from local.secrets_manager.service import StrictSecretsManager
 from secret_replicator import app as lambda_app
-from secret_replicator.followed import MAX_SECRETS
+from secret_replicator.echo_filter import MAX_SECRETS
 from secret_replicator.models import Kind, Outcome
 from secret_replicator.notices import CALL_SECONDS, Notifier
 from tests.support.world import Lines, World

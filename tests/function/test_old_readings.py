@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from secret_replicator.budget import CALL_SECONDS, Budget
-from secret_replicator.errors import OutOfTimeError
-from secret_replicator.models import Look
+from secret_replicator.errors import DeadlineExceededError
+from secret_replicator.models import Attempt
 from secret_replicator.reconciler import MOMENT_SECONDS
 from tests.support.world import HOME, World
 
@@ -116,6 +116,6 @@ def test_out_of_time_before_its_first_write_an_attempt_asks_for_nothing(world: W
     world.add("a", "eu-west-1")
     now = world.clock()
     reconciler = replace(world.app.reconciler, budget=Budget(20, world.clock, world.clock.advance))
-    with pytest.raises(OutOfTimeError):
-        reconciler.reconcile("a", Look(1, 0, now + CALL_SECONDS + 0.5, now))
+    with pytest.raises(DeadlineExceededError):
+        reconciler.reconcile("a", Attempt(1, 0, now + CALL_SECONDS + 0.5, now))
     assert not any(call.operation.startswith("Replicate") for call in world.secrets.calls)

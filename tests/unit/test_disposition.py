@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from secret_replicator.disposition import LAST_ATTEMPT, Disposition, conclude, outcome_of_error
 from secret_replicator.errors import (
     AccessDeniedError,
+    DeadlineExceededError,
     KeyRefusedError,
     MalformedMessageError,
-    OutOfTimeError,
     PermanentError,
     RefusedError,
     ReplicatorError,
@@ -75,7 +75,7 @@ def test_only_converged_skipped_and_swept_are_ever_deleted(
     [
         pytest.param(TransientError("p", "r"), Kind.WAITING, "Transient", id="transient"),
         pytest.param(SecretNotFoundError("p", "r"), Kind.WAITING, "SecretNotFound", id="not found yet"),
-        pytest.param(OutOfTimeError("p", "r"), Kind.OUT_OF_TIME, "OutOfTime", id="out of time"),
+        pytest.param(DeadlineExceededError("p", "r"), Kind.OUT_OF_TIME, "DeadlineExceeded", id="out of time"),
         pytest.param(PermanentError("p", "r"), Kind.FAILED, "Permanent", id="permanent"),
         pytest.param(MalformedMessageError("p", "r"), Kind.FAILED, "MalformedMessage", id="malformed"),
         pytest.param(KeyRefusedError("p", "r"), Kind.WAITING, "KeyRefused", id="a KMS key is refused"),

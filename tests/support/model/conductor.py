@@ -14,7 +14,7 @@ from local.secrets_manager.model import ManualClock
 from secret_replicator.app import App
 from secret_replicator.messages import Request
 from secret_replicator.models import Outcome
-from secret_replicator.reconciler import Look
+from secret_replicator.reconciler import Attempt
 from secret_replicator.work_queue import WorkQueue
 
 STUCK_SECONDS = 60
@@ -155,6 +155,6 @@ class ConductedApp(App):
     def at_once(self, *jobs: Callable[[], bool]) -> list[bool]:
         return [job() for job in jobs]
 
-    def do(self, request: Request, look: Look) -> Outcome:
-        with self.conductor.worker(self.number, f"{request.secret_id} {request.event_id} {look.attempt}"):
-            return super().do(request, look)
+    def do(self, request: Request, attempt: Attempt) -> Outcome:
+        with self.conductor.worker(self.number, f"{request.secret_id} {request.event_id} {attempt.number}"):
+            return super().do(request, attempt)

@@ -11,7 +11,7 @@ from typing import Any
 
 from secret_replicator.app import App
 from secret_replicator.messages import Request
-from secret_replicator.models import Look, Outcome
+from secret_replicator.models import Attempt, Outcome
 from secret_replicator.work_queue import WorkQueue
 
 STUCK_SECONDS = 60
@@ -116,6 +116,6 @@ class TimedApp(App):
     def at_once(self, *jobs: Callable[[], bool]) -> list[bool]:
         return [job() for job in jobs]
 
-    def do(self, request: Request, look: Look) -> Outcome:
+    def do(self, request: Request, attempt: Attempt) -> Outcome:
         with self.time.worker(self.crew):
-            return super().do(request, look)
+            return super().do(request, attempt)

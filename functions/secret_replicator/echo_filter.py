@@ -1,0 +1,56 @@
+"""What this instance knows of secrets and messages, so that events of its own calls lead to nothing new."""
+
+from dataclasses import dataclass, field
+
+from secret_replicator.models import Outcome
+
+MAX_SECRETS = 10_000
+"""Of more, those noted first are forgotten: that costs further dead letters about one failure at most."""
+
+MARGIN_SECONDS = 5
+"""An event tells the second, clocks differ, and AWS may show an attempt what was true a moment before."""
+
+
+@dataclass
+class EchoFilter:
+    """When a secret was last attempted by a message that stays in the queue, or had a dead letter written.
+
+    An event only says that there is something to check: any later attempt answers it, if its message may act
+    on what it sees, and so does a later dead letter. What other instances know is not known here. Times are
+    seconds since the epoch, of when the attempt, or that before the dead letter, began.
+    """
+
+    _attempted_at: dict[str, float] = field(default_factory=dict)
+
+    def note(self, secret: str, attempted_at: float) -> None:
+        """Note such an attempt, by when it began."""
+        self._attempted_at.pop(secret, None)
+        self._attempted_at[secret] = attempted_at
+        if len(self._attempted_at) > MAX_SECRETS:
+            del self._attempted_at[next(iter(self._attempted_at))]
+
+    def answers(self, secret: str, happened_at: float) -> bool:
+        """Tell whether what happened at this time was surely seen by such an attempt."""
+        return happened_at + MARGIN_SECONDS < self._attempted_at.get(secret, 0)
+
+
+@dataclass
+class Unseen:
+    """The messages whose first attempt, made here, saw nothing: that they came again says nothing.
+
+    AWS throttled it, or time was up. What another instance saw is not known here: then something was open.
+    """
+
+    _ids: dict[str, None] = field(default_factory=dict)
+
+    def note(self, message_id: str, attempt: int, outcome: Outcome) -> bool:
+        """Note what this attempt saw; return whether there was something to do, now or before."""
+        if outcome.plan.open_regions or outcome.regions:
+            self._ids.pop(message_id, None)
+            return True
+        if attempt > 1:
+            return message_id not in self._ids
+        self._ids[message_id] = None
+        if len(self._ids) > MAX_SECRETS:
+            del self._ids[next(iter(self._ids))]
+        return False
