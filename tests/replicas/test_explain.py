@@ -354,4 +354,4 @@ def test_each_failed_region_has_its_own_remedy(desk: Desk) -> None:
     text = desk.run("explain", "a").stdout
     assert "whether a promoted copy stands in eu-west-1" in text
     assert "whether a promoted copy stands in us-west-2" not in text
-    assert "look at the key aws/secretsmanager in us-west-2" in text
+    assert "check the key aws/secretsmanager in us-west-2" in text
