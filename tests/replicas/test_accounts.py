@@ -71,6 +71,18 @@ def test_an_account_that_cannot_be_reached_is_a_line_and_not_the_end(desks: dict
     assert result.exit_code == 1
 
 
+def test_a_report_without_an_account_is_written_and_is_an_error(
+    desks: dict[str, Desk], tmp_path: Path
+) -> None:
+    desks["green"].account.denied.add("cloudformation:DescribeStacks")
+    files = ["--html", str(tmp_path / "r.html"), "--csv", str(tmp_path / "r.csv")]
+    result = run(desks, "report", *files, *profiles(*NAMES))
+    assert "1 of 2 accounts could not be read: green" in result.stderr
+    assert result.exit_code == 1
+    titles, line = (tmp_path / "r.csv").read_text("utf-8").splitlines()
+    assert (titles.split(",")[0], line.split(",")[0]) == ("account", "blue")
+
+
 def test_json_names_the_account_of_each_secret(desks: dict[str, Desk]) -> None:
     found = json.loads(run(desks, "status", "--json", *profiles(*NAMES)).stdout)
     assert [secret["account"] for secret in found["secrets"]] == [*NAMES]

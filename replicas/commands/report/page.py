@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from replicas.aws.accounts import require_all
 from replicas.aws.deployment import shown
 from replicas.commands.plan import unread_in_words
 from replicas.commands.status import AS_IT_MUST_BE, Status, look
@@ -94,13 +95,16 @@ def table(status: Status, by: Sequence[str]) -> Iterator[list[str]]:
     """Yield the lines of the CSV, titles first."""
     regions = regions_of(status.rows)
     tags = [f"tag {key}" for key in by]
+    several = any(row.account for row in status.rows)
     yield [
+        *(["account"] if several else []),
         *("primary_region", "name", "arn", "status", *regions),
         *("since", "since_what", "dead_letters", "drift", "why", *tags),
     ]
     for row in status.rows:
         cells = dict(row.cells)
         yield [
+            *([row.account] if several else []),
             *(row.home, row.name, row.arn, str(row.standing), *(cells.get(region, "") for region in regions)),
             *(row.since.isoformat() if row.since else "", row.since_what, str(row.letters)),
             *("; ".join(row.drift), row.why, *row.groups),
@@ -191,6 +195,7 @@ def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]
     screen.show(str(status.counts), "bold")
     if status.unread:
         raise OperatorError(unread_in_words(status.unread))
+    require_all(status.answers)
     return OK
 
 
