@@ -21,8 +21,10 @@ LEAD_SECONDS = 0.2
 POLL_SECONDS = 0.05
 """How often is looked for a free slot where all are taken: each is free a second before it may be used."""
 
-PAUSE_SECONDS = 0.05
-"""After a longer pause between two invocations another instance may have run, in place of this one."""
+PAUSE_SECONDS = 0.2
+"""After a longer pause between two invocations another instance may have written, in place of this one.
+
+In less it cannot: it waits for a second, too. With a full queue the next batch comes sooner."""
 
 
 def require_time(start: float, deadline: float) -> None:

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.slow]
 
 ENVIRONMENT = ROOT / "local/env.json"
 SECONDS = 120
-ORDERS, BILLING = examples.EXAMPLES
+ORDERS, BILLING, *_ = examples.EXAMPLES
 
 
 @dataclass(frozen=True)
