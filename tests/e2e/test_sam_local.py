@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.slow]
 
 ENVIRONMENT = ROOT / "local/env.json"
 SECONDS = 120
-ORDERS, BILLING, *_ = examples.EXAMPLES
+ORDERS, _, BILLING = examples.EXAMPLES
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def test_an_instance_that_goes_straight_on_uses_all_of_its_share(clock: ManualCl
     budget = budget_of(2, clock)
     with budget.invocation():
         writes(budget, clock, 2)
-    clock.advance(PAUSE_SECONDS)
+    clock.advance(PAUSE_SECONDS / 2)
     with budget.invocation():
         assert writes(budget, clock, 2) == [1000 + 2 * WINDOW_SECONDS] * 2
 
