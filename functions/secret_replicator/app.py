@@ -32,7 +32,7 @@ from secret_replicator.errors import (
 from secret_replicator.gateway import Gateway
 from secret_replicator.measures import Tally, Traffic, count_seconds
 from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, parse
-from secret_replicator.models import Attempt, Kind, Outcome
+from secret_replicator.models import SIMILAR_TAG, Attempt, Kind, Outcome
 from secret_replicator.notices import CALL_SECONDS as NOTICE_SECONDS
 from secret_replicator.notices import Notifier, notice
 from secret_replicator.overwrites import Overwrites
@@ -317,6 +317,7 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         "secret": outcome.secret,
         "reason": outcome.reason,
         "plan": outcome.plan.regions(),
+        **{drift.kind: drift.said for drift in outcome.plan.drift if drift.kind == SIMILAR_TAG},
         **(asdict(outcome.swept) if outcome.swept else {}),
     }
     return {key: value for key, value in facts.items() if value not in ("", {})}

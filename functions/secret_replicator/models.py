@@ -7,6 +7,7 @@ from enum import StrEnum
 
 IN_SYNC = "InSync"
 FAILED = "Failed"
+SIMILAR_TAG = "similar_tag"
 
 DRIFT_REMEDIES: Mapping[str, str] = {
     "unwanted": "remove it (remove-regions-from-replication), or set PruneReplicas",
@@ -17,6 +18,8 @@ DRIFT_REMEDIES: Mapping[str, str] = {
     "held": "take the tag secret-replicator:hold off, once what it was set for is over",
     "name_taken": "see with replicas verify whether a promoted copy stands there; if not, delete the secret "
     "of the same name in that Region, or let no rule ask for the Region",
+    SIMILAR_TAG: "take this tag off, and set the policy's own tag key in its place",
+    "orphaned": "set the tag again, or remove the replica (remove-regions-from-replication)",
     "promoted": "bring a promoted copy back with replicas rejoin; another team's primary needs its own name",
 }
 """What a person can do about each kind of drift."""

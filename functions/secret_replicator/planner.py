@@ -7,6 +7,7 @@ from dataclasses import replace
 from secret_replicator.models import (
     FAILED,
     IN_SYNC,
+    SIMILAR_TAG,
     Desired,
     DesiredReplica,
     Drift,
@@ -15,7 +16,7 @@ from secret_replicator.models import (
     Replica,
     Secret,
 )
-from secret_replicator.policy import Policy, desired_replicas
+from secret_replicator.policy import Policy, desired_replicas, similar_tag_key
 from secret_replicator.settings import Settings
 
 HOLD_TAG = "secret-replicator:hold"
@@ -31,7 +32,7 @@ def intent(secret: Secret, policy: Policy, settings: Settings, now: float) -> In
     """Return what is to be done about a secret as DescribeSecret shows it. `now` is of the epoch."""
     desired = desired_replicas(policy, secret.tags, settings.region, settings.allowed_regions)
     if reason := _reason_to_skip(secret, desired, settings):
-        return Intent(desired, skip=reason)
+        return Intent(desired, Plan(drift=_typos(secret, policy, reason)), skip=reason)
     if HOLD_TAG in secret.tags:
         held = Drift("", "held", _short_text(secret.tags[HOLD_TAG]))
         return Intent(desired, Plan(drift=(held,)), skip="held")
@@ -83,6 +84,12 @@ def plan(desired: Desired, actual: Iterable[Replica], *, prune_before: float | N
 def best_by_region(replicas: Iterable[Replica]) -> Mapping[str, Replica]:
     """Return one replica per Region. Where a Region is listed twice, the better status counts."""
     return {replica.region: replica for replica in sorted(replicas, key=_goodness)}
+
+
+def _typos(secret: Secret, policy: Policy, reason: str) -> tuple[Drift, ...]:
+    """Return the tag that was probably meant to select the secret, as drift."""
+    key = similar_tag_key(secret.tags, policy.tag_key) if reason == "not_selected" else ""
+    return (Drift("", SIMILAR_TAG, _short_text(key)),) if key else ()
 
 
 def _reason_to_skip(secret: Secret, desired: Desired, settings: Settings) -> str:

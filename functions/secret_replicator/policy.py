@@ -17,6 +17,7 @@ YES_WORDS = frozenset({"true", "yes", "on", "enabled"})
 """What people say who do not think of Regions."""
 _SEPARATORS = re.compile(r"[\s,+;:/|]+")
 """AWS's tag editors allow `:` and `/` where they allow no comma."""
+_KEY_SEPARATORS = re.compile(r"[-_.:\s]+")
 _KMS_KEY = re.compile(
     r"alias/[A-Za-z0-9/_-]+|(mrk-)?[0-9a-f-]{32,36}"
     r"|arn:[a-z-]+:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+"
@@ -95,6 +96,17 @@ def desired_replicas(
         problems=tuple(sorted(problems)),
         asked_by_rules_alone=frozenset(replica.region for replica in replicas) - tagged_regions,
     )
+
+
+def similar_tag_key(tags: Iterable[str], tag_key: str) -> str:
+    """Return the tag key that is `tag_key` but for case and separators; empty if none is, or it is there."""
+    keys = sorted(tags)
+    same = (key for key in keys if _plain(key) == _plain(tag_key))
+    return "" if tag_key in keys else next(same, "")
+
+
+def _plain(key: str) -> str:
+    return _KEY_SEPARATORS.sub("", key.lower())
 
 
 def tag_words(value: str) -> list[str]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from replicas.aws.deployment import Deployment, deployments, shown
@@ -11,6 +12,7 @@ from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
 from replicas.inventory.inventory import EVERYTHING, Choice, Reading, Seen, read, require_some
+from replicas.inventory.unselected import unselected
 from replicas.options import Where
 from replicas.terminal import Column, Screen, count
 from secret_replicator.models import FAILED as FAILED_STATUS
@@ -114,12 +116,16 @@ def run(asked: Asked, where: Where, screen: Screen) -> int:
     return exit_code(lambda: _run(asked, where, screen), screen, "Stopped. Nothing was written.")
 
 
-def make(deployment: Deployment, asked: Asked, totals: Totals, screen: Screen) -> Region:
-    """Return the plan of one Region; raise OperatorError."""
+def make(
+    deployment: Deployment, asked: Asked, totals: Totals, screen: Screen, where: Where | None = None
+) -> Region:
+    """Return the plan of one Region, with `where` also what nothing selects; raise OperatorError."""
     region = Region(deployment)
     what = f"Reading the secrets of {deployment.region}"
     with screen.progress(what, note=deployment.clients.throttling.__str__) as report:
-        for seen in read(deployment, asked.choice, region.reading, report):
+        selected = read(deployment, asked.choice, region.reading, report)
+        others = unselected(where, deployment, asked.choice, region.reading, screen) if where else ()
+        for seen in chain(selected, others):
             steps = tuple(
                 step
                 for step in steps_of(seen)
@@ -158,7 +164,7 @@ def _run(asked: Asked, where: Where, screen: Screen) -> int:
     regions = []
     for deployment in deployments(where):
         screen.say(str(deployment))
-        regions.append(make(deployment, asked, totals, screen))
+        regions.append(make(deployment, asked, totals, screen, where))
     require_some(asked.choice, [region.reading for region in regions])
     if asked.as_json:
         screen.write(json.dumps(_document(regions, totals), indent=2) + "\n")
@@ -206,10 +212,16 @@ def cost_in_words(totals: Totals, readings: Sequence[Reading]) -> str:
     """Return what the plan adds to the bill, with the prices that it is computed from."""
     selected = sum(reading.selected for reading in readings)
     calls = sum(pricing.sweep_calls(reading.listed, reading.selected) for reading in readings)
+    orphaned = sum(reading.orphaned for reading in readings)
+    left = (
+        f" {count(orphaned, 'orphaned replica')}: {pricing.dollars(pricing.of_replicas(orphaned))} a month."
+        if orphaned
+        else ""
+    )
     return (
         f"Cost: {_change(added(totals))} a month for replicas (${pricing.REPLICA_DOLLARS} each), and "
         f"{pricing.dollars(pricing.of_calls(calls))} for a daily sweep of {count(selected, 'secret')} "
-        f"({calls:,} calls, $0.05 per 10,000). List prices, without KMS."
+        f"({calls:,} calls, $0.05 per 10,000). List prices, without KMS.{left}"
     )
 
 
@@ -224,6 +236,7 @@ def _change(amount: Decimal) -> str:
 
 def _document(regions: Sequence[Region], totals: Totals) -> dict[str, Any]:
     calls = sum(pricing.sweep_calls(region.reading.listed, region.reading.selected) for region in regions)
+    orphaned = sum(region.reading.orphaned for region in regions)
     return {
         "deployments": [_facts(region) for region in regions],
         "secrets": [asdict(secret) for region in regions for secret in region.planned],
@@ -236,6 +249,7 @@ def _document(regions: Sequence[Region], totals: Totals) -> dict[str, Any]:
         },
         "cost_dollars_per_month": {
             "replicas": float(added(totals)),
+            "orphaned_replicas": float(pricing.of_replicas(orphaned)),
             "sweep_calls": float(pricing.of_calls(calls)),
         },
     }

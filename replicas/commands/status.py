@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from replicas.aws.accounts import Answer, ask_each, require_all
@@ -24,6 +25,7 @@ from replicas.inventory.secret_status import (
     row,
     wanted_regions_of,
 )
+from replicas.inventory.unselected import unselected
 from replicas.options import Where
 from replicas.terminal import UTC_TITLE, Cell, Column, Moment, Screen, count
 
@@ -118,7 +120,8 @@ def _look(
         what = f"Reading the secrets of {deployment.region}"
         with screen.progress(what, note=deployment.clients.throttling.__str__) as report:
             seen = read(deployment, choice, reading, report)
-            rows = (row(secret, about.about(secret.secret.arn), by) for secret in seen)
+            others = unselected(where, deployment, choice, reading, screen)
+            rows = (row(secret, about.about(secret.secret.arn), by) for secret in chain(seen, others))
             _count(status, rows, letters, about, choice)
     return status
 
@@ -265,6 +268,8 @@ def _document(asked: Asked, status: Status) -> dict[str, Any]:
             "want_none": status.counts.standings[Standing.WANTS_NONE],
             "waiting": status.counts.standings[Standing.WAITING],
             "need_attention": status.counts.standings[Standing.NEEDS_YOU],
+            "not_selected": status.counts.standings[Standing.NOT_SELECTED],
+            "orphaned_replicas": status.counts.orphaned,
             "drifted": status.counts.drifted,
             "dead_letters": status.counts.letters if asked.letters else None,
             "unread": sorted(status.unread),

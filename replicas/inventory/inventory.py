@@ -84,6 +84,16 @@ class Reading:
     listed: int = 0
     selected: int = 0
     unread: list[str] = field(default_factory=list)
+    unselected: int = 0
+    orphaned: int = 0
+    """Replicas of secrets that nothing selects any more."""
+    arns: set[str] = field(default_factory=set)
+    """All selected secrets, chosen or not."""
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a secret that was asked for."""
+        return bool(self.selected or self.unselected or self.unread)
 
 
 def read(deployment: Deployment, choice: Choice, reading: Reading, report: Report) -> Iterator[Seen]:
@@ -100,19 +110,19 @@ def read(deployment: Deployment, choice: Choice, reading: Reading, report: Repor
 
 def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Reading) -> Iterator[Secret]:
     """Yield the listed secrets that a sweep would enqueue, each once. Raise ReplicatorError."""
-    known: set[str] = set()
     settings = deployment.settings
-    for secret in _listed(deployment, policy):
+    for secret in listed(deployment, policy.selecting_tag_keys()):
         reading.listed += 1
         skip = intent(secret, policy, settings, time.time()).skip
-        if skip not in _NOT_SELECTED and choice.takes(secret) and secret.arn not in known:
-            known.add(secret.arn)
-            yield secret
+        if skip not in _NOT_SELECTED and secret.arn not in reading.arns:
+            reading.arns.add(secret.arn)
+            if choice.takes(secret):
+                yield secret
 
 
 def require_some(choice: Choice, readings: Sequence[Reading]) -> None:
     """Raise OperatorError if secrets were chosen, and there are none: a success of nothing hides a typo."""
-    if choice == EVERYTHING or any(reading.selected or reading.unread for reading in readings):
+    if choice == EVERYTHING or any(reading.found for reading in readings):
         return
     raise OperatorError(
         f"No selected secret matches {choice}: `replicas explain NAME` says why a secret is not selected"
@@ -144,8 +154,9 @@ def calls_in_words() -> Iterator[None]:
         raise
 
 
-def _listed(deployment: Deployment, policy: Policy) -> Iterator[Secret]:
-    token, keys = "", policy.selecting_tag_keys()
+def listed(deployment: Deployment, keys: Sequence[str]) -> Iterator[Secret]:
+    """Yield the secrets with a tag key that begins like one of these, and perhaps others."""
+    token = ""
     while True:
         request = partial(deployment.gateway.list_secrets, keys, token, inf)
         page = patiently(deployment, request)

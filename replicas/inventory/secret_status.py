@@ -7,9 +7,10 @@ from enum import IntEnum
 from typing import Self
 
 from replicas.aws.dead_letters import Letter, names_of
-from replicas.inventory import wording
+from replicas.inventory import pricing, wording
 from replicas.inventory.explanation import MISSING
 from replicas.inventory.inventory import Seen
+from replicas.terminal import count
 from secret_replicator.models import FAILED, IN_SYNC
 from secret_replicator.planner import best_by_region
 
@@ -27,10 +28,11 @@ class Standing(IntEnum):
     IN_SYNC = 2
     WANTS_NONE = 3
     LEFT_ALONE = 4
+    NOT_SELECTED = 5
 
     def __str__(self) -> str:
         """Say it in wording."""
-        return ("needs attention", "waiting", "InSync", "wants none", "left alone")[self]
+        return ("needs attention", "waiting", "InSync", "wants none", "left alone", "not selected")[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,13 @@ class Counts:
     drifted: int = 0
     letters: int = 0
     other_letters: int = 0
+    orphaned: int = 0
 
     def count(self, row: Row) -> None:
         """Count a secret."""
         self.standings[row.standing] += 1
         self.drifted += bool(row.drift)
+        self.orphaned += sum(status.startswith(wording.ORPHANED) for _, status in row.cells)
 
     def add(self, other: "Counts") -> None:
         """Add another account's numbers."""
@@ -101,11 +105,12 @@ class Counts:
         self.drifted += other.drifted
         self.letters += other.letters
         self.other_letters += other.other_letters
+        self.orphaned += other.orphaned
 
     @property
     def selected(self) -> int:
         """All secrets that the policy selects and the function may work on."""
-        return sum(self.standings.values()) - self.standings[Standing.LEFT_ALONE]
+        return sum(number for standing, number in self.standings.items() if standing < Standing.LEFT_ALONE)
 
     @property
     def wanting(self) -> int:
@@ -124,6 +129,11 @@ class Counts:
             parts.append(f"{none:,} {'wants' if none == 1 else 'want'} no replica")
         if number[Standing.LEFT_ALONE]:
             parts.append(f"{number[Standing.LEFT_ALONE]:,} left alone, held or managed by a service")
+        if unselected := number[Standing.NOT_SELECTED]:
+            parts.append(f"{unselected:,} not selected, but with a similar tag or replicas")
+        if self.orphaned:
+            dollars = pricing.dollars(pricing.of_replicas(self.orphaned))
+            parts.append(f"{count(self.orphaned, 'orphaned replica')} ({dollars} a month)")
         if self.drifted:
             parts.append(f"{self.drifted:,} drifted")
         if self.other_letters:
@@ -135,7 +145,7 @@ class Counts:
 def row(seen: Seen, letters: Sequence[Letter], by: Sequence[str] = ()) -> Row:
     """Return the row of a secret, with its dead letters and its values of the tags `by`."""
     secret, intent = seen.secret, seen.intent
-    cells = () if intent.skip else tuple(_cells(seen))
+    cells = tuple(_cells(seen)) if intent.skip in ("", "not_selected") else ()
     standing = _standing(seen, cells, letters)
     since, what = None, ""
     if letters:
@@ -203,7 +213,8 @@ def _drift(seen: Seen) -> Iterator[str]:
 
 def _standing(seen: Seen, cells: Sequence[tuple[str, str]], letters: Sequence[Letter]) -> Standing:
     if seen.intent.skip:
-        return Standing.LEFT_ALONE
+        unselected = seen.intent.skip == "not_selected"
+        return Standing.NOT_SELECTED if unselected else Standing.LEFT_ALONE
     desired = {want.region for want in seen.intent.desired.replicas}
     in_sync = all(status == IN_SYNC for region, status in cells if region in desired)
     taken = any(

@@ -1,6 +1,9 @@
 """What drift and keys are, in words for a person."""
 
-from secret_replicator.models import Drift, Intent
+from secret_replicator.models import SIMILAR_TAG, Drift, Intent
+
+ORPHANED = "orphaned"
+"""A replica whose primary nothing selects any more. The function never sees it: it is not asked about it."""
 
 _MEANING = {
     "unwanted": "no tag or rule requests this replica",
@@ -9,6 +12,8 @@ _MEANING = {
     "managed_by_service": "only a rule asks for it, and it belongs to an AWS service",
     "held": "it is held by its tag secret-replicator:hold",
     "name_taken": "another secret has its name there",
+    SIMILAR_TAG: "nothing selects it, but one of its tag keys is nearly the policy's",
+    ORPHANED: "the replica was left behind: nothing selects its primary any more",
     "promoted": "it was promoted there, or belongs to another primary: never overwritten",
 }
 

@@ -110,6 +110,20 @@ def test_a_hold_tag_selects_nothing_and_a_replica_that_has_it_is_a_replica(
     assert [line["reason"] for line in log_lines()] == ["not_selected", "replica"]
 
 
+def test_a_tag_key_with_a_typo_is_skipped_and_said(
+    world: World, log_lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add("orders/db", Replicate_To="dr")
+    world.send("orders/db")
+    world.deliver()
+    line, _ = log_lines()
+    assert (line["outcome"], line["reason"]) == ("skipped", "not_selected")
+    assert line["similar_tag"] == "Replicate_To"
+    assert drift(log_lines()) == [("", "similar_tag")]
+    assert counted(capsys.readouterr().out) == {"similar_tag": 1}
+    assert not world.calls("ReplicateSecretToRegions")
+
+
 def promoted(world: World, **tags: str) -> None:
     """Let the replica in us-west-2 become a secret of its own, whose name then stands in the way."""
     world.secrets.worlds.old_primary_shows = "nothing"  # else nothing says so from here

@@ -438,3 +438,19 @@ def test_a_secret_deleted_since_the_listing_is_no_error(desk: Desk) -> None:
     result = desk.run("plan")
     assert result.exit_code == 0
     assert "1 to add" in result.stdout
+
+
+def test_orphaned_replicas_are_planned_as_drift_and_costed(desk: Desk) -> None:
+    world = desk.world
+    world.add("left", "eu-west-1 us-west-2")
+    world.send("left")
+    world.deliver_until_empty()
+    for region in (HOME, "eu-west-1", "us-west-2"):
+        del world.secrets.secret(region, "left").tags["replicate-to"]
+    assert [row[1:4] for row in desk.rows("plan")] == [
+        ["left", "? drift", "eu-west-1"],
+        ["left", "? drift", "us-west-2"],
+    ]
+    assert desk.run("plan").stdout.splitlines()[-1].endswith(" 2 orphaned replicas: $0.80 a month.")
+    costs = json.loads(desk.run("plan", "--json").stdout)["cost_dollars_per_month"]
+    assert costs["orphaned_replicas"] == 0.8

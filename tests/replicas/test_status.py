@@ -158,6 +158,42 @@ def test_what_is_held_is_left_alone_and_says_why(desk: Desk) -> None:
     assert "it is held by its tag secret-replicator:hold (failed over) - take the tag" in row[-1]
 
 
+def test_a_tag_key_with_a_typo_is_shown_with_what_to_correct(desk: Desk) -> None:
+    desk.world.add("a", Replicate_To="dr")
+    desk.world.add("b", region="dr", team="shop")
+    (row,) = desk.rows("status")
+    assert row[1:3] == ["a", "not selected"]
+    assert "one of its tag keys is nearly the policy's (Replicate_To) - take this tag off" in row[-1]
+    result = desk.run("status")
+    assert result.exit_code == 0
+    assert "; 1 not selected, but with a similar tag or replicas; 1 drifted" in result.stdout
+    assert not desk.world.calls("DescribeSecret")
+
+
+def orphaned(world: World) -> None:
+    """Let a secret have two replicas, and nothing that asks for them; and another be as it must be."""
+    for name in ("left", "kept"):
+        world.add(name, "eu-west-1 us-west-2")
+        world.send(name)
+    world.deliver_until_empty()
+    for region in (HOME, "eu-west-1", "us-west-2"):
+        del world.secrets.secret(region, "left").tags["replicate-to"]
+
+
+def test_replicas_that_were_left_behind_are_shown_counted_and_costed(desk: Desk) -> None:
+    orphaned(desk.world)
+    kept, left = desk.rows("status")
+    assert kept[1:3] == ["kept", "InSync"]
+    assert left[1:5] == ["left", "not selected", "orphaned, unwanted", "orphaned, unwanted"]
+    assert "us-west-2: the replica was left behind" in left[-1]
+    result = desk.run("status")
+    assert "2 orphaned replicas ($0.80 a month)" in result.stdout
+    summary = json.loads(desk.run("status", "--json").stdout)["summary"]
+    assert (summary["not_selected"], summary["orphaned_replicas"]) == (1, 2)
+    assert desk.run("status", "--secret", "left").exit_code == 0
+    assert [row[1] for row in desk.rows("status", "--secret", "kept")] == ["kept"]
+
+
 def test_json_has_every_secret_and_the_sentence(desk: Desk) -> None:
     a_week(desk.world)
     document = json.loads(desk.run("status", "--json").stdout)

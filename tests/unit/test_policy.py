@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from secret_replicator.errors import PolicyError
 from secret_replicator.models import Desired, DesiredReplica, Problem
-from secret_replicator.policy import Policy, desired_replicas, parse_policy
+from secret_replicator.policy import Policy, desired_replicas, parse_policy, similar_tag_key
 from tests.support.json_mutations import TEXTS, mutations, nested
 
 HOME = "us-east-1"
@@ -189,6 +189,22 @@ def test_a_secret_that_nothing_selects_is_not_selected(tags: dict[str, str]) -> 
 def test_a_rule_that_only_names_keys_selects_nothing() -> None:
     policy = rule('match = { team = "payments" }\nkms_keys = { us-west-2 = "alias/payments" }')
     assert desired(tags={"team": "payments"}, policy=policy) == NOT_SELECTED
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        pytest.param({"Replicate-To": "dr"}, "Replicate-To", id="another case"),
+        pytest.param({"replicate_to": "dr"}, "replicate_to", id="another separator"),
+        pytest.param({" replicate.to:": "dr"}, " replicate.to:", id="separators more"),
+        pytest.param({"replicateTo": "dr", "Replicate To": "dr"}, "Replicate To", id="two of them"),
+        pytest.param({"replicate-to": "dr", "Replicate-To": "dr"}, "", id="the right one is there as well"),
+        pytest.param({"replicate-too": "dr", "team": "a"}, "", id="another key"),
+        pytest.param({}, "", id="no tag"),
+    ],
+)
+def test_a_tag_key_that_differs_in_case_and_separators_is_a_typo(tags: dict[str, str], found: str) -> None:
+    assert similar_tag_key(tags, "replicate-to") == found
 
 
 def test_selected_with_no_regions_is_not_the_same_as_not_selected() -> None:

@@ -140,7 +140,7 @@ def by_tag(rows: Iterable[Row], number: int) -> list[Coverage]:
     in_sync: dict[str, int] = {}
     for row in rows:
         value = row.groups[number] or NO_VALUE
-        wanted[value] = wanted.get(value, 0) + 1
+        wanted[value] = wanted.get(value, 0) + (row.standing < Standing.LEFT_ALONE)
         in_sync[value] = in_sync.get(value, 0) + (row.standing in AS_IT_MUST_BE)
     found = [Coverage(value, in_sync[value], wanted[value]) for value in wanted]
     return sorted(found, key=lambda coverage: (coverage.width, coverage.name))

@@ -1,0 +1,70 @@
+"""What nothing selects, and a person may yet want to see: a tag key with a typo, replicas left behind."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from replicas.aws.deployment import Deployment
+from replicas.aws.held import Held
+from replicas.aws.region_secrets import region_secrets
+from replicas.errors import OperatorError
+from replicas.inventory.inventory import Choice, Reading, Seen, calls_in_words, listed, seen_as
+from replicas.inventory.wording import ORPHANED
+from replicas.options import Where
+from replicas.terminal import Screen
+from secret_replicator.models import Drift, Replica, Secret
+from secret_replicator.policy import similar_tag_key
+
+
+def unselected(
+    where: Where, deployment: Deployment, choice: Choice, reading: Reading, screen: Screen
+) -> Iterator[Seen]:
+    """Yield such secrets, after all that are selected were read. No secret is described for it."""
+    found = {secret.arn: secret for secret in _with_similar_tag(deployment)}
+    for held in _replicas(where, deployment, screen):
+        arn = held.arn.replace(f":{held.region}:", f":{deployment.region}:", 1)
+        if arn in reading.arns:
+            continue
+        secret = found.setdefault(arn, replace(held.as_secret(), arn=arn))
+        found[arn] = replace(secret, replicas=(*secret.replicas, Replica(held.region, ORPHANED)))
+    for arn, secret in found.items():
+        if choice.takes(secret) and arn not in reading.arns:
+            reading.unselected += 1
+            reading.orphaned += len(secret.replicas)
+            yield _seen(deployment, secret)
+
+
+def _with_similar_tag(deployment: Deployment) -> Iterator[Secret]:
+    key = deployment.policy.tag_key
+    first = key.lstrip(" -_.:")[:1]
+    # A filter's value is the beginning of a key, and case matters.
+    beginnings = sorted({first.lower(), first.upper(), *" -_.:"} - {""})
+    with calls_in_words():
+        for secret in listed(deployment, beginnings):
+            seen = seen_as(deployment, secret)
+            if seen.intent.skip == "not_selected" and similar_tag_key(secret.tags, key):
+                yield secret
+
+
+def _replicas(where: Where, deployment: Deployment, screen: Screen) -> Iterator[Held]:
+    """Yield what the allowed Regions list as replicas of this Region's secrets. One may not be readable."""
+    for region in sorted({*deployment.settings.allowed_regions} - {deployment.region}):
+        try:
+            yield from _replicas_in(where, deployment.region, region)
+        except OperatorError as error:
+            screen.say(f"{region}: orphaned replicas cannot be found there: {error}")
+
+
+def _replicas_in(where: Where, home: str, region: str) -> Iterator[Held]:
+    for held in region_secrets(where.access(region)).listed(primary_region=home):
+        if held.primary_region == home:
+            yield held
+
+
+def _seen(deployment: Deployment, secret: Secret) -> Seen:
+    """Return it as not selected: its primary is not among the selected, whatever a replica's tags say."""
+    seen = seen_as(deployment, replace(secret, primary_region=""))
+    left = tuple(Drift(replica.region, ORPHANED) for replica in secret.replicas)
+    plan = replace(seen.intent.plan, drift=(*left, *seen.intent.plan.drift))
+    nothing = replace(seen.intent.desired, selected=False, replicas=())
+    what = replace(seen.intent, desired=nothing, plan=replace(plan, add=(), retry=(), wait=(), remove=()))
+    return replace(seen, intent=replace(what, problems=(), skip="not_selected"))
