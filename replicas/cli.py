@@ -414,7 +414,7 @@ def doctor_command(
     epilog="**Exit codes:** 0 InSync in every Region, and removed again; 1 not, or an error; 2 wrong usage; "
     "130 or 143 stopped. **Permissions:** cloudformation:DescribeStackResources; "
     "lambda:GetFunctionConfiguration; secretsmanager:CreateSecret, TagResource, DescribeSecret, "
-    "ReplicateSecretToRegions, RemoveRegionsFromReplication and DeleteSecret; cloudtrail:LookupEvents.",
+    "RemoveRegionsFromReplication and DeleteSecret.",
 )
 def smoke_command(
     *,
@@ -427,17 +427,21 @@ def smoke_command(
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="How long to wait for InSync.")
     ] = 300,
+    observe: Annotated[
+        bool,
+        typer.Option("--observe", help="Also say what was seen that AWS does not document."),
+    ] = False,
     policy: options.PolicyFile = None,
     at: options.OneStack,
 ) -> int:
     """Make one tagged secret, follow it until it is InSync in every Region, and remove it again.
 
-    Says when each Region was seen with which status, and what could be seen of what AWS does not document.
-    Reads no value. Touches no other secret. Also when it is interrupted, all that it made is removed.
+    Says when each Region was seen with which status. Reads no value. Touches no other secret. Also when it is
+    interrupted, all that it made is removed.
     """
     from replicas.commands import health
 
-    return health.run_smoke(at.stack, at.access, Screen(), to or (), timeout, policy)
+    return health.run_smoke(at.stack, at.access, Screen(), to or (), timeout, policy, observe=observe)
 
 
 @command(

@@ -14,6 +14,7 @@ from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK, exit_code
 from replicas.options import Access
 from replicas.terminal import Screen
+from secret_replicator.policy import ALL
 
 _STYLES = {doctor.Verdict.GOOD: "", doctor.Verdict.BAD: "bold red", doctor.Verdict.UNKNOWN: "yellow"}
 
@@ -40,8 +41,10 @@ def run_smoke(  # noqa: PLR0913, PLR0917  an option each
     access: Access,
     screen: Screen,
     regions: Sequence[str],
-    patience_seconds: float,
+    timeout_seconds: float,
     policy: Path | None = None,
+    *,
+    observe: bool,
 ) -> int:
     """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
 
@@ -51,8 +54,11 @@ def run_smoke(  # noqa: PLR0913, PLR0917  an option each
             services=aws,
             regions=_regions(deployed, regions),
             tag_key=deployed.policy.tag_key,
+            # A tag has at most 256 characters: all Regions may be more.
+            tag_value=" ".join(sorted({*regions})) or ALL,
             say=screen.show,
-            patience_seconds=patience_seconds,
+            timeout_seconds=timeout_seconds,
+            observe=observe,
         )
         return OK if smoke.run(trial) else FAILED
 
@@ -74,7 +80,7 @@ def _regions(deployed: doctor.Deployed, asked: Sequence[str]) -> list[str]:
         raise OperatorError(
             "AllowedRegions names no other Region than the stack's own: there is nothing to try"
         )
-    return sorted(asked or allowed)
+    return sorted({*asked} or allowed)
 
 
 def _line(finding: doctor.Finding) -> str:

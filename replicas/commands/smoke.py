@@ -3,13 +3,11 @@
 No value is read, and no secret is touched but the one that is made here.
 """
 
-import json
 import secrets as random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -22,14 +20,11 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
 PREFIX = "secret-replicator-smoke/"
-LOOK_SECONDS = 1.0
-PATIENCE_SECONDS = 300.0
+POLL_SECONDS = 1.0
+TIMEOUT_SECONDS = 300.0
 CLEANUP_SECONDS = 120.0
 VISIBLE_SECONDS = 20.0
 """As in the function: what is not visible for so long after its creation is not there."""
-
-TRAIL_SECONDS = 30.0
-"""CloudTrail may take 15 minutes to show an event: whoever wants the answer waits for longer."""
 
 _NO_SUCH_ACTION = "Unknown action"
 """How MiniStack says that it has no such call. It has no error code of its own for it."""
@@ -54,9 +49,10 @@ class Trial:
     services: Services
     regions: Sequence[str]
     tag_key: str
+    tag_value: str
     say: Say
-    patience_seconds: float = PATIENCE_SECONDS
-    trail_seconds: float = TRAIL_SECONDS
+    timeout_seconds: float = TIMEOUT_SECONDS
+    observe: bool = False
     clock: Clock = field(default_factory=Clock)
     name: str = field(default_factory=lambda: PREFIX + random.token_hex(6))
 
@@ -76,7 +72,7 @@ class Seen:
     first: dict[str, tuple[float, str]] = field(default_factory=dict)
     in_sync: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    answers: dict[str, str] = field(default_factory=dict)
+    primary_region: str = ""
 
 
 def run(trial: Trial) -> bool:
@@ -86,19 +82,16 @@ def run(trial: Trial) -> bool:
     Raise ClientError or BotoCoreError. What could not be removed is said.
     """
     seen, began = Seen(), trial.clock.now()
-    started = datetime.now(UTC)
-    trial.say(f"Create {trial.name} with the tag {trial.tag_key}={' '.join(trial.regions)}")
+    trial.say(f"Create {trial.name} with the tag {trial.tag_key}={trial.tag_value}")
     try:
         with interrupts.shielded():
             seen.arn = _create(trial)
         _follow(trial, seen, began)
-        if _all_in_sync(trial, seen):
-            _ask_again(trial, seen)
-            _ask_cloudtrail(trial, seen, started)
     finally:
         interrupts.end()
         removed = _remove(trial, seen, trial.clock.now() + CLEANUP_SECONDS)
-    _print_answers(trial, seen)
+    if trial.observe:
+        _show_observations(trial, seen)
     return removed and _all_in_sync(trial, seen)
 
 
@@ -107,7 +100,7 @@ def _create(trial: Trial) -> str:
         Name=trial.name,
         Description="Made by `replicas smoke`, which removes it again",
         SecretString=random.token_hex(16),
-        Tags=[{"Key": trial.tag_key, "Value": " ".join(trial.regions)}],
+        Tags=[{"Key": trial.tag_key, "Value": trial.tag_value}],
     )["ARN"]
 
 
@@ -115,19 +108,19 @@ def _create(trial: Trial) -> str:
 
 
 def _follow(trial: Trial, seen: Seen, began: float) -> None:
-    """Look until each Region is InSync or Failed, or patience ends; say each step when it is seen."""
+    """Check until each Region is InSync or Failed, or time is up; say each step when it is seen."""
     while True:
         seconds = trial.clock.now() - began
         described = _describe(trial)
         if described:
             seen.visible = True
             _note(trial, seen, described, seconds)
-        if len(seen.in_sync) + len(seen.failed) == len(trial.regions):
+        if {*seen.in_sync, *seen.failed} == {*trial.regions}:
             return
-        if seconds > trial.patience_seconds:
+        if seconds > trial.timeout_seconds:
             _give_up(trial, seen)
             return
-        trial.clock.sleep(LOOK_SECONDS)
+        trial.clock.sleep(POLL_SECONDS)
 
 
 def _note(trial: Trial, seen: Seen, described: "DescribeSecretResponseTypeDef", seconds: float) -> None:
@@ -150,7 +143,7 @@ def _note(trial: Trial, seen: Seen, described: "DescribeSecretResponseTypeDef", 
 def _give_up(trial: Trial, seen: Seen) -> None:
     missing = [region for region in trial.regions if region not in seen.in_sync]
     trial.say(
-        f"Not InSync after {trial.patience_seconds:.0f} s: {', '.join(missing)}. "
+        f"Not InSync after {trial.timeout_seconds:.0f} s: {', '.join(missing)}. "
         + (
             "`replicas redrive --dry-run` shows whether a dead letter says why"
             if seen.first
@@ -173,94 +166,13 @@ def _describe(trial: Trial, region: str = "") -> "DescribeSecretResponseTypeDef 
         return None
 
 
-# --- what AWS does not document
-
-
-def _ask_again(trial: Trial, seen: Seen) -> None:
-    """Note whether a Region that is InSync may be replicated to again, or is refused."""
-    region = trial.regions[0]
-    try:
-        trial.home.replicate_secret_to_regions(
-            SecretId=seen.arn, AddReplicaRegions=[{"Region": region}], ForceOverwriteReplicaSecret=False
-        )
-    except ClientError as error:
-        said = error.response["Error"]
-        seen.answers["a"] = f"refused ({said.get('Code', '')}: {said.get('Message', '')})"
-    else:
-        seen.answers["a"] = "accepted"
-
-
-def _ask_cloudtrail(trial: Trial, seen: Seen, started: datetime) -> None:
-    """Look for the secret's own events, at home and in the replica Regions."""
-    deadline = trial.clock.now() + trial.trail_seconds
-    while True:
-        try:
-            own = [*_events(trial, trial.services.region, started)]
-            there = {
-                region: sorted({str(event["eventName"]) for event in _events(trial, region, started)})
-                for region in trial.regions
-            }
-        except ClientError as error:
-            seen.answers["c"] = seen.answers["d"] = f"not seen: {error.response['Error'].get('Code', '')}"
-            return
-        made = [event for event in own if event["eventName"] == "CreateSecret"]
-        if made:
-            request = made[0].get("requestParameters") or {}
-            seen.answers["c"] = (
-                "in the record" if any(key.lower() == "tags" for key in request) else "not in it"
-            )
-            seen.answers["d"] = "; ".join(
-                f"{region}: {', '.join(names) or 'none'}" for region, names in there.items()
-            )
-            return
-        if trial.clock.now() > deadline:
-            seen.answers["c"] = seen.answers["d"] = "not seen yet: CloudTrail may take 15 minutes"
-            return
-        trial.clock.sleep(LOOK_SECONDS)
-
-
-def _events(trial: Trial, region: str, started: datetime) -> Iterator[Mapping[str, Any]]:
-    """Yield CloudTrail's records of this secret in a Region, without those of reading."""
-    pages = (
-        trial.services.cloudtrail(region)
-        .get_paginator("lookup_events")
-        .paginate(
-            LookupAttributes=[
-                {"AttributeKey": "EventSource", "AttributeValue": "secretsmanager.amazonaws.com"}
-            ],
-            StartTime=started,
-        )
-    )
-    for page in pages:
-        for entry in page["Events"]:
-            event = json.loads(entry.get("CloudTrailEvent", "{}"))
-            if trial.name in json.dumps(event) and not str(event["eventName"]).startswith(
-                ("Describe", "List")
-            ):
-                yield event
-
-
-def _print_answers(trial: Trial, seen: Seen) -> None:
-    """Say what was seen of aws-facts' open questions, and what was not."""
-    waits = {
-        region: seen.in_sync[region] - first
-        for region, (first, status) in seen.first.items()
-        if region in seen.in_sync and status != IN_SYNC
-    }
-    lasted = ", ".join(f"{region} {seconds:.1f} s" for region, seconds in sorted(waits.items()))
-    answers = {
-        "a": "replicating to a Region that is InSync",
-        "c": "tags in the record of CreateSecret",
-        "d": "events in the replica Regions",
-        "e": "PrimaryRegion after the last replica is removed",
-        "g": "InProgress lasted",
-    }
-    given = {**seen.answers, "g": lasted or "not seen: every Region was InSync at the first check"}
-    trial.say("What AWS does not document, as seen here:")
-    for letter, question in answers.items():
-        trial.say(f"  ({letter}) {question}: {given.get(letter, 'not seen: it did not get that far')}")
-    trial.say("  (b) events of a replication that fails: not seen, as nothing is made to fail")
-    trial.say("  (f) secrets that AWS services manage: not seen, as none is made here")
+def _show_observations(trial: Trial, seen: Seen) -> None:
+    """Say what was seen of AWS that its documentation leaves open, a line each."""
+    for region, (first, status) in sorted(seen.first.items()):
+        if region in seen.in_sync and status != IN_SYNC:
+            trial.say(f"Observed: {region} was {status} for {seen.in_sync[region] - first:.1f} s")
+    if seen.primary_region:
+        trial.say(f"Observed: after the last replica was removed, PrimaryRegion was {seen.primary_region}")
 
 
 # --- removal
@@ -273,7 +185,7 @@ def _remove(trial: Trial, seen: Seen, deadline: float) -> bool:
             if trial.clock.now() > deadline:
                 _say_what_is_left(trial)
                 return False
-            trial.clock.sleep(LOOK_SECONDS)
+            trial.clock.sleep(POLL_SECONDS)
     except ClientError:
         _say_what_is_left(trial)
         raise
@@ -299,7 +211,7 @@ def _is_removed(trial: Trial, seen: Seen, deadline: float) -> bool:
         _remove_replicas(trial, regions)
     else:
         if seen.first:
-            seen.answers["e"] = "still there" if "PrimaryRegion" in described else "gone"
+            seen.primary_region = "still there" if "PrimaryRegion" in described else "gone"
         _delete(trial)
     return False
 

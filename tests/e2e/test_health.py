@@ -121,8 +121,7 @@ def test_smoke_follows_its_secret_to_every_region_and_leaves_nothing_behind(rela
     assert done.returncode == 0, done.stdout + done.stderr
     for region in ALLOWED_REGIONS:
         assert re.search(rf"^ +[0-9.]+ s  {region} is InSync$", done.stdout, re.MULTILINE)
-    assert "(a) replicating to a Region that is InSync: accepted" in done.stdout
-    assert "(c) tags in the record of CreateSecret: in the record" in done.stdout
+    assert "with the tag replicate-to=all" in done.stdout
     assert "This AWS has no RemoveRegionsFromReplication (the local one)" in done.stdout
     assert left_over(relayed.stack) == []
 

@@ -1,14 +1,15 @@
 """`replicas smoke` against the strict model of Secrets Manager; the real function works between its looks."""
 
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.secrets_manager.model import Fault
+from local.secrets_manager.model import Fault, Outcome
 from replicas import interrupts
 from replicas.aws.connection import Clients
 from replicas.aws.services import Services
@@ -39,7 +40,8 @@ class Account:
             regions=REGIONS,
             tag_key="replicate-to",
             say=self.said.append,
-            trail_seconds=0,
+            tag_value=" ".join(REGIONS),
+            observe=True,
             clock=Clock(self.world.clock, self.sleep),
             name=NAME,
         )
@@ -84,12 +86,25 @@ def test_no_value_is_read(account: Account) -> None:
     assert not account.world.secrets.calls_of("GetSecretValue", "BatchGetSecretValue")
 
 
-def test_what_aws_does_not_document_is_answered_as_it_is_here(account: Account) -> None:
+def test_what_was_observed_is_said_a_line_each(account: Account) -> None:
     smoke.run(account.trial())
-    accepted = "(a) replicating to a Region that is InSync: accepted" in account.text
-    assert accepted is (account.world.secrets.worlds.repeat == "accepted")
-    assert "(e) PrimaryRegion after the last replica is removed: " in account.text
-    assert "(g) InProgress lasted: eu-west-1 " in account.text
+    assert re.search(r"^Observed: eu-west-1 was InProgress for \d+\.\d s$", account.text, re.MULTILINE)
+    assert "Observed: after the last replica was removed, PrimaryRegion was " in account.text
+
+
+def test_nothing_is_observed_unless_it_is_asked_for(account: Account) -> None:
+    smoke.run(replace(account.trial(), observe=False))
+    assert "Observed" not in account.text
+
+
+def test_a_region_that_failed_and_then_heals_is_one_region(account: Account) -> None:
+    """The other one is still under way then: it must be waited for."""
+    account.world.secrets.set_outcome(NAME, "eu-west-1", Outcome("Failed", "no luck", seconds=1, attempts=1))
+    account.world.secrets.set_outcome(NAME, "us-west-2", Outcome(seconds=90))
+    heals = account.world.secrets.worlds.repeat == "accepted"
+    assert smoke.run(account.trial()) is heals
+    assert "eu-west-1 is Failed: no luck" in account.text
+    assert "us-west-2 is InSync" in account.text
 
 
 def test_a_region_that_fails_is_told_with_awss_reason_and_all_is_removed(account: Account) -> None:
