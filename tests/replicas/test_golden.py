@@ -27,6 +27,8 @@ from tests.support.world import HOME, World, make_world
 
 FOLDER = Path(__file__).parent / "golden"
 WIDTHS = (60, 80, 100, 130, 200)
+USUAL = 80
+"""The width that is looked at in every run: the others take as long each."""
 REGIONS = ("ap-southeast-2", "ca-central-1", "eu-central-1", "eu-west-1", "us-west-2", "sa-east-1")
 LONG = "platform/payments/production/gateway/cards/provider-api-credentials"
 
@@ -121,7 +123,9 @@ def shown(desk: Desk, command: str, width: int) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    "width", [pytest.param(width, marks=[pytest.mark.slow] if width != USUAL else []) for width in WIDTHS]
+)
 def test_it_looks_as_it_did(desk: Desk, command: str, width: int) -> None:
     file, text = FOLDER / f"{command}-{width}.txt", shown(desk, command, width)
     if os.environ.get("GOLDEN") == "write":
