@@ -49,8 +49,10 @@ demo: setup ## deploy to a local AWS and watch secrets appear in other Regions
 drill: setup ## fail over to another Region and come back, on the strict Secrets Manager
 	@python -m local drill
 
-local: setup ## the same stack, staying up: make local [PORT=4566]
-	@python -m local up $${PORT:+--port "$$PORT"} || test $$? -eq 130 # Ctrl-C
+local: setup ## the same stack, staying up: make local [PORT=4566] [SECONDS_IN_PROGRESS=3]
+	@python -m local up $${PORT:+--port "$$PORT"} \
+	  $${SECONDS_IN_PROGRESS:+--worlds "seconds_in_progress=$$SECONDS_IN_PROGRESS"} \
+	  || test $$? -eq 130 # Ctrl-C
 
 invoke: setup build ## run the built function on a file: make invoke EVENT=events/create-secret.json
 	@test -n "$$EVENT" || { echo "Name a file: make invoke EVENT=events/create-secret.json" >&2; exit 2; }

@@ -13,6 +13,7 @@ from local.demo import play
 from local.drill import play as drill
 from local.errors import LocalError
 from local.function import invoke
+from local.secrets_manager.worlds import read_worlds
 from replicas import interrupts
 
 MAX_PORT = 65_535
@@ -47,7 +48,7 @@ def _run(console: Console, asked: argparse.Namespace) -> int:
         case "invoke":
             return invoke.run(console, asked.event)
         case _:
-            return up.run(console, asked.port)
+            return up.run(console, asked.port, asked.worlds)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     staying.add_argument(
         "--port", type=_port, default=0, help="port of the local AWS (a free one by default)"
     )
+    staying.add_argument(
+        "--worlds",
+        type=_worlds,
+        help="take the strict Secrets Manager, with these switches: 'repeat=refused seconds_in_progress=5'",
+    )
     invoking = commands.add_parser("invoke", help="run what `make build` made in Lambda's runtime emulator")
     invoking.add_argument("event", type=Path, help="a JSON file, for example one of events/")
     return parser
@@ -68,3 +74,11 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= MAX_PORT:
         raise argparse.ArgumentTypeError(f"a port is a number from 1 to {MAX_PORT}, not {text!r}")
     return int(text)
+
+
+def _worlds(text: str) -> str:
+    try:
+        read_worlds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text

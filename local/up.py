@@ -9,13 +9,14 @@ from functools import partial
 from rich.console import Console
 
 from local.aws import observe, plain_http
+from local.aws.ministack import WORLDS
 from local.aws.observe import FunctionLog, LogLine
 from local.cloudtrail.relay import Delivery, Relay
 from local.console import step
 from local.demo import examples
 from local.errors import LocalError
 from local.process.environment import HOME_REGION, LOCAL_POLICY, TOOLS
-from local.stack import Stack, local_stack, logical_id
+from local.stack import Stack, Variant, local_stack, logical_id
 from replicas.aws.dead_letters import secret_name
 from replicas.aws.local_endpoint import Address, published
 
@@ -26,10 +27,11 @@ _POWERTOOLS_FACTS = {
 _SAID_FIRST = {"secret", "outcome", "reason", "message_id"}
 
 
-def run(console: Console, port: int) -> int:
-    """Keep the stack up until it is interrupted."""
+def run(console: Console, port: int, worlds: str | None = None) -> int:
+    """Keep the stack up until it is interrupted; with `worlds`, its Secrets Manager is the strict one."""
+    variant = Variant(environment={} if worlds is None else {WORLDS: worlds})
     with ExitStack() as running:
-        stack = running.enter_context(local_stack(partial(step, console), port))
+        stack = running.enter_context(local_stack(partial(step, console), port, variant))
         # Before the relay: for the function of the stack it is as if their events were lost.
         examples.create(stack.clients.secrets)
         try:

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.errors import LocalError
 from local.process import processes
-from local.process.environment import HOME_REGION, LOCAL_POLICY, harmless
+from local.process.environment import HOME_REGION, LOCAL_POLICY, ROOT, harmless
 from replicas import interrupts
 from replicas.aws.local_endpoint import KEY, local_session
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
+
+WORLDS = "SECRETS_MANAGER_WORLDS"
+"""Its variable puts the strict Secrets Manager in place of MiniStack's: `seconds_in_progress=3`, or empty."""
 
 ADDRESS = "127.0.0.1"
 ACCOUNT = "123456789012"
@@ -119,6 +122,9 @@ def local_aws(port: int = 0, environment: Mapping[str, str] | None = None) -> It
     `environment` is what its functions find in theirs besides what they always find.
     Nothing of it stays behind. Raise LocalError if the port is taken or it does not come up.
     """
+    given = dict(environment or {})
+    if WORLDS in given:
+        given["PYTHONPATH"] = str(ROOT)
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(port))
         aws = LocalAws(listener.getsockname()[1], stack.enter_context(_folder()))
@@ -126,8 +132,8 @@ def local_aws(port: int = 0, environment: Mapping[str, str] | None = None) -> It
         log = aws.folder / "ministack.log"
         stack.enter_context(
             processes.running(
-                _command(aws, listener),
-                _environment(aws) | dict(environment or {}),
+                _command(aws, listener, strict=WORLDS in given),
+                _environment(aws) | given,
                 aws.folder,
                 log,
                 [listener.fileno()],
@@ -187,11 +193,12 @@ def _certify(aws: LocalAws) -> None:
     certificate.private_key_and_cert_chain_pem.write_to_path(str(aws.folder / "server.pem"))
 
 
-def _command(aws: LocalAws, listener: socket.socket) -> list[str]:
+def _command(aws: LocalAws, listener: socket.socket, *, strict: bool) -> list[str]:
     # MiniStack's own command would also open port 443. Its server is hypercorn; this is the same server.
     certificate = str(aws.folder / "server.pem")
     return [
-        *(sys.executable, "-m", "hypercorn", "ministack.app:app", "--workers", "0"),
+        *(sys.executable, "-X", f"pycache_prefix={Path(sys.prefix) / 'pycache'}", "-m", "hypercorn"),
+        *("local.secrets_manager.in_ministack:app" if strict else "ministack.app:app", "--workers", "0"),
         *("--bind", f"fd://{listener.fileno()}", "--keep-alive", "75"),
         *("--certfile", certificate, "--keyfile", certificate),
     ]

@@ -106,6 +106,12 @@ class Operations:
             self.replication.settle()
             return sorted(self._store[region])
 
+    def find(self, region: str, secret_id: str) -> Secret | None:
+        """Return the secret of this name or ARN, as a call would find it; None if there is none."""
+        with self._lock:
+            self.replication.settle()
+            return self._lookup(region, secret_id)
+
     # Finding a secret
 
     def _lookup(self, region: str, secret_id: str) -> Secret | None:

@@ -1,4 +1,4 @@
-"""One table of expectations for all that play Secrets Manager here: the strict model, moto, and MiniStack.
+"""One table of expectations for all that play Secrets Manager: the strict model, moto, and MiniStack.
 
 Where one of them does otherwise than AWS, the table says what it does, and why that does no harm here or what
 stands in for it. So a difference that goes away is seen, too.
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 HOME, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
-MODEL, MODEL_OVER_HTTP, MOTO, MINISTACK = "model", "model over HTTP", "moto", "MiniStack"
+MODEL, MODEL_OVER_HTTP, MODEL_IN_MINISTACK = "model", "model over HTTP", "model in MiniStack"
+MOTO, MINISTACK = "moto", "MiniStack's own"
 
 Connect = Callable[[str], "SecretsManagerClient"]
 
@@ -515,8 +516,8 @@ _accounts = count(111_111_111_111)
 @pytest.fixture
 def connect(who: str, request: pytest.FixtureRequest) -> Iterator[Connect]:
     here = partial(client_of, str(next(_accounts)))
-    if who == MINISTACK:
-        aws: LocalAws = request.getfixturevalue("ministack")
+    if who in (MODEL_IN_MINISTACK, MINISTACK):
+        aws: LocalAws = request.getfixturevalue("ministack" if who == MINISTACK else "strict_aws")
         # An access key of twelve digits is an account of its own.
         yield partial(here, endpoint_url=aws.endpoint, verify=str(aws.ca_bundle))
     elif who == MOTO:
@@ -535,7 +536,10 @@ def _attached(model: StrictSecretsManager, region: str) -> "SecretsManagerClient
     return client
 
 
-WHO = [MODEL, MODEL_OVER_HTTP, MOTO, pytest.param(MINISTACK, marks=pytest.mark.xdist_group("ministack"))]
+WHO = [
+    *(MODEL, MODEL_OVER_HTTP, MOTO),
+    *(pytest.param(who, marks=pytest.mark.xdist_group(who)) for who in (MODEL_IN_MINISTACK, MINISTACK)),
+]
 
 
 @pytest.mark.parametrize("expectation", [pytest.param(one, id=one.seen.__name__) for one in EXPECTATIONS])

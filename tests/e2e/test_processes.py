@@ -185,6 +185,12 @@ def test_a_port_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "a port is a number from 1 to 65535, not '70000'" in stack.err
 
 
+def test_a_world_that_is_none_is_refused(tmp_path: Path) -> None:
+    with running(local("up", "--worlds", "repeat=never"), tmp_path) as stack:
+        assert stack.end() == 2
+    assert "repeat=never: must be one of accepted, refused" in stack.err
+
+
 def test_a_failed_build_is_told_with_its_reason(tmp_path: Path, copy: Path) -> None:
     (copy / "functions" / "requirements.txt").write_text("not a requirement\n")
     with running(local("demo"), tmp_path, copy) as demo:

@@ -1,0 +1,141 @@
+"""The strict Secrets Manager in MiniStack's process: the only module that knows MiniStack's inside.
+
+MiniStack keeps TLS, signatures, IAM and CloudTrail's records. Its own Secrets Manager is not asked any more:
+a secret that CloudFormation makes is not here. Rotation is not, either.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from ministack.app import app
+from ministack.core import iam_actions
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import kms, secretsmanager
+
+from local.aws.ministack import WORLDS
+from local.secrets_manager.model import Params, Secret
+from local.secrets_manager.service import StrictSecretsManager
+from local.secrets_manager.transport import Reply, reply
+from local.secrets_manager.worlds import read_worlds
+
+__all__ = ["app"]
+Answer = tuple[int, dict[str, str], bytes]
+
+_UNTOLD = frozenset({"AWSPENDING", "AWSPREVIOUS"})
+_tag_context = iam_actions.request_tag_context
+
+
+class Keys(Mapping[tuple[str, str], str]):
+    """The KMS keys of an account by Region and id, ARN or alias, with KMS's own word for their state."""
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+
+    def __getitem__(self, place: tuple[str, str]) -> str:
+        region, key = place
+        alias = f"arn:aws:kms:{region}:{self._account}:{key}" if key.startswith("alias/") else key
+        found = kms._aliases.get_scoped(self._account, region, alias) or key.rpartition("/")[2]  # noqa: SLF001
+        record = kms._keys.get_scoped(self._account, region, found)  # noqa: SLF001
+        if record is None:
+            raise KeyError(place)
+        return str(record["KeyState"])
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        raise NotImplementedError("A key is only looked up.")
+
+    __len__ = __iter__  # type: ignore[assignment]
+
+
+@cache
+def model_of(account: str) -> StrictSecretsManager:
+    """Return the secrets of an account: MiniStack takes an access key of 12 digits for one."""
+    model = StrictSecretsManager(account=account, worlds=read_worlds(os.environ[WORLDS]))
+    model.values_readable = True
+    model.replication.keys = Keys(account)  # type: ignore[assignment]
+    return model
+
+
+async def handle_request(
+    method: str, path: str, headers: Mapping[str, str], body: bytes, query_params: Mapping[str, Any]
+) -> Answer:
+    """Answer as `ministack.services.secretsmanager.handle_request` would."""
+    target = headers.get("x-amz-target", "")
+    if target.endswith(".GetRandomPassword"):
+        answer: Answer = await _own_handler(method, path, headers, body, query_params)
+        return answer
+    said: Reply = reply(_handle, target, headers.get("authorization", ""), body)
+    return said.status, said.headers, said.body
+
+
+def _handle(operation: str, region: str, params: Params) -> Params:
+    model = model_of(get_account_id())
+    secret = _find(str(params.get("SecretId")))
+    before = _labels(secret) if secret else {}
+    answer = model.handle(operation, region, params)
+    if secret:
+        _tell_of_labels(secret, before)
+    return answer
+
+
+def _tell_of_labels(secret: Secret, before: Mapping[str, str]) -> None:
+    """Send `Secret Label Updated` for each label that has moved."""
+    told = {"Name": secret.name, "ARN": secret.arn}
+    for label, version in _labels(secret).items():
+        if before.get(label) != version and label not in _UNTOLD:
+            secretsmanager._emit_secret_label_updated(told, label, version)  # noqa: SLF001
+
+
+def _labels(secret: Secret) -> dict[str, str]:
+    return {label: key for key, version in secret.versions.items() for label in version.stages}
+
+
+def _find(secret_id: str) -> Secret | None:
+    return model_of(get_account_id()).find(get_region(), secret_id)
+
+
+def resolve(secret_id: str, *, use_arn_scope: bool = False) -> tuple[str | None, dict[str, Any] | None]:
+    """Tell IAM which ARN a name is: `ministack.services.secretsmanager._resolve`."""
+    region = secret_id.split(":")[3] if use_arn_scope and secret_id.count(":") > 5 else get_region()
+    secret = model_of(get_account_id()).find(region, secret_id) if secret_id else None
+    return (secret.name, {"ARN": secret.arn, "Name": secret.name, "Versions": {}}) if secret else (None, None)
+
+
+def secret_policy_for_arn(arn: str) -> tuple[str, str] | None:
+    """Return a secret's resource policy and the account that owns it."""
+    secret = _find(arn)
+    return (secret.policy or "", get_account_id()) if secret else None
+
+
+def condition_keys(service: str, iam_action: str, body: bytes, params: Params) -> dict[str, Any]:
+    """Return the condition keys of a request: MiniStack's own, and those of Secrets Manager.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html
+    """
+    found: dict[str, Any] = _tag_context(service, iam_action, body, params)
+    return found | _replication_keys(json.loads(body or b"{}")) if service == "secretsmanager" else found
+
+
+def _replication_keys(asked: Params) -> dict[str, Any]:
+    secret = _find(str(asked.get("SecretId")))
+    keys = {
+        "AddReplicaRegions": [entry.get("Region") for entry in asked.get("AddReplicaRegions", ())] or None,
+        "ForceOverwriteReplicaSecret": asked.get("ForceOverwriteReplicaSecret"),
+        "SecretPrimaryRegion": secret and secret.primary_region,
+    }
+    return {f"secretsmanager:{name}": value for name, value in keys.items() if value is not None}
+
+
+def install() -> None:
+    """Put this in place of MiniStack's own Secrets Manager."""
+    secretsmanager.handle_request = handle_request
+    secretsmanager._resolve = resolve  # noqa: SLF001
+    secretsmanager.secret_policy_for_arn = secret_policy_for_arn
+    iam_actions.request_tag_context = condition_keys
+
+
+_own_handler = secretsmanager.handle_request
+os.environ.pop("PYTHONPATH", None)  # it led here, and is nothing for functions
+install()

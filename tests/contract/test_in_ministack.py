@@ -1,0 +1,177 @@
+"""The strict Secrets Manager behind MiniStack's IAM: each action and each condition key is asked for."""
+
+import json
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from local.aws.ministack import ACCOUNT, LocalAws, clients, secrets_in
+from local.process.environment import HOME_REGION
+
+pytestmark = pytest.mark.xdist_group("model in MiniStack")
+
+WEST, EU = "us-west-2", "eu-west-1"
+_numbers = count(1)
+As = Callable[..., Any]
+
+
+def policy(statement: Any) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.fixture
+def secret(strict_aws: LocalAws) -> str:
+    """A primary with a replica in the West."""
+    name = f"seam/{next(_numbers)}"
+    secrets_in(strict_aws, HOME_REGION).create_secret(
+        Name=name, SecretString="hidden", AddReplicaRegions=[{"Region": WEST}]
+    )
+    return name
+
+
+@pytest.fixture
+def role(strict_aws: LocalAws) -> As:
+    """Return a client of a role that may do one action, under conditions."""
+
+    def made(action: str, conditions: Any = None, region: str = HOME_REGION, resource: str = "*") -> Any:
+        home, name = clients(strict_aws), f"role-{next(_numbers)}"
+        trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
+        allowed = {
+            "Effect": "Allow",
+            "Action": f"secretsmanager:{action}",
+            "Resource": resource,
+            **({"Condition": conditions} if conditions else {}),
+        }
+        arn = home.iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
+        home.iam.put_role_policy(RoleName=name, PolicyName="one", PolicyDocument=policy(allowed))
+        keys = home.sts.assume_role(RoleArn=arn, RoleSessionName="seam")["Credentials"]
+        session = boto3.Session(
+            keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name=region
+        )
+        return session.client(
+            "secretsmanager", endpoint_url=strict_aws.endpoint, verify=str(strict_aws.ca_bundle)
+        )
+
+    return made
+
+
+CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "RemoveRegionsFromReplication": (
+        *(HOME_REGION, "remove_regions_from_replication"),
+        {"RemoveReplicaRegions": [WEST]},
+    ),
+    "StopReplicationToReplica": (WEST, "stop_replication_to_replica", {}),
+}
+
+
+def call(role: As, action: str, secret: str, *, may: str) -> Any:
+    region, name, parameters = CALLS[action]
+    return getattr(role(may, region=region), name)(SecretId=secret, **parameters)
+
+
+@pytest.mark.parametrize("action", CALLS)
+def test_an_action_that_ministack_does_not_know_is_done_with_the_permission(
+    role: As, secret: str, action: str
+) -> None:
+    answer = call(role, action, secret, may=action)
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+@pytest.mark.parametrize("action", CALLS)
+def test_and_refused_without(strict_aws: LocalAws, role: As, secret: str, action: str) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        call(role, action, secret, may="DescribeSecret")
+    listed = secrets_in(strict_aws, HOME_REGION).describe_secret(SecretId=secret)["ReplicationStatus"]
+    assert [entry["Region"] for entry in listed] == [WEST]
+
+
+CONDITIONS = [
+    pytest.param(
+        {"ForAllValues:StringEquals": {"secretsmanager:AddReplicaRegions": [EU]}},
+        {"AddReplicaRegions": [{"Region": EU}]},
+        {"AddReplicaRegions": [{"Region": EU}, {"Region": "sa-east-1"}]},
+        id="AddReplicaRegions",
+    ),
+    pytest.param(
+        {"BoolIfExists": {"secretsmanager:ForceOverwriteReplicaSecret": "false"}},
+        {"AddReplicaRegions": [{"Region": EU}], "ForceOverwriteReplicaSecret": False},
+        {"AddReplicaRegions": [{"Region": EU}], "ForceOverwriteReplicaSecret": True},
+        id="ForceOverwriteReplicaSecret",
+    ),
+]
+
+
+@pytest.mark.parametrize(("condition", "allowed", "refused"), CONDITIONS)
+def test_a_condition_on_the_request_is_checked(
+    role: As, secret: str, condition: Any, allowed: Any, refused: Any
+) -> None:
+    client = role("ReplicateSecretToRegions", condition)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.replicate_secret_to_regions(SecretId=secret, **refused)
+    answer = client.replicate_secret_to_regions(SecretId=secret, **allowed)
+    assert {entry["Region"] for entry in answer["ReplicationStatus"]} == {EU, WEST}
+
+
+def test_a_condition_on_the_primary_region_is_checked(role: As, secret: str) -> None:
+    def describe(primary: str) -> Any:
+        condition = {"StringEqualsIfExists": {"secretsmanager:SecretPrimaryRegion": primary}}
+        return role("DescribeSecret", condition, region=WEST).describe_secret(SecretId=secret)
+
+    assert describe(HOME_REGION)["PrimaryRegion"] == HOME_REGION
+    with pytest.raises(ClientError, match="AccessDenied"):
+        describe(WEST)
+
+
+def test_a_name_stands_for_the_whole_arn(strict_aws: LocalAws, role: As, secret: str) -> None:
+    arn = secrets_in(strict_aws, HOME_REGION).describe_secret(SecretId=secret)["ARN"]
+    assert role("DescribeSecret", resource=arn).describe_secret(SecretId=secret)["ARN"] == arn
+
+
+def test_a_resource_policy_is_asked_too(strict_aws: LocalAws, role: As, secret: str) -> None:
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "secretsmanager:DescribeSecret", "Resource": "*"}
+    client = role("DescribeSecret")
+    assert client.describe_secret(SecretId=secret)["Name"] == secret
+    secrets_in(strict_aws, HOME_REGION).put_resource_policy(SecretId=secret, ResourcePolicy=policy(denied))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.describe_secret(SecretId=secret)
+
+
+def test_a_moved_label_is_told_to_eventbridge(strict_aws: LocalAws, secret: str) -> None:
+    home = clients(strict_aws)
+    queue = home.queues.create_queue(QueueName="labels")["QueueUrl"]
+    arn = home.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    pattern = json.dumps({"source": ["aws.secretsmanager"], "detail-type": ["Secret Label Updated"]})
+    home.events.put_rule(Name="labels", EventPattern=pattern)
+    home.events.put_targets(Rule="labels", Targets=[{"Id": "queue", "Arn": arn}])
+    home.secrets.tag_resource(SecretId=secret, Tags=[{"Key": "a", "Value": "b"}])
+    version = home.secrets.put_secret_value(SecretId=secret, SecretString="new")["VersionId"]
+    told = home.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)["Messages"]
+    details = [json.loads(message["Body"])["detail"] for message in told]
+    assert details == [{"name": secret, "labelUpdated": "AWSCURRENT", "versionId": version}]
+
+
+def test_keys_of_the_local_kms_decide_about_replicas(strict_aws: LocalAws, secret: str) -> None:
+    session = boto3.Session("test", "test", region_name=EU)
+    keys = session.client("kms", endpoint_url=strict_aws.endpoint, verify=str(strict_aws.ca_bundle))
+    key = keys.create_key()["KeyMetadata"]["KeyId"]
+    keys.disable_key(KeyId=key)
+    home = secrets_in(strict_aws, HOME_REGION)
+    wanted: Any = [{"Region": EU, "KmsKeyId": key}]
+
+    def status_once_requested() -> tuple[str, str]:
+        home.replicate_secret_to_regions(SecretId=secret, AddReplicaRegions=wanted)
+        entries = home.describe_secret(SecretId=secret)["ReplicationStatus"]
+        (entry,) = [entry for entry in entries if entry["Region"] == EU]
+        return entry["Status"], entry["StatusMessage"]
+
+    status, reason = status_once_requested()
+    assert status == "Failed"
+    assert "Disabled" in reason
+    keys.enable_key(KeyId=key)
+    assert status_once_requested()[0] == "InSync"
