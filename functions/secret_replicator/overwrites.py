@@ -7,6 +7,7 @@ from secret_replicator.disposition import region_problem
 from secret_replicator.errors import DeadlineExceededError, ReplicatorError, SecretNotFoundError
 from secret_replicator.gateway import Gateway
 from secret_replicator.models import DesiredReplica, Drift, Intent, Problem, Secret
+from secret_replicator.planner import HOLD_TAG
 
 PROMOTED = "promoted"
 
@@ -50,13 +51,14 @@ class Overwrites:
             raise
         except ReplicatorError as error:
             return region_problem(want.region, error)
-        return Drift(want.region, PROMOTED) if self._is_kept(there, secret) else None
+        return Drift(want.region, PROMOTED) if self._is_kept(there, secret, want.region) else None
 
-    def _is_kept(self, there: Secret, secret: Secret) -> bool:
-        """Tell whether it stands alone and is a copy of this secret, or has replicas of its own to keep."""
+    def _is_kept(self, there: Secret, secret: Secret, region: str) -> bool:
+        """Tell whether it is a promoted copy, is held, or is a primary: by its tag, or as it has replicas."""
         if there.primary_region == self.home_region:
             return False
-        return _suffix(there.arn) == _suffix(secret.arn) or self.tag_key in there.tags
+        own = there.primary_region == region or not {self.tag_key, HOLD_TAG}.isdisjoint(there.tags)
+        return own or _suffix(there.arn) == _suffix(secret.arn)
 
 
 def _suffix(arn: str) -> str:

@@ -1,10 +1,12 @@
 """A copy that was promoted, perhaps the live one of a failover, is never overwritten."""
 
 import json
+from typing import Any
 
 import pytest
 
 from local.secrets_manager.model import ACCESS_DENIED, SERVER_ERROR, Fault, FaultHook, Outcome
+from secret_replicator.planner import HOLD_TAG
 from tests.support.model.events import SHAPES
 from tests.support.world import HOME, Lines, World
 
@@ -91,8 +93,16 @@ def test_another_secret_of_the_name_is_overwritten_as_the_rule_says(overwriting:
     assert value_there(overwriting) == "a value"
 
 
-def test_a_primary_that_asks_for_replicas_of_its_own_is_kept(overwriting: World, log_lines: Lines) -> None:
-    overwriting.secrets.add_secret(THERE, "db", value="another stack's", tags={"replicate-to": "none"})
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"tags": {"replicate-to": "none"}}, id="its own tag says so"),
+        pytest.param({"primary_region": THERE, "tags": PAYMENTS}, id="it has replicas, as a rule asks"),
+        pytest.param({"tags": {HOLD_TAG: ""}}, id="it is held"),
+    ],
+)
+def test_a_primary_of_its_own_is_kept(overwriting: World, log_lines: Lines, fields: dict[str, Any]) -> None:
+    overwriting.secrets.add_secret(THERE, "db", value="another stack's", **fields)
     overwriting.add("db", **PAYMENTS)
     reconciled(overwriting)
     assert value_there(overwriting) == "another stack's"

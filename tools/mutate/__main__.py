@@ -1017,14 +1017,14 @@ MUTATIONS = (
     Mutation(
         "a promoted copy is known by its suffix",
         f"{CODE}/overwrites.py",
-        "return _suffix(there.arn) == _suffix(secret.arn) or self.tag_key in there.tags",
-        "return self.tag_key in there.tags and _suffix(there.arn) != _suffix(secret.arn)",
+        "return own or _suffix(there.arn) == _suffix(secret.arn)",
+        "return own and _suffix(there.arn) != _suffix(secret.arn)",
         PROMOTED,
     ),
     Mutation(
-        "another primary with the tag is not overwritten",
+        "another primary is not overwritten",
         f"{CODE}/overwrites.py",
-        "return _suffix(there.arn) == _suffix(secret.arn) or self.tag_key in there.tags",
+        "return own or _suffix(there.arn) == _suffix(secret.arn)",
         "return _suffix(there.arn) == _suffix(secret.arn)",
         PROMOTED,
     ),

@@ -143,12 +143,13 @@ def look_at(
 
 
 def _must_be_kept(secrets: StrictSecretsManager, secret: Secret, region: str) -> bool:
-    """Tell whether a copy that was promoted stands there, or a secret whose own tag asks for replicas."""
+    """Tell whether a promoted copy stands there, or a secret that is held, or a primary of its own."""
     if secret.name not in secrets.names(region):
         return False
     there = secrets.secret(region, secret.name)
     same = there.arn.rpartition("-")[2] == secret.arn.rpartition("-")[2]
-    return there.primary_region != HOME and (same or TAG in there.tags)
+    own = there.primary_region == region or TAG in there.tags or "secret-replicator:hold" in there.tags
+    return there.primary_region != HOME and (same or own)
 
 
 def _is_taken(secrets: StrictSecretsManager, secret: Secret, region: str) -> bool:
