@@ -268,7 +268,8 @@ def validate_command(
     "130 stopped by Ctrl-C. **Permissions:** cloudformation:DescribeStacks on the stack; "
     "sqs:GetQueueAttributes, ReceiveMessage, ChangeMessageVisibility, DeleteMessage, StartMessageMoveTask, "
     "ListMessageMoveTasks and CancelMessageMoveTask on the DeadLetterQueue; sqs:GetQueueAttributes and "
-    "SendMessage on the ReplicationQueue.",
+    "SendMessage on the ReplicationQueue; for --fixed also lambda:GetFunctionConfiguration, GetFunction and "
+    "secretsmanager:DescribeSecret.",
 )
 def redrive_command(
     *,
@@ -288,6 +289,14 @@ def redrive_command(
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", metavar="", help="Show the dead letters, and leave all where they are."),
+    ] = False,
+    fixed: Annotated[
+        bool,
+        typer.Option(
+            "--fixed",
+            metavar="",
+            help="Delete the dead letters of secrets that AWS reports InSync in every Region now; move none.",
+        ),
     ] = False,
     yes: options.Yes = False,
     as_json: Annotated[
@@ -315,7 +324,7 @@ def redrive_command(
         )
     from replicas.commands import redrive
 
-    asked = redrive.Asked(secret or (), error_type or (), yes, dry_run, as_json)
+    asked = redrive.Asked(secret or (), error_type or (), yes, dry_run, as_json, fixed)
     return redrive.run(asked, at.stack, at.access, Screen())
 
 

@@ -209,6 +209,11 @@ def redrive(
     return min(len(letters), moved)
 
 
+def clear(queues: Queues, letters: Sequence[Letter], report: Report) -> int:
+    """Delete these very letters, and none that came later; return how many were deleted."""
+    return _delete_each(queues, {letter.message_id for letter in letters}, report, lambda _: None)
+
+
 def _after(moved: int, report: Report) -> Report:
     """Return a report that counts on from what was moved before."""
     return lambda count: report(moved + count)
@@ -216,22 +221,30 @@ def _after(moved: int, report: Report) -> Report:
 
 def _move_one_by_one(queues: Queues, wanted: set[str], report: Report) -> int:
     """Send each letter before it is deleted: stopped in between, it comes twice, which is harmless."""
-    moved = 0
+
+    def send(message: "MessageTypeDef") -> None:
+        # With its reason, as SQS's own redrive does: so the function knows that it was a letter.
+        queues.client.send_message(
+            QueueUrl=queues.queue_url, MessageBody=message["Body"], MessageAttributes=_attributes(message)
+        )
+
+    return _delete_each(queues, wanted, report, send)
+
+
+def _delete_each(
+    queues: Queues, wanted: set[str], report: Report, before: "Callable[[MessageTypeDef], None]"
+) -> int:
+    deleted = 0
     with _holding(queues) as hold:
         for message in hold.messages():
             if message["MessageId"] in wanted:
-                # With its reason, as SQS's own redrive does: so the function knows that it was a letter.
-                queues.client.send_message(
-                    QueueUrl=queues.queue_url,
-                    MessageBody=message["Body"],
-                    MessageAttributes=_attributes(message),
-                )
+                before(message)
                 hold.delete(message["MessageId"])
-                moved += 1
-                report(moved)
-            if moved == len(wanted):
+                deleted += 1
+                report(deleted)
+            if deleted == len(wanted):
                 break
-    return moved
+    return deleted
 
 
 def _attributes(message: "MessageTypeDef") -> "Mapping[str, MessageAttributeValueUnionTypeDef]":

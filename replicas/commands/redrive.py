@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 
 from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import (
@@ -10,14 +11,20 @@ from replicas.aws.dead_letters import (
     Letter,
     Queues,
     choose,
+    clear,
     count_letters,
     is_about,
     read_letters,
     redrive,
 )
+from replicas.aws.deployment import Deployment, deployments
+from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK, exit_code
-from replicas.options import Access
+from replicas.inventory.inventory import calls_in_words, patiently, seen_as
+from replicas.inventory.secret_status import Standing, row
+from replicas.options import Access, Where
 from replicas.terminal import Cell, Column, Moment, Screen, count
+from secret_replicator.errors import AccessDeniedError, RefusedError, SecretNotFoundError
 
 _COLUMNS = (
     Column("Secret", short=False),
@@ -37,12 +44,14 @@ class Asked:
     yes: bool = False
     dry_run: bool = False
     as_json: bool = False
+    fixed: bool = False
 
 
 def run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
     """Redrive what is asked for; return the exit code."""
     stopped = "Stopped. Nothing is lost: --dry-run shows the dead letters that are still there."
-    return exit_code(lambda: _run(asked, stack, access, screen), screen, stopped)
+    work = _clear_fixed if asked.fixed else _run
+    return exit_code(lambda: work(asked, stack, access, screen), screen, stopped)
 
 
 def _run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
@@ -50,6 +59,53 @@ def _run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int
     found = find_parts(clients.cloudformation, stack or default_stack())
     queues = Queues(clients.sqs, found.queue_url, found.dead_letter_queue_url)
     return redrive_as_asked(asked, queues, screen)
+
+
+def _clear_fixed(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
+    """Delete the letters of secrets that are in their place now; return the exit code."""
+    regions, profiles = ([value] if value else None for value in (access.region, access.profile))
+    where = Where(
+        stack=stack,
+        regions=regions,
+        profiles=profiles,
+        local=access.local,
+        endpoint_url=access.endpoint_url,
+    )
+    (deployment,) = deployments(where, deployed_first=True)
+    if not (queues := deployment.queues):
+        raise OperatorError("Nothing is deployed there, so there are no dead letters: name the stack")
+    before = count_letters(queues)
+    with screen.progress("Reading the dead letters") as report:
+        found = read_letters(queues, report)
+    unread = min(before, count_letters(queues)) - len(found)
+    letters = choose(found, asked.secrets, asked.error_types)
+    fixed = {secret for secret in {letter.secret for letter in letters} if _is_fixed(deployment, secret)}
+    chosen = [letter for letter in letters if letter.secret in fixed]
+    if chosen and not asked.as_json:
+        show_letters(screen, chosen)
+    wished = bool(chosen) and not asked.dry_run
+    if wished and not asked.yes:
+        wished = screen.ask(f"Delete {_letters(len(chosen))} of secrets that are in their place?")
+    cleared = clear(queues, chosen, lambda _: None) if wished else 0
+    if asked.as_json:
+        _print_json(chosen, 0, screen, cleared=cleared)
+    left = len(letters) - len(chosen)
+    screen.say(
+        f"Cleared {cleared} of {_letters(len(chosen))} of secrets that are in their place; {left} kept."
+    )
+    return _with_unread(unread, FAILED if wished and cleared < len(chosen) else OK, screen)
+
+
+def _is_fixed(deployment: Deployment, name: str) -> bool:
+    """Tell whether AWS, asked now, reports the secret InSync in every Region it must be in."""
+    with calls_in_words():
+        try:
+            secret = patiently(deployment, lambda: deployment.gateway.describe(name, inf))
+        except (SecretNotFoundError, AccessDeniedError, RefusedError):
+            return False
+    seen = seen_as(deployment, secret)
+    todo = seen.intent.plan
+    return row(seen, []).standing in (Standing.IN_SYNC, Standing.WANTS_NONE) and not todo.changes
 
 
 def redrive_as_asked(asked: Asked, queues: Queues, screen: Screen) -> int:
@@ -67,6 +123,11 @@ def redrive_as_asked(asked: Asked, queues: Queues, screen: Screen) -> int:
     if asked.as_json:
         _print_json(chosen, moved or 0, screen)
     code = OK if moved is None else _report(moved, len(chosen), screen)
+    return _with_unread(unread, code, screen)
+
+
+def _with_unread(unread: int, code: int, screen: Screen) -> int:
+    """Say how many letters somebody else reads; return the exit code."""
     if unread <= 0:
         return code
     screen.say(
@@ -129,13 +190,16 @@ def _report(moved: int, chosen: int, screen: Screen) -> int:
 
 
 def show_letters(screen: Screen, letters: Sequence[Letter]) -> None:
-    """Print a table on a terminal, else a line per letter with tabs between the columns."""
-    screen.table(_COLUMNS, [_row(letter) for letter in letters])
+    """Print a line for each secret and reason: every sweep writes another letter for what is still wrong."""
+    alike: dict[tuple[str, str, str], list[Letter]] = {}
+    for letter in letters:
+        alike.setdefault((letter.name, letter.error_type, letter.reason), []).append(letter)
+    screen.table(_COLUMNS, [_row(same[0], len(same)) for same in alike.values()])
 
 
-def _row(letter: Letter) -> tuple[Cell, ...]:
+def _row(letter: Letter, times: int) -> tuple[Cell, ...]:
     return (
-        letter.name,
+        f"{letter.name} ({times} times)" if times > 1 else letter.name,
         letter.error_type,
         "-" if letter.attempts is None else str(letter.attempts),
         Moment(letter.since),
@@ -143,10 +207,10 @@ def _row(letter: Letter) -> tuple[Cell, ...]:
     )
 
 
-def _print_json(letters: Sequence[Letter], moved: int, screen: Screen) -> None:
+def _print_json(letters: Sequence[Letter], moved: int, screen: Screen, **more: int) -> None:
     entries = [asdict(letter) | {"since": letter.since.isoformat()} for letter in letters]
     # All that is not ASCII is escaped: nothing in it can steer a terminal.
-    screen.write(json.dumps({"dead_letters": entries, "moved": moved}, indent=2) + "\n")
+    screen.write(json.dumps({"dead_letters": entries, "moved": moved, **more}, indent=2) + "\n")
 
 
 def _letters(number: int) -> str:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner, Result
 
 from local.secrets_manager.model import Outcome
+from replicas.cli import app
 from replicas.commands import status
 from replicas.options import Where
 from replicas.terminal import Screen
@@ -393,3 +395,32 @@ def test_a_choice_of_nothing_is_no_success(
     assert (result.exit_code, result.stdout) == (1, "")
     assert f"No selected secret matches {' '.join(arguments)}" in result.stderr
     assert not page.exists()
+
+
+def test_redrive_fixed_clears_only_what_is_in_its_place(desk: Desk) -> None:
+    world = desk.world
+    for name, to in (("fixed", "eu-west-1 eu-wst-1"), ("wrong", "eu-wst-1")):
+        world.add(name, to)
+        for _ in range(2):
+            world.send(name)
+            world.deliver_until_empty()
+    world.secrets.secret(HOME, "fixed").tags["replicate-to"] = "eu-west-1"
+    options = ["--stack", STACK, "--region", HOME, "--endpoint-url", desk.account.url]
+
+    def redrive(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["redrive", *options, *arguments], env={"COLUMNS": "400"})
+
+    listed = redrive("--dry-run").stdout
+    assert [line.split("\t")[0] for line in listed.splitlines()[1:]] == ["fixed (2 times)", "wrong (2 times)"]
+    tried = redrive("--fixed", "--dry-run")
+    assert [line.split("\t")[0] for line in tried.stdout.splitlines()[1:]] == ["fixed (2 times)"]
+    assert len(world.queues.dead_letters) == 4
+    cleared = redrive("--fixed", "--yes")
+    assert (cleared.exit_code, len(world.queues.dead_letters)) == (0, 2), cleared.output
+    assert "Cleared 2 of 2 dead letters of secrets that are in their place; 2 kept." in cleared.stderr
+    assert all("wrong" in letter.attributes["SecretArn"] for letter in world.queues.dead_letters)
+    assert json.loads(redrive("--fixed", "--yes", "--json").stdout) == {
+        "dead_letters": [],
+        "moved": 0,
+        "cleared": 0,
+    }

@@ -206,13 +206,22 @@ class FakeAccount:
             messages = self.queues.dead_letters if is_dead_letters else self.queues.messages
             waiting = {"ApproximateNumberOfMessages": str(len(messages))}
             return 200, json.dumps({"Attributes": dict.fromkeys(params["AttributeNames"], "0") | waiting})
+        if operation == "DeleteMessage":
+            assert params["QueueUrl"] == DEAD_LETTER_QUEUE_URL
+            self.queues.dead_letters = [
+                letter
+                for letter in self.queues.dead_letters
+                if f"handle-{id(letter)}" != params["ReceiptHandle"]
+            ]
+            return 200, "{}"
         assert (operation, params["QueueUrl"]) == ("ChangeMessageVisibilityBatch", DEAD_LETTER_QUEUE_URL)
         assert all(entry["VisibilityTimeout"] == 0 for entry in params["Entries"])
         self.hidden -= {entry["ReceiptHandle"] for entry in params["Entries"]}
         return 200, json.dumps({"Successful": [], "Failed": []})
 
     def _letters(self) -> Iterator[Mapping[str, Any]]:
-        for number, letter in enumerate(self.queues.dead_letters):
+        for letter in self.queues.dead_letters:
+            number = id(letter)
             yield {
                 "MessageId": f"letter-{number}",
                 "ReceiptHandle": f"handle-{number}",
