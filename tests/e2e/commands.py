@@ -12,7 +12,7 @@ import psutil
 from local.aws import observe
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 90
+SECONDS = 240
 POISON = {
     "AWS_PROFILE": "a-real-account",
     "AWS_ACCESS_KEY_ID": "real",
