@@ -1006,6 +1006,42 @@ MUTATIONS = (
         'return bool(context) and code == "ThrottlingException"',
         "tests/unit/test_throttling.py",
     ),
+    # What AWS tells, and what rings.
+    Mutation(
+        "a chain that Lambda stopped fires an alarm",
+        "template.yaml",
+        "      MetricName: RecursiveInvocationsDropped\n",
+        "      MetricName: Throttles\n",
+        TEMPLATE,
+    ),
+    Mutation(
+        "a secret of another partition is not ours",
+        f"{CODE}/planner.py",
+        'own = {"partition": settings.partition, "account": settings.account}',
+        'own = {"account": settings.account}',
+        f"tests/unit/test_planner.py {LIFE}",
+    ),
+    Mutation(
+        "a resource policy that is put is heard of",
+        "template.yaml",
+        '"StopReplicationToReplica", "PutResourcePolicy", "DeleteResourcePolicy"',
+        '"StopReplicationToReplica", "DeleteResourcePolicy"',
+        "tests/template/test_rules.py",
+    ),
+    Mutation(
+        "who may use a key is not the function's role alone",
+        f"{CODE}/gateway.py",
+        "policy allow the function's role to use it, name it in KmsKeyArns, and see",
+        "policy allow the function's role to use it, and see",
+        LIFE,
+    ),
+    Mutation(
+        "the console is where its partition has it",
+        "template.yaml",
+        "!If [InChina, console.amazonaws.cn, ",
+        "!If [InChina, console.aws.amazon.com, ",
+        TEMPLATE,
+    ),
     # A promoted copy, perhaps the live one of a failover, is never overwritten.
     Mutation(
         "a promoted copy is looked for before it would be overwritten",
