@@ -154,6 +154,13 @@ def test_a_letter_of_eventbridge_says_why_it_was_not_delivered(both: Both) -> No
     assert letter.reason == "EventBridge could not deliver it: Lack of permissions"
 
 
+def test_what_was_done_to_a_body_that_sqs_would_not_take_is_said(both: Both) -> None:
+    done = "replaced, as SQS does not take all of its 1048576 characters"
+    both.send_letter('{"secret_id": "db"}', ErrorType="Policy", ErrorMessage="no", OriginalBody=done)
+    (letter,) = both.letters()
+    assert letter.reason == f"no - body {done}"
+
+
 def test_reasons_from_before_a_redrive_by_sqs_are_not_shown_after_a_crash(both: Both) -> None:
     """SQS's own redrive leaves the attributes on the message; a crash then brings it back with them."""
     both.dead_letter("orders/db")
