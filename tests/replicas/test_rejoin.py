@@ -1,6 +1,9 @@
 """`replicas rejoin`: each state in each world, nothing lost by accident, whatever is killed when."""
 
+import json
+import os
 import random
+import signal
 from dataclasses import dataclass, field
 from io import StringIO
 from itertools import product
@@ -11,9 +14,10 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
-from local.secrets_manager.model import Call, ManualClock, Outcome, Params
+from local.secrets_manager.model import Call, Fault, ManualClock, Outcome, Params
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.worlds import Worlds
+from replicas import interrupts
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import promote, rejoin
 from replicas.failover.compare import Wishes
@@ -25,6 +29,7 @@ from secret_replicator.budget import Budget
 from tests.support.clients import client_of
 
 HOME, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
+READS = {"ListSecrets", "DescribeSecret"}
 WORLDS = [*product(["accepted", "refused"], ["nothing", "failed", "stale"], [False, True])]
 
 
@@ -307,3 +312,95 @@ def settled(stage: Stage, name: str) -> bool:
     """Whether one side follows the other, and nobody holds it."""
     sides = [stage.fake.secret(region, name) for region in (HOME, WEST)]
     return sum(side.is_replica for side in sides) == 1 and not any(HOLD_TAG in side.tags for side in sides)
+
+
+def writes(stage: Stage) -> list[str]:
+    return [call.operation for call in stage.fake.calls if call.operation not in READS]
+
+
+def test_a_dry_run_shows_all_and_writes_nothing(stage: Stage) -> None:
+    stage.add("db", WEST)
+    stage.promote()
+    before, journal = writes(stage), (stage.folder / "j.jsonl").read_text("utf-8")
+    screen = quiet()
+    asked = rejoin.Asked(WEST, journal=stage.folder / "j.jsonl", dry_run=True)
+    assert rejoin.run(asked, Access(WEST), screen, stage.around) == 0
+    assert "rejoin from home" in screen.out.file.getvalue()  # type: ignore[attr-defined]
+    assert writes(stage) == before
+    assert (stage.folder / "j.jsonl").read_text("utf-8") == journal
+
+
+def test_json_says_what_was_found_done_and_not_done(stage: Stage) -> None:
+    for name in ("done", "fails", "left"):
+        stage.add(name, WEST)
+    stage.promote()
+    stage.put(WEST, "left")
+    stage.fake.set_outcome("fails", WEST, Outcome("Failed", "The KMS key is disabled", attempts=1))
+    screen, journal = quiet(), stage.folder / "j.jsonl"
+    asked = rejoin.Asked(WEST, journal=journal, yes=True, as_json=True)
+    assert rejoin.run(asked, Access(WEST), screen, stage.around) == 1
+    assert json.loads(screen.out.file.getvalue()) == {  # type: ignore[attr-defined]
+        "secrets": {
+            "done": {"state": "unchanged", "action": "rejoin from home"},
+            "fails": {"state": "unchanged", "action": "rejoin from home"},
+            "left": {"state": "changed there", "action": "leave"},
+        },
+        "rejoined": 1,
+        "problems": {"fails": "us-west-2 is Failed: The KMS key is disabled"},
+        "journal": str(journal),
+    }
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_each_side_keeps_its_key(stage: Stage, *, turn: bool) -> None:
+    keys = {region: f"alias/{region}" for region in (HOME, WEST, EU)}
+    for region, key in keys.items():
+        stage.fake.set_key(region, key)
+    stage.fake.add_secret(HOME, "db", value="db 0", kms_key_id=keys[HOME])
+    entries = [{"Region": region, "KmsKeyId": keys[region]} for region in (WEST, EU)]
+    stage.fake.handle("ReplicateSecretToRegions", HOME, {"SecretId": "db", "AddReplicaRegions": entries})
+    stage.clock.advance(100)
+    stage.promote()
+    if turn:
+        stage.put(WEST, "db")
+    assert stage.rejoin(turn=turn) == 0, stage.said()
+    assert {region: stage.fake.secret(region, "db").kms_key_id for region in keys} == keys
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_where_aws_refuses_the_last_step_no_value_is_lost_and_the_next_run_ends_it(
+    stage: Stage, *, turn: bool
+) -> None:
+    """AWS does not say whether what was a primary, or had replicas, may be overwritten."""
+    stage.add("db", WEST, EU)
+    stage.promote()
+    new = stage.put(WEST, "db") if turn else "db 0"
+    refused = Fault("InvalidRequestException", "This secret cannot be overwritten")
+    stage.fake.fail_next("ReplicateSecretToRegions", refused)
+    assert stage.rejoin(turn=turn) == 1
+    assert "This secret cannot be overwritten" in stage.said()
+    assert new in versions(stage, "db")
+    held = WEST if turn else HOME
+    assert HOLD_TAG in stage.fake.secret(held, "db").tags, "no stack works on it meanwhile"
+    assert stage.rejoin(turn=turn) == 0, stage.said()
+    assert stage.value(HOME if turn else WEST, "db") == new
+
+
+@pytest.mark.parametrize("name", ["promote", "rejoin"])
+def test_ctrl_c_is_one_sentence_and_the_next_run_goes_on(stage: Stage, name: str) -> None:
+    for number in range(4):
+        stage.add(f"db/{number}", WEST)
+    if name == "rejoin":
+        stage.promote()
+    step = {"promote": "StopReplicationToReplica", "rejoin": "TagResource"}[name]
+
+    def interrupt(call: Call, _random: random.Random) -> None:
+        if call.operation == step:
+            stage.fake.faults = None
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stage.fake.faults = interrupt  # type: ignore[assignment]
+    with interrupts.installed():
+        assert getattr(stage, name)() == 130
+    assert getattr(stage, name)() == 0
+    assert {stage.is_replica(WEST, f"db/{number}") for number in range(4)} == {name == "rejoin"}
