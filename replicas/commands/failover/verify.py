@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +22,8 @@ from secret_replicator.planner import intent
 
 LAG_SECONDS = 600
 """ListSecrets may lag five minutes: what changed within twice that is asked again."""
+
+_NO_TAGS: Mapping[str, str] = {}
 
 COLUMNS = (
     Column("Primary", shared=True),
@@ -88,14 +90,15 @@ class _Side:
     open: list[Pair] = field(default_factory=list)
     sound: int = 0
     comparable: bool = False
-    by_key: dict[str, list[Pair]] = field(default_factory=lambda: defaultdict(list))
+    by_key: dict[str, list[tuple[Held, State]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, pair: Pair) -> None:
-        """Note a pair as the lists show it."""
+        """Note a pair as the lists show it: of what is current nothing is kept but its key."""
         self.comparable |= pair.shares_versions
+        state = state_of(pair)
         if pair.there and pair.there.kms_key_id and pair.there.is_replica:
-            self.by_key[pair.there.kms_key_id].append(pair)
-        if state_of(pair) is State.CURRENT:
+            self.by_key[pair.there.kms_key_id].append((pair.primary, state))
+        if state is State.CURRENT:
             self.sound += 1
             self.comparable = True
         else:
@@ -169,7 +172,7 @@ def _primaries(
         if held.is_replica or not choice.takes(secret):
             continue
         what = intent(secret, deployment.policy, deployment.settings, time.time())
-        primaries[held.name] = held
+        primaries[held.name] = replace(held, tags=_NO_TAGS)  # they are most of it, and decided upon
         for replica in () if what.skip and what.skip != "held" else what.desired.replicas:
             wanted[replica.region].add(held.name)
     return primaries, wanted
@@ -226,15 +229,16 @@ def _recent(pair: Pair, now: float) -> bool:
 
 def _check_keys(side: _Side, verified: Verified, sound: set[State]) -> None:
     """Ask about each key once; a replica that is sound but for its key is not."""
-    for key, pairs in sorted(side.by_key.items()):
+    for key, replicas in sorted(side.by_key.items()):
         try:
             problem = side.there.key_problem(key)
         except OperatorError as error:
             verified.unchecked_keys.append(f"{side.there.region}: {key} could not be checked: {error}")
             continue
-        for pair in pairs if problem else ():
-            if (state := state_of(pair)) in sound:
+        for primary, state in replicas if problem else ():
+            if state in sound:
                 verified.counts[State.PRESENT if state is State.BEHIND else state] -= 1
+                pair = Pair(primary, side.there.region, None)
                 verified.note(finding(pair, State.KEY_UNUSABLE, problem))
 
 
