@@ -18,9 +18,8 @@ from local.process.environment import ROOT, SAM_FOLDER, tool
 ALLOWED_REGIONS = ("us-west-2", "eu-west-1", "eu-central-1")
 STACK = "secret-replicator"
 
-_CONFIG = frozenset(
-    {"version", "beta_features", "resolve_s3", "capabilities", "confirm_changeset", "fail_on_empty_changeset"}
-)
+_NO_CONFIGURATION = ("--config-env", "none")
+"""Nothing of samconfig.toml: what `sam deploy --guided` saves there leads to a real account."""
 
 Step = Callable[[str], AbstractContextManager[object]]
 """Says what is being done, for as long as it is done."""
@@ -70,26 +69,18 @@ def local_stack(step: Step, port: int = 0, variant: Variant = THE_DEMO) -> Itera
 def _build(sam: str, aws: LocalAws) -> None:
     # Not into .aws-sam: two of us side by side, or the person's own build, would be disturbed.
     options = ["--template-file", str(ROOT / "template.yaml"), "--build-dir", str(_built(aws))]
-    _run("sam build", [sam, "build", *options, "--config-file", str(_config(aws))], aws, SAM_FOLDER)
+    _run("sam build", [sam, "build", *options, "--beta-features", *_NO_CONFIGURATION], aws, SAM_FOLDER)
 
 
 def _deploy(sam: str, aws: LocalAws, parameters: Mapping[str, str]) -> None:
     given = {"AllowedRegions": ",".join(ALLOWED_REGIONS), **parameters}
     options = [
-        *("--template-file", str(_built(aws) / "template.yaml"), "--config-file", str(_config(aws))),
-        *("--stack-name", STACK, "--no-confirm-changeset"),
+        *("--template-file", str(_built(aws) / "template.yaml"), *_NO_CONFIGURATION),
+        *("--stack-name", STACK, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
+        *("--no-confirm-changeset", "--no-fail-on-empty-changeset"),
         *("--parameter-overrides", *(f"{name}={value}" for name, value in given.items())),
     ]
     _run("sam deploy", [sam, "deploy", *options], aws, aws.folder)
-
-
-def _config(aws: LocalAws) -> Path:
-    """Return samconfig.toml without what `sam deploy --guided` saves there: it leads to a real account."""
-    path = aws.folder / "samconfig.toml"
-    lines = (ROOT / "samconfig.toml").read_text("utf-8").splitlines()
-    kept = [line for line in lines if line.startswith("[") or line.partition("=")[0].strip() in _CONFIG]
-    path.write_text("\n".join(kept), "utf-8")
-    return path
 
 
 def _built(aws: LocalAws) -> Path:
