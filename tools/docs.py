@@ -10,11 +10,10 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import typer
-import yaml
 
+from local.function.template import read_template
 from replicas.cli import app
 from tools.rules import row
 from tools.rules import rules as model_rules
@@ -34,17 +33,6 @@ _OLD_WORDS = re.compile(
 _NOT_CHECKED_FOR_WORDS = ("CHANGELOG.md",)
 
 
-class _TemplateLoader(yaml.SafeLoader):
-    """Reads CloudFormation's YAML; what !Ref and its like mean does not matter here."""
-
-
-_TemplateLoader.add_multi_constructor("!", lambda _loader, _suffix, node: node.value)
-
-
-def _template() -> Any:  # noqa: ANN401  whatever YAML has
-    return yaml.load((ROOT / "template.yaml").read_text("utf-8"), _TemplateLoader)  # noqa: S506  it is a SafeLoader
-
-
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a Markdown table."""
     lines = [tuple(columns)]
@@ -56,7 +44,7 @@ def parameters() -> str:
     """Return the template's parameters with default and description."""
     rows = (
         (f"`{name}`", _default(facts.get("Default")), facts["Description"])
-        for name, facts in _template()["Parameters"].items()
+        for name, facts in read_template()["Parameters"].items()
     )
     return table(("Parameter", "Default", "Meaning"), rows)
 
@@ -70,7 +58,7 @@ def _default(value: object) -> str:
 def alarms() -> str:
     """Return the template's alarms with what their descriptions say."""
     rows = []
-    for name, resource in _template()["Resources"].items():
+    for name, resource in read_template()["Resources"].items():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
             meaning, _, rest = resource["Properties"]["AlarmDescription"].partition(" Do: ")
             rows.append((f"`{name}`", meaning, rest.rpartition(". ")[0]))

@@ -24,12 +24,17 @@ class Function:
     environment: Mapping[str, str]
 
 
+def read_template() -> Any:  # noqa: ANN401  whatever YAML has
+    """Return template.yaml as it is written: `!Ref Queue` becomes {"Ref": "Queue"}."""
+    return yaml.load(TEMPLATE.read_text("utf-8"), _Loader)  # noqa: S506  it is a SafeLoader
+
+
 def replicator_function(parameters: Mapping[str, str], resources: Mapping[str, str]) -> Function:
     """Return the function for these parameters; `resources` says what `!Ref` of a logical ID is.
 
     Raise LocalError for what this small reader does not know: it is not CloudFormation.
     """
-    template = yaml.load(TEMPLATE.read_text("utf-8"), _Loader)  # noqa: S506  it is a SafeLoader
+    template = read_template()
     declared = template["Parameters"]
     defaults = {name: str(facts["Default"]) for name, facts in declared.items() if "Default" in facts}
     known = {**defaults, **parameters, **resources}
