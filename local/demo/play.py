@@ -29,7 +29,7 @@ from local.demo.cases import (
     value,
 )
 from local.demo.tables import Result, letter_table, secrets_table
-from local.process.environment import HOME_REGION
+from local.process.environment import HOME_REGION, LOCAL_POLICY
 from local.stack import ALLOWED_REGIONS, Stack, local_stack
 from replicas.aws.dead_letters import Queues, choose, read_letters, secret_name
 from replicas.aws.dead_letters import redrive as move
@@ -73,6 +73,10 @@ class Play:
     def play(self) -> None:
         """Play all of it."""
         other = secrets_in(self.stack.aws, TAKEN_IN).create_secret(Name=TAKEN.name, SecretString=value())
+        self.console.print(
+            f"\nThe policy, local/policy.toml:\n\n{_indented(LOCAL_POLICY.read_text('utf-8'))}\n"
+        )
+        self.console.print(f"There before, made by somebody else: a secret {TAKEN.name} in {TAKEN_IN}.")
         with step(self.console, "Create seven secrets, tag one of them later, wait for all"):
             self._create_all()
             observe.until(self._all_done, PATIENCE_SECONDS)
@@ -249,7 +253,7 @@ class Play:
     def _sweep(self) -> None:
         clients = self.stack.clients
         follower = Follower(clients.logs, self.stack.log_group, str(uuid4()), Account(), 0)
-        with step(self.console, "Sweep: look at every selected secret, wait until each is accounted for"):
+        with step(self.console, "Sweep: check every selected secret, wait until each is accounted for"):
             clients.queues.send_message(
                 QueueUrl=self.stack.queue_url, MessageBody=SweepRequest(follower.sweep_id).body()
             )
@@ -260,8 +264,17 @@ class Play:
             f"only {TAKEN.name} is a dead letter of it", [*map(secret_name, letters)] == [TAKEN.name]
         )
         self.checks.that(f"it finds {UNTOLD.name}, for which there was no event", self._is_in_sync(UNTOLD))
+        everything = (*CASES, UNTOLD)
+        selected = [case for case in everything if case.desired]
+        self.checks.that(
+            f"the sweep selects {len(selected)} secrets", sum(account.selected_on.values()) == len(selected)
+        )
+        left_out = ", ".join(case.name for case in everything if not case.desired)
         now = "".join(f"{region} {status}" for region, status in self._statuses(UNTOLD).items())
-        self.console.print(f"{account}\n{UNTOLD.name}, {UNTOLD.story}, now: {now}.\n")
+        self.console.print(
+            f"{account}\nThese are {len(everything)} secrets, the {len(CASES)} above and {UNTOLD.name} "
+            f"({UNTOLD.story}), but for {left_out}, which nothing selects.\n{UNTOLD.name} now: {now}.\n"
+        )
 
     def _is_swept(self, follower: Follower) -> bool:
         follower.look()
@@ -287,6 +300,10 @@ class Play:
 
     def _nothing_left(self) -> bool:
         return observe.backlog(self.stack.clients.queues, self.stack.queue_url) == 0
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines() if line).replace("[", "\\[")
 
 
 def redrive(stack: Stack, letter: DeadLetter) -> int:
