@@ -24,7 +24,7 @@ POLL_SECONDS = 0.05
 PAUSE_SECONDS = 0.2
 """After a longer pause between two invocations another instance may have written, in place of this one.
 
-In less it cannot: it waits for a second, too. With a full queue the next batch comes sooner."""
+One that begins in less has a second to wait itself. With a full queue the next batch comes sooner."""
 
 
 def require_time(start: float, deadline: float) -> None:
