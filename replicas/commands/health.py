@@ -9,14 +9,18 @@ from replicas import interrupts
 from replicas.aws.connection import default_stack
 from replicas.aws.deployment import policy_file
 from replicas.aws.services import Services, services
-from replicas.commands import doctor, smoke
+from replicas.commands import smoke
+from replicas.commands.doctor.deployed import Deployed, find
+from replicas.commands.doctor.examination import examine
+from replicas.commands.doctor.findings import Finding, Verdict
+from replicas.commands.doctor.findings import exit_code as code_of
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK, exit_code
 from replicas.options import Access
 from replicas.terminal import Screen
 from secret_replicator.policy import ALL
 
-_STYLES = {doctor.Verdict.GOOD: "", doctor.Verdict.BAD: "bold red", doctor.Verdict.UNKNOWN: "yellow"}
+_STYLES = {Verdict.GOOD: "", Verdict.BAD: "bold red", Verdict.UNKNOWN: "yellow"}
 
 
 def run_doctor(
@@ -25,13 +29,13 @@ def run_doctor(
     """Show a line for each thing that was looked at; return the exit code."""
 
     def run(aws: Services, name: str) -> int:
-        findings = [*doctor.examine(doctor.find(aws, name, policy_file(policy, local=access.local)))]
+        findings = [*examine(find(aws, name, policy_file(policy, local=access.local)))]
         if as_json:
             screen.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
         else:
             for finding in findings:
                 screen.show(_line(finding), _STYLES[finding.verdict])
-        return doctor.exit_code(findings)
+        return code_of(findings)
 
     return _run(run, stack, access, screen)
 
@@ -49,7 +53,7 @@ def run_smoke(  # noqa: PLR0913, PLR0917  an option each
     """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
 
     def run(aws: Services, name: str) -> int:
-        deployed = doctor.find(aws, name, policy_file(policy, local=access.local))
+        deployed = find(aws, name, policy_file(policy, local=access.local))
         trial = smoke.Trial(
             services=aws,
             regions=_regions(deployed, regions),
@@ -70,7 +74,7 @@ def _run(run: Callable[[Services, str], int], stack: str | None, access: Access,
         return exit_code(lambda: run(services(access), stack or default_stack()), screen, "Stopped.")
 
 
-def _regions(deployed: doctor.Deployed, asked: Sequence[str]) -> list[str]:
+def _regions(deployed: Deployed, asked: Sequence[str]) -> list[str]:
     allowed = {*deployed.environment.get("ALLOWED_REGIONS", "").split(",")} - {"", deployed.services.region}
     if unknown := {*asked} - allowed:
         raise OperatorError(
@@ -83,6 +87,6 @@ def _regions(deployed: doctor.Deployed, asked: Sequence[str]) -> list[str]:
     return sorted({*asked} or allowed)
 
 
-def _line(finding: doctor.Finding) -> str:
-    remedy = f". To do: {finding.remedy}" if finding.verdict is not doctor.Verdict.GOOD else ""
+def _line(finding: Finding) -> str:
+    remedy = f". To do: {finding.remedy}" if finding.verdict is not Verdict.GOOD else ""
     return f"{finding.verdict:13}  {finding.text}{remedy}"

@@ -14,8 +14,10 @@ from typer.main import get_command
 
 from replicas.aws.deployment import policy_file
 from replicas.cli import app
-from replicas.commands import doctor
-from replicas.commands.doctor import Deployed, Finding, Verdict, examine, exit_code
+from replicas.commands.doctor import backlog, events, function, regions
+from replicas.commands.doctor.deployed import Check, Deployed
+from replicas.commands.doctor.examination import examine
+from replicas.commands.doctor.findings import _ACTIONS, Finding, Verdict, exit_code
 from secret_replicator import VERSION
 from secret_replicator.policy import parse_policy
 from secret_replicator.settings import PACKAGED_POLICY
@@ -71,7 +73,7 @@ def deployed(**services: Any) -> Deployed:
     return Deployed(own, NAMES, ENVIRONMENT, policy, Path("policy.toml"), "the-stack")
 
 
-def only(found: Deployed, check: doctor.Check) -> Finding:
+def only(found: Deployed, check: Check) -> Finding:
     (finding,) = examine(found, [check])
     return finding
 
@@ -95,7 +97,7 @@ def only(found: Deployed, check: doctor.Check) -> Finding:
     ],
 )
 def test_a_key_of_the_policy(answer: Any, verdict: Verdict, text: str) -> None:
-    found = only(deployed(keys=lambda _region: answering(describe_key=answer)), doctor.keys_can_be_used)
+    found = only(deployed(keys=lambda _region: answering(describe_key=answer)), regions.keys_can_be_used)
     assert found.verdict is verdict
     assert text in found.text
 
@@ -105,7 +107,9 @@ def test_a_key_that_the_role_may_not_use_is_to_be_named_in_kmskeyarns() -> None:
         "EvaluationResults": [{"EvalActionName": "kms:GenerateDataKey", "EvalDecision": "implicitDeny"}]
     }
     iam = answering(get_role={"Role": {"Arn": "role"}}, simulate_principal_policy=denied)
-    found = only(deployed(keys=lambda _region: answering(describe_key=KEY), iam=iam), doctor.keys_can_be_used)
+    found = only(
+        deployed(keys=lambda _region: answering(describe_key=KEY), iam=iam), regions.keys_can_be_used
+    )
     assert found.verdict is Verdict.BAD
     assert found.remedy == "add arn:aws:kms:us-west-2:1:key/2 to KmsKeyArns"
 
@@ -130,7 +134,7 @@ def waiting(count: int, *oldest_seconds: float) -> Deployed:
     ],
 )
 def test_a_message_that_is_stuck(state: Deployed, verdict: Verdict) -> None:
-    assert only(state, doctor.nothing_is_stuck).verdict is verdict
+    assert only(state, backlog.nothing_is_stuck).verdict is verdict
 
 
 def test_an_alarm_that_rings_is_told_with_its_own_words() -> None:
@@ -138,7 +142,7 @@ def test_an_alarm_that_rings_is_told_with_its_own_words() -> None:
     state = deployed(
         cloudwatch=answering(describe_alarms={"MetricAlarms": [{**alarm, "AlarmActions": ["x"]}]})
     )
-    assert only(state, doctor.no_alarm_fires) == Finding(
+    assert only(state, backlog.no_alarm_fires) == Finding(
         Verdict.BAD, "DeadLetterAlarm is in alarm", "Do this"
     )
 
@@ -175,7 +179,7 @@ def test_a_trail_counts_if_it_logs_calls_that_write(
         get_trail_status={"IsLogging": logging},
         get_event_selectors=selectors,
     )
-    found = only(deployed(cloudtrail=lambda _region: trail), doctor.trail_logs_management_events)
+    found = only(deployed(cloudtrail=lambda _region: trail), events.trail_logs_management_events)
     assert (found.verdict is Verdict.GOOD) is good
 
 
@@ -215,7 +219,7 @@ UNREADABLE = error("AccessDeniedException", "GetEventSelectors")
 def test_a_trail_that_cannot_be_read_ends_the_check_before_no_other(
     selectors: list[Any], verdict: Verdict, text: str
 ) -> None:
-    found = only(with_trails(selectors=selectors), doctor.trail_logs_management_events)
+    found = only(with_trails(selectors=selectors), events.trail_logs_management_events)
     assert found.verdict is verdict
     assert text in found.text
 
@@ -229,7 +233,7 @@ def with_rules(rules: list[Any], targets: Any = TARGET) -> Deployed:
 
 def test_a_rule_that_was_deleted_is_bad_and_the_others_are_checked() -> None:
     gone = error("ResourceNotFoundException", "DescribeRule")
-    found = [*examine(with_rules([gone, {"State": "DISABLED"}]), [doctor.rules_are_enabled])]
+    found = [*examine(with_rules([gone, {"State": "DISABLED"}]), [events.rules_are_enabled])]
     assert [finding.verdict for finding in found] == [Verdict.BAD, Verdict.BAD]
     assert found[0].text == "The rule SecretChangedRule is not there any more: its events are lost"
     assert "delete the stack and deploy it again" in found[0].remedy
@@ -237,19 +241,19 @@ def test_a_rule_that_was_deleted_is_bad_and_the_others_are_checked() -> None:
 
 
 def test_a_rule_without_a_target_is_bad() -> None:
-    found = [*examine(with_rules([ENABLED, ENABLED], [{"Targets": []}, TARGET]), [doctor.rules_are_enabled])]
+    found = [*examine(with_rules([ENABLED, ENABLED], [{"Targets": []}, TARGET]), [events.rules_are_enabled])]
     assert [finding.text for finding in found] == [
         "The rule SecretChangedRule has no target: its events are lost"
     ]
 
 
 def test_rules_that_are_there_and_enabled_are_good() -> None:
-    assert only(with_rules([ENABLED, ENABLED]), doctor.rules_are_enabled).verdict is Verdict.GOOD
+    assert only(with_rules([ENABLED, ENABLED]), events.rules_are_enabled).verdict is Verdict.GOOD
 
 
 @pytest.mark.parametrize("code", ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"])
-@pytest.mark.parametrize("check", [doctor.no_dead_letters, doctor.nothing_is_stuck])
-def test_a_queue_that_was_deleted_is_bad(check: doctor.Check, code: str) -> None:
+@pytest.mark.parametrize("check", [backlog.no_dead_letters, backlog.nothing_is_stuck])
+def test_a_queue_that_was_deleted_is_bad(check: Check, code: str) -> None:
     sqs = answering(get_queue_attributes=error(code, "GetQueueAttributes"))
     found = only(deployed(clients=SimpleNamespace(sqs=sqs)), check)
     assert found.verdict is Verdict.BAD
@@ -257,7 +261,7 @@ def test_a_queue_that_was_deleted_is_bad(check: doctor.Check, code: str) -> None
 
 
 def test_an_alarm_that_was_deleted_is_bad() -> None:
-    found = only(deployed(cloudwatch=answering(describe_alarms={"MetricAlarms": []})), doctor.no_alarm_fires)
+    found = only(deployed(cloudwatch=answering(describe_alarms={"MetricAlarms": []})), backlog.no_alarm_fires)
     assert found.verdict is Verdict.BAD
     assert found.text == "The alarm DeadLetterAlarm is not there any more: nobody is notified"
 
@@ -297,7 +301,9 @@ def with_functions(**answers: Any) -> Deployed:
 def test_a_sweep_may_invoke_its_function_again_and_again(
     answer: Any, verdict: Verdict, text: str, remedy: str
 ) -> None:
-    found = only(with_functions(get_function_recursion_config=answer), doctor.sweeps_are_not_taken_for_a_loop)
+    found = only(
+        with_functions(get_function_recursion_config=answer), function.sweeps_are_not_taken_for_a_loop
+    )
     assert (found.verdict, found.remedy) == (verdict, remedy)
     assert text in found.text
 
@@ -350,7 +356,7 @@ def with_queue_key(key: str, answer: Any) -> Deployed:
 def test_the_key_of_the_queues_is_one_that_eventbridge_can_use(
     key: str, answer: Any, verdict: Verdict, text: str
 ) -> None:
-    found = only(with_queue_key(key, answer), doctor.queues_can_be_written_by_eventbridge)
+    found = only(with_queue_key(key, answer), events.queues_can_be_written_by_eventbridge)
     assert found.verdict is verdict
     assert text in found.text
 
@@ -371,7 +377,7 @@ def test_the_key_of_the_queues_is_one_that_eventbridge_can_use(
 def test_settings_that_the_function_cannot_start_with_are_named(
     changes: dict[str, str], verdict: Verdict, text: str
 ) -> None:
-    found = only(replace(deployed(), environment={**ENVIRONMENT, **changes}), doctor.the_function_can_start)
+    found = only(replace(deployed(), environment={**ENVIRONMENT, **changes}), function.the_function_can_start)
     assert found.verdict is verdict
     assert text in found.text
 
@@ -392,7 +398,7 @@ def test_a_stack_of_another_version_than_these_commands_is_named(
     outputs: list[Any], verdict: Verdict, text: str
 ) -> None:
     stacks = answering(describe_stacks={"Stacks": [{"Outputs": outputs}]})
-    found = only(deployed(clients=SimpleNamespace(cloudformation=stacks)), doctor.versions_are_the_same)
+    found = only(deployed(clients=SimpleNamespace(cloudformation=stacks)), function.versions_are_the_same)
     assert found.verdict is verdict
     assert text in found.text
 
@@ -401,7 +407,7 @@ def test_what_aws_refuses_stops_no_other_check() -> None:
     denied = answering(get_queue_attributes=error("AccessDenied", "GetQueueAttributes"))
     found = [
         *examine(
-            deployed(clients=SimpleNamespace(sqs=denied)), [doctor.no_dead_letters, doctor.nothing_is_stuck]
+            deployed(clients=SimpleNamespace(sqs=denied)), [backlog.no_dead_letters, backlog.nothing_is_stuck]
         )
     ]
     assert [finding.verdict for finding in found] == [Verdict.UNKNOWN, Verdict.UNKNOWN]
@@ -421,14 +427,14 @@ def test_scripts_get_an_exit_code(verdicts: list[Verdict], code: int) -> None:
 
 
 def test_every_call_has_its_permission_in_the_table() -> None:
-    code = Path(doctor.__file__).read_text("utf-8")
+    code = "".join(file.read_text("utf-8") for file in Path(backlog.__file__).parent.glob("*.py"))
     methods = re.findall(r"\.((?:describe|get|list|simulate)_[a-z_]+)\(", code)
     methods += re.findall(r'get_paginator\("([a-z_]+)"\)', code)
     calls = {re.sub("(^|_)([a-z])", lambda found: found[2].upper(), method) for method in methods}
     asked_first = {"DescribeStackResources", "GetFunctionConfiguration"}
     elsewhere = {"GetFunction"}
     offline = {"GetAvailableRegions", "GetPartitionForRegion", "GetPaginator"}
-    assert calls - asked_first - offline == {*doctor._ACTIONS} - elsewhere
+    assert calls - asked_first - offline == {*_ACTIONS} - elsewhere
 
 
 def test_doctor_and_smoke_decide_by_the_policy_that_is_named() -> None:

@@ -95,23 +95,23 @@ MUTATIONS = (
     # The doctor misses nothing that stops the stack.
     Mutation(
         "the doctor finds a queue's key that shuts EventBridge out",
-        "replicas/commands/doctor.py",
+        "replicas/commands/doctor/events.py",
         'if found.get("KeyManager") == "AWS":',
         'if found.get("KeyManager") == "":',
         "tests/replicas/test_doctor.py",
     ),
     Mutation(
         "the doctor finds that a sweep would be stopped",
-        "replicas/commands/doctor.py",
+        "replicas/commands/doctor/function.py",
         'if answer.get("RecursiveLoop") == "Allow":',
         'if answer.get("RecursiveLoop"):',
         "tests/replicas/test_doctor.py",
     ),
     Mutation(
         "a part that was deleted by hand is bad",
-        "replicas/commands/doctor.py",
-        "yield _gone(check, error) if _is_gone(error) else _refused(_name(check), error)",
-        "yield _refused(_name(check), error)",
+        "replicas/commands/doctor/examination.py",
+        "yield _gone(check, error) if is_gone(error) else refused(_name(check), error)",
+        "yield refused(_name(check), error)",
         "tests/replicas/test_doctor.py",
     ),
     # The template says what the README promises a security team.

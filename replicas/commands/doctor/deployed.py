@@ -1,0 +1,57 @@
+"""What the checks know of a stack."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from replicas.aws.deployment import load_policy
+from replicas.aws.services import Services
+from replicas.commands.doctor.findings import Finding
+from replicas.errors import OperatorError
+from secret_replicator.policy import Policy
+
+FUNCTION = "AWS::Lambda::Function"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What the checks know of the stack: the physical names of its parts, and the function's environment."""
+
+    services: Services
+    names: Mapping[str, Mapping[str, str]]
+    """Physical names by type and logical ID."""
+
+    environment: Mapping[str, str]
+    policy: Policy
+    policy_file: Path
+    stack: str
+
+    def one(self, kind: str, logical_id: str) -> str:
+        """Return a part's physical name."""
+        return self.names[kind][logical_id]
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return self.one(FUNCTION, "ReplicatorFunction")
+
+
+Check = Callable[[Deployed], Iterator[Finding]]
+
+
+def find(services: Services, stack: str, policy_file: Path) -> Deployed:
+    """Return the stack's parts; raise OperatorError if there is no such stack, or it may not be read."""
+    found = services.clients.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    names: dict[str, dict[str, str]] = {}
+    for resource in found:
+        physical = resource.get("PhysicalResourceId", "")
+        names.setdefault(resource["ResourceType"], {})[resource["LogicalResourceId"]] = physical
+    if "ReplicatorFunction" not in names.get(FUNCTION, {}):
+        raise OperatorError(
+            f"The stack {stack} in {services.region} is not a Secret Replicator: name it with --stack"
+        )
+    configuration = services.clients.functions.get_function_configuration(
+        FunctionName=names[FUNCTION]["ReplicatorFunction"]
+    )
+    environment = configuration.get("Environment", {}).get("Variables", {})
+    return Deployed(services, names, environment, load_policy(policy_file), policy_file, stack)

@@ -1,0 +1,122 @@
+"""Whether the events arrive: a trail, the rules, and a queue that EventBridge can write to."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from replicas.commands.doctor.deployed import Deployed
+from replicas.commands.doctor.findings import MAKE_IT_AGAIN, Finding, bad, good, is_gone, refused
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudtrail import CloudTrailClient
+    from mypy_boto3_cloudtrail.type_defs import AdvancedEventSelectorOutputTypeDef, TrailTypeDef
+
+
+def trail_logs_management_events(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether a trail brings this Region's API calls to EventBridge.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html
+    """
+    region = deployed.services.region
+    here = deployed.services.cloudtrail(region)
+    trails = [
+        trail
+        for trail in here.describe_trails(includeShadowTrails=True)["trailList"]
+        if trail.get("IsMultiRegionTrail") or trail.get("HomeRegion") == region
+    ]
+    unreadable = []
+    for trail in trails:
+        home = deployed.services.cloudtrail(trail.get("HomeRegion", region))
+        try:
+            if _is_logging(home, trail):
+                yield good(f"The trail {trail.get('Name')} logs management events of {region}")
+                return
+        except ClientError as error:
+            unreadable.append(refused(f"The trail {trail.get('Name')}", error))
+    if unreadable:
+        yield from unreadable
+        return
+    found = f"{len(trails)} of this Region log none that write" if trails else "there is none of this Region"
+    yield bad(
+        f"No trail logs management events: {found}. No CreateSecret arrives, only new values and sweeps",
+        "make a trail with management events (write), or let the organisation's cover this account",
+    )
+
+
+def rules_are_enabled(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether the rules run, and send to the queue."""
+    names = deployed.names.get("AWS::Events::Rule", {})
+    wrong = [finding for rule in names.items() for finding in _rule_findings(deployed, *rule)]
+    yield from wrong or [good(f"All {len(names)} rules are enabled and have their target")]
+
+
+def queues_can_be_written_by_eventbridge(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether the queues' key is one that EventBridge can use: one that AWS manages is not.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+    """
+    sqs = deployed.services.clients.sqs
+    keys: dict[str, list[str]] = {}
+    for logical_id, url in deployed.names["AWS::SQS::Queue"].items():
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["KmsMasterKeyId"])
+        keys.setdefault(attributes.get("Attributes", {}).get("KmsMasterKeyId", ""), []).append(logical_id)
+    for key, queues in keys.items():
+        yield _queue_key_finding(deployed, key, " and ".join(sorted(queues)))
+
+
+def _is_logging(client: "CloudTrailClient", trail: "TrailTypeDef") -> bool:
+    arn = trail.get("TrailARN", "")
+    if not client.get_trail_status(Name=arn)["IsLogging"]:
+        return False
+    selectors = client.get_event_selectors(TrailName=arn)
+    return any(
+        selector.get("IncludeManagementEvents", True) and selector.get("ReadWriteType", "All") != "ReadOnly"
+        for selector in selectors.get("EventSelectors", [])
+    ) or any(map(_takes_writes, selectors.get("AdvancedEventSelectors", [])))
+
+
+def _takes_writes(selector: "AdvancedEventSelectorOutputTypeDef") -> bool:
+    fields = {field["Field"]: field.get("Equals", []) for field in selector["FieldSelectors"]}
+    return fields.get("eventCategory") == ["Management"] and "true" not in fields.get("readOnly", [])
+
+
+def _rule_findings(deployed: Deployed, logical_id: str, name: str) -> Iterator[Finding]:
+    events = deployed.services.events
+    try:
+        if events.describe_rule(Name=name)["State"] == "DISABLED":
+            yield bad(
+                f"The rule {logical_id} is disabled: its events are lost",
+                f"aws events enable-rule --name {name}",
+            )
+        if not events.list_targets_by_rule(Rule=name)["Targets"]:
+            yield bad(
+                f"The rule {logical_id} has no target: its events are lost",
+                "delete the stack and deploy it again: CloudFormation does not see that the target is gone",
+            )
+    except ClientError as error:
+        if not is_gone(error):
+            raise
+        yield bad(f"The rule {logical_id} is not there any more: its events are lost", MAKE_IT_AGAIN)
+
+
+def _queue_key_finding(deployed: Deployed, key: str, queues: str) -> Finding:
+    if not key:
+        return good(f"{queues}: encrypted with SQS's own key")
+    try:
+        found = deployed.services.keys(deployed.services.region).describe_key(KeyId=key)["KeyMetadata"]
+    except ClientError as error:
+        if error.response["Error"].get("Code") != "NotFoundException":
+            return refused(f"The key {key} of {queues}", error)
+        return bad(f"The key {key} of {queues} is not there", "deploy with another QueueKmsKeyArn, or none")
+    if found.get("KeyManager") == "AWS":
+        return bad(
+            f"EventBridge can deliver nothing to {queues}: AWS manages the key {key}, and its policy shuts "
+            "EventBridge out",
+            "deploy with QueueKmsKeyArn empty, or with a customer managed key",
+        )
+    if found.get("KeyState") != "Enabled":
+        return bad(
+            f"The key {key} of {queues} is {found.get('KeyState')}", "enable it, or deploy with another"
+        )
+    return good(f"{queues}: the key {key} is enabled; its policy must let EventBridge use it")

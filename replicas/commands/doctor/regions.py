@@ -1,0 +1,96 @@
+"""Whether Regions and keys of policy and parameters can be used."""
+
+from collections.abc import Iterator
+
+from botocore.exceptions import ClientError
+
+from replicas.commands.doctor.deployed import Deployed
+from replicas.commands.doctor.findings import Finding, bad, good, refused
+from secret_replicator.policy import Policy
+
+
+def regions_can_be_used(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether the Regions of policy and AllowedRegions exist in this partition, and are enabled."""
+    services = deployed.services
+    partition = services.clients.session.get_partition_for_region(services.region)
+    known = {*services.clients.session.get_available_regions("secretsmanager", partition)}
+    wanted = _regions(deployed)
+    for region in sorted(wanted - known):
+        yield bad(
+            f"{region} is not a Region of the partition {partition}",
+            "correct policy.toml or AllowedRegions, or update boto3 if the Region is new",
+        )
+    pages = services.account.get_paginator("list_regions").paginate(
+        RegionOptStatusContains=["ENABLED", "ENABLED_BY_DEFAULT"]
+    )
+    enabled = {region.get("RegionName", "") for page in pages for region in page["Regions"]}
+    for region in sorted(wanted & known - enabled):
+        yield bad(
+            f"{region} is not enabled in this account", f"aws account enable-region --region-name {region}"
+        )
+    if usable := sorted(wanted & known & enabled):
+        yield good(f"Enabled in this account: {', '.join(usable)}")
+
+
+def keys_can_be_used(deployed: Deployed) -> Iterator[Finding]:
+    """Say whether each key of the policy resolves in its Region, and the role's policies let it be used."""
+    role = _role_arn(deployed)
+    for region, key in sorted(_keys(deployed.policy)):
+        yield from _key_finding(deployed, region, key, role)
+
+
+def _regions(deployed: Deployed) -> set[str]:
+    policy = deployed.policy
+    named = [*policy.groups.values(), *(rule.regions + rule.only for rule in policy.rules)]
+    keyed = [policy.kms_keys, *(rule.kms_keys for rule in policy.rules)]
+    allowed = deployed.environment.get("ALLOWED_REGIONS", "").split(",")
+    return ({region for group in named for region in group} | {*allowed}).union(*keyed) - {""}
+
+
+def _keys(policy: Policy) -> set[tuple[str, str]]:
+    tables = (policy.kms_keys, *(rule.kms_keys for rule in policy.rules))
+    return {(region, key) for table in tables for region, key in table.items()}
+
+
+def _key_finding(deployed: Deployed, region: str, key: str, role: str) -> Iterator[Finding]:
+    try:
+        found = deployed.services.keys(region).describe_key(KeyId=key)["KeyMetadata"]
+    except ClientError as error:
+        if error.response["Error"].get("Code") != "NotFoundException":
+            yield refused(f"The key {key} in {region}", error)
+            return
+        yield bad(f"There is no key {key} in {region}", "make it there, or correct [kms_keys] in policy.toml")
+        return
+    if found.get("KeyState") != "Enabled":
+        yield bad(f"The key {key} in {region} is {found.get('KeyState')}", "enable it, or name another one")
+        return
+    yield from _permission_finding(deployed, region, key, found.get("Arn", ""), role)
+
+
+def _permission_finding(deployed: Deployed, region: str, key: str, arn: str, role: str) -> Iterator[Finding]:
+    answer = deployed.services.iam.simulate_principal_policy(
+        PolicySourceArn=role,
+        ActionNames=["kms:GenerateDataKey", "kms:Encrypt"],
+        ResourceArns=[arn],
+        ContextEntries=[
+            {
+                "ContextKeyName": "kms:ViaService",
+                "ContextKeyValues": [f"secretsmanager.{region}.amazonaws.com"],
+                "ContextKeyType": "string",
+            }
+        ],
+    )
+    denied = [
+        result["EvalActionName"]
+        for result in answer["EvaluationResults"]
+        if result["EvalDecision"] != "allowed"
+    ]
+    if denied:
+        yield bad(f"The role may not use {key} in {region} ({', '.join(denied)})", f"add {arn} to KmsKeyArns")
+    else:
+        yield good(f"{key} in {region} is enabled, and the role's policies allow it. The key's own must, too")
+
+
+def _role_arn(deployed: Deployed) -> str:
+    name = deployed.one("AWS::IAM::Role", "ReplicatorFunctionRole")
+    return deployed.services.iam.get_role(RoleName=name)["Role"]["Arn"]
