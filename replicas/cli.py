@@ -526,13 +526,13 @@ def promote_command(
     asked = promote.Asked(
         replica_region,
         _choice(chosen),
-        primary_region,
-        reason,
         journal,
         writes_per_second,
         yes=yes,
         dry_run=dry_run,
         as_json=as_json,
+        primary_region=primary_region,
+        reason=reason,
     )
     return promote.run(asked, account.access(replica_region), Screen())
 
@@ -591,12 +591,12 @@ def rejoin_command(
     asked = rejoin.Asked(
         replica_region,
         _choice(chosen),
-        Wishes(bool(primary), accept_home, frozenset(discard or ())),
         journal,
         writes_per_second,
         yes=yes,
         dry_run=dry_run,
         as_json=as_json,
+        wishes=Wishes(bool(primary), accept_home, frozenset(discard or ())),
     )
     return rejoin.run(asked, account.access(replica_region), Screen())
 

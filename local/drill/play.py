@@ -13,6 +13,7 @@ from local.errors import LocalError
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.worlds import Worlds
 from replicas.commands.failover import promote, rejoin, verify
+from replicas.commands.failover.session import Surroundings
 from replicas.exit_codes import CHANGES, OK
 from replicas.failover.compare import Wishes
 from replicas.failover.hold import HOLD_TAG
@@ -140,7 +141,7 @@ def _rejoin(scene: Scene, screen: Screen) -> int:
 def _rejoining(
     scene: Scene, screen: Screen, options: str, wishes: Wishes, choice: Choice
 ) -> Callable[[], int]:
-    asked = rejoin.Asked(THERE, choice, wishes, _journal(scene), yes=True)
+    asked = rejoin.Asked(THERE, choice, _journal(scene), yes=True, wishes=wishes)
 
     def work() -> int:
         _command(screen, f"rejoin --replica-region {THERE} {options}".rstrip())
@@ -149,8 +150,8 @@ def _rejoining(
     return work
 
 
-def _around(scene: Scene) -> promote.Surroundings:
-    return promote.Surroundings(scene.operators, scene.clock, scene.sleep)
+def _around(scene: Scene) -> Surroundings:
+    return Surroundings(scene.operators, scene.clock, scene.sleep)
 
 
 def _access(scene: Scene) -> Access:

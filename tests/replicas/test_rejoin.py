@@ -20,6 +20,7 @@ from local.secrets_manager.worlds import Worlds
 from replicas import interrupts
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import promote, rejoin
+from replicas.commands.failover.session import Surroundings
 from replicas.failover.compare import Wishes
 from replicas.failover.hold import HOLD_TAG
 from replicas.inventory.inventory import Choice
@@ -57,8 +58,8 @@ class Stage:
         return RegionSecrets(region, client, client, Budget(50, self.clock, self.clock.advance))
 
     @property
-    def around(self) -> promote.Surroundings:
-        return promote.Surroundings(self.region, self.clock, self.sleep, workers=1)
+    def around(self) -> Surroundings:
+        return Surroundings(self.region, self.clock, self.sleep, workers=1)
 
     def handle(self, operation: str, region: str, params: Params) -> Params:
         if self.kill_at == 0:
@@ -96,7 +97,7 @@ class Stage:
 
     def rejoin(self, *names: str, turn: bool = False, accept: bool = False, discard: str = "") -> int:
         wishes = Wishes(turn, accept, frozenset(discard.split()))
-        asked = rejoin.Asked(WEST, Choice(names), wishes, self.folder / "j.jsonl", yes=True)
+        asked = rejoin.Asked(WEST, Choice(names), self.folder / "j.jsonl", yes=True, wishes=wishes)
         self.screen = quiet()
         return rejoin.run(asked, Access(WEST), self.screen, self.around)
 

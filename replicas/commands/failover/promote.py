@@ -1,73 +1,37 @@
 """`replicas promote`: let replicas stand alone, with nothing but their own Region reachable."""
 
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from replicas.aws.held import Held
-from replicas.aws.region_secrets import RegionSecrets, region_secrets
+from replicas.aws.region_secrets import RegionSecrets
+from replicas.commands.failover import session
+from replicas.commands.failover.session import REAL, Surroundings, Wording, carry_out
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK, exit_code
 from replicas.failover import journal
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held
 from replicas.failover.journal import BEGUN, DONE, Journal, read_journal
 from replicas.failover.states import short
-from replicas.inventory.inventory import EVERYTHING, Choice
 from replicas.options import Access
 from replicas.terminal import Cell, Column, Moment, Report, Screen, count
 
 SHOWN = 20
-WORKERS = 8
 MEANING = """\
 What it means: a promoted copy follows nobody. Writes and rotation work in {region} from then on, and the old
 primary must not be written to: what is written there does not arrive here. There is no call that undoes it;
 `replicas rejoin --replica-region {region}` is the way back, and never overwrites a changed value unasked."""
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(session.Asked):
     """What the command line asks of a promotion."""
 
-    region: str
-    choice: Choice = EVERYTHING
     primary_region: str = ""
     reason: str = "the primary Region does not answer"
-    journal: Path | None = None
-    writes_per_second: float = 20
-    yes: bool = False
-    dry_run: bool = False
-    as_json: bool = False
-
-    @property
-    def journal_file(self) -> Path:
-        """Where the journal is: one for all runs about this Region, so that each goes on from the last."""
-        return self.journal or Path(f"failover-{self.region}.jsonl")
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """Where the Regions, the time and the hands come from."""
-
-    regions: Callable[[Access, float], RegionSecrets] = region_secrets
-    clock: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
-    workers: int = WORKERS
-
-    def now(self) -> str:
-        """Return the time as a tag has it."""
-        return f"{datetime.fromtimestamp(self.clock(), UTC):%Y-%m-%dT%H:%MZ}"
-
-
-REAL = Surroundings()
 
 
 @dataclass(frozen=True)
@@ -104,30 +68,15 @@ def _run(asked: Asked, access: Access, screen: Screen, around: Surroundings) -> 
         promotion = _promotion(asked, there, log, report)
     if not asked.as_json:
         _show(asked, promotion, screen)
-    if asked.dry_run or not (promotion.replicas or promotion.not_held):
-        return _end(asked, promotion, [], screen)
-    if not (
-        asked.yes or screen.ask(f"Promote {count(len(promotion.replicas), 'replica')} in {asked.region}?")
-    ):
-        screen.say("Nothing was promoted.")
-        return OK
     work = [*promotion.replicas, *promotion.not_held]
-    with screen.progress("Promoting", len(work)) as report:
-        do = partial(_promote, there, log, partial(hold_value, asked.reason, now=around.now()))
-        results = [*each(work, do, report, around.workers)]
-    return _end(asked, promotion, results, screen)
-
-
-def each(work: Iterable[T], do: Callable[[T], R], report: Report, workers: int) -> Iterator[R]:
-    """Yield what comes of each, as it comes. When it is stopped, only what is under way is finished."""
-    with ThreadPoolExecutor(workers) as pool:
-        calls = [pool.submit(do, item) for item in work]
-        try:
-            for number, call in enumerate(as_completed(calls), start=1):
-                yield call.result()
-                report(number)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    do = partial(_promote, there, log, partial(hold_value, asked.reason, now=around.now()))
+    wording = Wording(
+        f"Promote {count(len(promotion.replicas), 'replica')} in {asked.region}?",
+        "Nothing was promoted.",
+        "Promoting",
+    )
+    results = carry_out(asked, work, do, wording, screen, around)
+    return OK if results is None else _end(asked, promotion, results, screen)
 
 
 def _promotion(asked: Asked, there: RegionSecrets, log: Journal, report: Report) -> _Promotion:

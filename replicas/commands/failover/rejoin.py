@@ -6,12 +6,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets
-from replicas.commands.failover.promote import REAL, Surroundings, each
+from replicas.commands.failover import session
+from replicas.commands.failover.session import REAL, Surroundings, Wording, carry_out, each
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, FAILED, OK, exit_code
 from replicas.failover import journal
@@ -19,7 +19,7 @@ from replicas.failover.compare import Action, Change, Sides, Wishes, action, cha
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held, is_held_by_us
 from replicas.failover.journal import BEGUN, DONE, Entry, Journal, read_journal
 from replicas.failover.states import short
-from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.inventory.inventory import EVERYTHING
 from replicas.options import Access
 from replicas.terminal import Column, Report, Screen, count
 from secret_replicator.models import FAILED as REPLICA_FAILED
@@ -33,23 +33,11 @@ _HOME = re.compile(r" from ([a-z0-9-]+):")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(session.Asked):
     """What the command line asks of a rejoin."""
 
-    region: str
-    choice: Choice = EVERYTHING
     wishes: Wishes = NO_WISHES
-    journal: Path | None = None
-    writes_per_second: float = 20
     patience_seconds: float = 300
-    yes: bool = False
-    dry_run: bool = False
-    as_json: bool = False
-
-    @property
-    def journal_file(self) -> Path:
-        """Where the journal of the promotion is."""
-        return self.journal or Path(f"failover-{self.region}.jsonl")
 
 
 @dataclass(frozen=True)
@@ -121,14 +109,9 @@ def _run(desk: _Desk, screen: Screen) -> int:
     if not asked.as_json:
         _show(asked, candidates, screen)
     work = [candidate for candidate in candidates if candidate.action is not Action.LEAVE]
-    if asked.dry_run or not work:
-        return _end(asked, candidates, [], screen)
-    if not (asked.yes or screen.ask(_question(asked, work))):
-        screen.say("Nothing was changed.")
-        return OK
-    with screen.progress("Rejoining", len(work)) as report:
-        results = [*each(work, lambda candidate: _do(desk, candidate), report, desk.around.workers)]
-    return _end(asked, candidates, results, screen)
+    wording = Wording(_question(asked, work), "Nothing was changed.", "Rejoining")
+    results = carry_out(asked, work, lambda candidate: _do(desk, candidate), wording, screen, desk.around)
+    return OK if results is None else _end(asked, candidates, results, screen)
 
 
 def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:

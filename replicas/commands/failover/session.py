@@ -1,0 +1,93 @@
+"""How a promotion and a rejoin go: what is asked for, one question, and then each secret for itself."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from replicas.aws.region_secrets import RegionSecrets, region_secrets
+from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.options import Access
+from replicas.terminal import Report, Screen
+
+WORKERS = 8
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of both."""
+
+    region: str
+    choice: Choice = EVERYTHING
+    journal: Path | None = None
+    writes_per_second: float = 20
+    yes: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+    @property
+    def journal_file(self) -> Path:
+        """Where the journal is: one for all runs about this Region, so that each goes on from the last."""
+        return self.journal or Path(f"failover-{self.region}.jsonl")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where the Regions, the time and the hands come from."""
+
+    regions: Callable[[Access, float], RegionSecrets] = region_secrets
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    workers: int = WORKERS
+
+    def now(self) -> str:
+        """Return the time as a tag has it."""
+        return f"{datetime.fromtimestamp(self.clock(), UTC):%Y-%m-%dT%H:%MZ}"
+
+
+REAL = Surroundings()
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What is said: the question, the answer to a no, and what is going on after a yes."""
+
+    question: str
+    declined: str
+    progress: str
+
+
+def carry_out(  # noqa: PLR0913, PLR0917  what is done, how it is said, and where
+    asked: Asked,
+    work: Sequence[T],
+    do: Callable[[T], R],
+    wording: Wording,
+    screen: Screen,
+    around: Surroundings,
+) -> list[R] | None:
+    """Return what came of each, nothing for a dry run or where nothing is to do, None after a no."""
+    if asked.dry_run or not work:
+        return []
+    if not (asked.yes or screen.ask(wording.question)):
+        screen.say(wording.declined)
+        return None
+    with screen.progress(wording.progress, len(work)) as report:
+        return [*each(work, do, report, around.workers)]
+
+
+def each(work: Iterable[T], do: Callable[[T], R], report: Report, workers: int) -> Iterator[R]:
+    """Yield what comes of each, as it comes. When it is stopped, only what is under way is finished."""
+    with ThreadPoolExecutor(workers) as pool:
+        calls = [pool.submit(do, item) for item in work]
+        try:
+            for number, call in enumerate(as_completed(calls), start=1):
+                yield call.result()
+                report(number)
+        finally:
+            pool.shutdown(cancel_futures=True)
