@@ -129,6 +129,10 @@ class Plan:
     remove: tuple[str, ...] = ()
     drift: tuple[Drift, ...] = ()
 
+    def __add__(self, other: "Plan") -> "Plan":
+        """Return both as one: the other's Regions come after these."""
+        return Plan(**{part: mine + vars(other)[part] for part, mine in vars(self).items()})
+
     @property
     def changes(self) -> bool:
         """Whether there is something to do, not only to wait for or to report."""

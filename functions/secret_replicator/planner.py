@@ -62,28 +62,38 @@ def plan(desired: Desired, actual: Iterable[Replica], *, prune_before: float | N
     Removed is only what nobody has read since `prune_before` (seconds since the epoch; None: nothing is),
     and nothing while the secret has problems: what it really wants is then not known.
     """
-    listed = tuple(actual)
-    by_region = best_by_region(listed)
-    found = [(wanted, by_region.get(wanted.region)) for wanted in sorted(desired.replicas)]
-    unwanted = tuple(sorted(by_region.keys() - {wanted.region for wanted in desired.replicas}))
-    prune = prune_before is not None and desired.selected and not desired.problems
-    read = {replica.region for replica in listed if _read_until(replica) >= (prune_before or 0)}
-    remove = tuple(region for region in unwanted if region not in read) if prune else ()
-    kept = "recently_read" if prune else "unwanted"
-    drift = [Drift(region, kept) for region in unwanted if region not in remove]
-    drift += [Drift(have.region, "kms_key") for want, have in found if have and _key_differs(want, have)]
-    return Plan(
-        add=tuple(want for want, have in found if have is None),
-        retry=tuple(want for want, have in found if have and have.status == FAILED),
-        wait=tuple(have for _, have in found if have and have.status not in (FAILED, IN_SYNC)),
-        remove=remove,
-        drift=tuple(sorted(drift)),
-    )
+    wanted = {want.region: want for want in desired.replicas}
+    listed = best_by_region(actual)
+    if not desired.selected or desired.problems:
+        prune_before = None
+    regions = sorted(wanted.keys() | listed.keys())
+    return sum((_classify(wanted.get(one), listed.get(one), prune_before) for one in regions), Plan())
+
+
+def _classify(want: DesiredReplica | None, have: Replica | None, prune_before: float | None) -> Plan:
+    """Return what must change in one Region, where something is wanted, or there, or both."""
+    if have is None:
+        return Plan(add=(want,) if want else ())
+    if want is None:
+        if prune_before is None:
+            return Plan(drift=(Drift(have.region, "unwanted"),))
+        if _read_until(have) >= prune_before:
+            return Plan(drift=(Drift(have.region, "recently_read"),))
+        return Plan(remove=(have.region,))
+    drift = (Drift(have.region, "kms_key"),) if _key_differs(want, have) else ()
+    if have.status == FAILED:
+        return Plan(retry=(want,), drift=drift)
+    return Plan(wait=() if have.status == IN_SYNC else (have,), drift=drift)
 
 
 def best_by_region(replicas: Iterable[Replica]) -> Mapping[str, Replica]:
-    """Return one replica per Region. Where a Region is listed twice, the better status counts."""
-    return {replica.region: replica for replica in sorted(replicas, key=_goodness)}
+    """Return one replica per Region: of two the better status, and the later day of reading."""
+    best: dict[str, Replica] = {}
+    for replica in sorted(replicas, key=_goodness):
+        before = best.get(replica.region, replica)
+        last_accessed = max(before.last_accessed, replica.last_accessed)
+        best[replica.region] = replace(replica, last_accessed=last_accessed)
+    return best
 
 
 def _typos(secret: Secret, policy: Policy, reason: str) -> tuple[Drift, ...]:

@@ -594,8 +594,8 @@ MUTATIONS = (
     Mutation(
         "2 untagging is no request to remove",
         f"{CODE}/planner.py",
-        "prune_before is not None and desired.selected and not desired.problems",
-        "prune_before is not None and not desired.problems",
+        "if not desired.selected or desired.problems:",
+        "if desired.problems:",
         PLANNER,
     ),
     Mutation(
@@ -689,15 +689,15 @@ MUTATIONS = (
     Mutation(
         "4 a wrong tag removes nothing",
         f"{CODE}/planner.py",
-        "prune_before is not None and desired.selected and not desired.problems",
-        "prune_before is not None and desired.selected",
+        "if not desired.selected or desired.problems:",
+        "if not desired.selected:",
         SWITCHES,
     ),
     Mutation(
         "4 what was read lately is not removed",
         f"{CODE}/planner.py",
-        "region for region in unwanted if region not in read",
-        "region for region in unwanted if region not in {*read} - {*unwanted}",
+        "if _read_until(have) >= prune_before:",
+        "if not have.region:",
         DRIFT,
     ),
     Mutation(
@@ -937,8 +937,8 @@ MUTATIONS = (
     Mutation(
         "7 a Failed Region is tried again",
         f"{CODE}/planner.py",
-        "have and have.status == FAILED),\n        wait",
-        "not have),\n        wait",
+        "    if have.status == FAILED:\n",
+        "    if not have.region:\n",
         PLANNER,
     ),
     Mutation(
