@@ -90,14 +90,45 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Asker:
+    """What asks for a Region: the tag, by one of its words, or a rule, which has no word."""
+
+    name: str
+    word: str = ""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What takes a Region away: a rule that allows `only` others, or AllowedRegions, which is no rule."""
+
+    rule: str = ""
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A Region that is asked for, the home Region too: by what, what cuts it, and where its key is named."""
+
+    region: str
+    asked_by: tuple[Asker, ...]
+    cut: Cut | None = None
+    key_from: str = ""
+
+
+@dataclass(frozen=True)
 class Desired:
-    """What the policy wants for one secret."""
+    """What the policy wants for one secret, and of which claims that is what is left."""
 
     selected: bool
     asked_by_tag: bool = False
     replicas: tuple[DesiredReplica, ...] = ()
     problems: tuple[Problem, ...] = ()
-    asked_by_rules_alone: frozenset[str] = frozenset()
+    claims: tuple[Claim, ...] = ()
+
+    def is_asked_by_rules_alone(self, region: str) -> bool:
+        """Tell whether the tag, by whatever word, does not ask for the Region."""
+        askers = (asker for claim in self.claims if claim.region == region for asker in claim.asked_by)
+        return not any(asker.word for asker in askers)
 
 
 @dataclass(frozen=True, order=True)

@@ -2,13 +2,13 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from secret_replicator.errors import PolicyError
-from secret_replicator.models import Desired, DesiredReplica, Problem
+from secret_replicator.models import Asker, Claim, Cut, Desired, DesiredReplica, Problem
 
 REGION_CODE = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
@@ -41,10 +41,13 @@ class Rule:
 
     def matches(self, tags: Mapping[str, str]) -> bool:
         """Tell whether the secret carries every tag of `match` with one of its values."""
-        return all(
-            key in tags and any(fnmatchcase(tags[key], value) for value in values)
-            for key, values in self.match.items()
-        )
+        return not [*self.misses(tags)]
+
+    def misses(self, tags: Mapping[str, str]) -> Iterator[str]:
+        """Yield the tag keys of `match` that the secret does not have, or has with another value."""
+        for key, values in self.match.items():
+            if key not in tags or not any(fnmatchcase(tags[key], value) for value in values):
+                yield key
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,6 @@ class Policy:
     groups: Mapping[str, tuple[str, ...]]
     kms_keys: Mapping[str, str]
     rules: tuple[Rule, ...]
-
-    def knows(self, word: str) -> bool:
-        """Tell whether the word is a group or has the form of a Region code."""
-        return word in self.groups or bool(REGION_CODE.fullmatch(word))
 
     def selecting_tag_keys(self) -> tuple[str, ...]:
         """Return tag keys of which every selected secret carries at least one."""
@@ -72,29 +71,29 @@ def desired_replicas(
     """Return the replicas that the policy wants for a secret with these tags."""
     allowed = frozenset(allowed_regions)
     rules = [rule for rule in policy.rules if rule.matches(tags)]
-    tagged = policy.tag_key in tags
-    if not tagged and not any(rule.regions for rule in rules):
+    if policy.tag_key not in tags and not any(rule.regions for rule in rules):
         return Desired(selected=False)
-    asked, unnamed, problems = (
-        _asked_by_tag(policy, tags[policy.tag_key], allowed) if tagged else ({}, set(), [])
-    )
-    asked_by_tag = bool(asked or unnamed or problems)
-    tagged_regions = {*asked} | unnamed
-    for rule in rules:
-        asked |= {region: rule.name for region in rule.regions if region not in asked}
-    replicas = []
-    for region in sorted(({*asked} | unnamed) - {home_region}):
-        if (cut := why_not(region, rules, allowed)) is None:
-            key, overwrite = kms_key(region, policy, rules)[0], may_overwrite(region, rules)
-            replicas.append(DesiredReplica(region, key, overwrite))
-        elif region in asked:
-            problems.append(Problem(region, f"{asked[region]} asks for {region}, {cut[0]}", cut[1]))
+    words = tag_words(tags.get(policy.tag_key, NONE))
+    asked, problems = _asked_by_tag(policy, words, [one for one in allowed if not _cut(one, rules, allowed)])
+    asked += [(Asker(rule.name), rule.regions) for rule in rules]
+    replicas, claims = [], []
+    for region in sorted({region for _, regions in asked for region in regions}):
+        askers = tuple(asker for asker, regions in asked if region in regions)
+        cut = _cut(region, rules, allowed)
+        key, key_from = _kms_key(region, policy, rules)
+        claims.append(Claim(region, askers, cut, key_from))
+        if region == home_region:
+            continue
+        if cut:
+            problems.append(_cut_problem(region, askers[0], cut))
+        else:
+            replicas.append(DesiredReplica(region, key, _may_overwrite(region, rules)))
     return Desired(
         selected=True,
-        asked_by_tag=asked_by_tag,
+        asked_by_tag=words != [NONE],
         replicas=tuple(replicas),
         problems=tuple(sorted(problems)),
-        asked_by_rules_alone=frozenset(replica.region for replica in replicas) - tagged_regions,
+        claims=tuple(claims),
     )
 
 
@@ -115,20 +114,22 @@ def tag_words(value: str) -> list[str]:
 
 
 def _asked_by_tag(
-    policy: Policy, value: str, allowed: frozenset[str]
-) -> tuple[dict[str, str], set[str], list[Problem]]:
-    """Return the Regions the tag names, those it means without naming them, and what is wrong with it."""
+    policy: Policy, words: Sequence[str], reachable: Sequence[str]
+) -> tuple[list[tuple[Asker, Sequence[str]]], list[Problem]]:
+    """Return which Regions each word of the tag asks for, and what is wrong with it.
+
+    What `all` means and is cut was not asked for by name: it means what is `reachable`.
+    """
     tag = f"tag {policy.tag_key}"
-    words = tag_words(value)
     if words == [NONE]:
-        return {}, set(), []
+        return [], []
     if not words or NONE in words:
         found = "says none together with something else" if words else "is empty"
-        return {}, set(), [Problem("", f"{tag} {found}", "name Regions and groups in it, or say none alone")]
-    regions = {word: policy.groups.get(word, (word,)) for word in words if word != ALL and policy.knows(word)}
-    problems = [_unknown_word(tag, word) for word in words if word != ALL and word not in regions]
-    asked = {region: tag for named in regions.values() for region in named}
-    return asked, set(allowed) if ALL in words else set(), problems
+        return [], [Problem("", f"{tag} {found}", "name Regions and groups in it, or say none alone")]
+    codes = {word: (word,) for word in words if REGION_CODE.fullmatch(word)}
+    meanings: Mapping[str, Sequence[str]] = {**policy.groups, **codes, ALL: reachable}
+    problems = [_unknown_word(tag, word) for word in words if word not in meanings]
+    return [(Asker(tag, word), meanings[word]) for word in words if word in meanings], problems
 
 
 def _unknown_word(tag: str, word: str) -> Problem:
@@ -137,26 +138,27 @@ def _unknown_word(tag: str, word: str) -> Problem:
     return Problem(word, f"{tag} names {word!r}, which is neither a Region nor a group", "correct the tag")
 
 
-def why_not(region: str, rules: Sequence[Rule], allowed: frozenset[str]) -> tuple[str, str] | None:
-    """Return why the Region is not to be had and what to change, or None if it is."""
-    for rule in rules:
-        if rule.only and region not in rule.only:
-            return (
-                f"which {rule.name} of the policy forbids (only {' '.join(rule.only)})",
-                "take the Region out",
-            )
-    if region not in allowed:
-        return "which is not in AllowedRegions", "correct the Region, or let the operator allow it"
-    return None
+def _cut(region: str, rules: Iterable[Rule], allowed: frozenset[str]) -> Cut | None:
+    """Return what takes the Region away, whoever asks for it; None if nothing does."""
+    forbidding = (Cut(rule.name, rule.only) for rule in rules if rule.only and region not in rule.only)
+    return next(forbidding, None if region in allowed else Cut())
 
 
-def kms_key(region: str, policy: Policy, rules: Sequence[Rule]) -> tuple[str, str]:
+def _cut_problem(region: str, asker: Asker, cut: Cut) -> Problem:
+    why, remedy = "is not in AllowedRegions", "correct the Region, or let the operator allow it"
+    if cut.rule:
+        why = f"{cut.rule} of the policy forbids (only {' '.join(cut.only)})"
+        remedy = "take the Region out"
+    return Problem(region, f"{asker.name} asks for {region}, which {why}", remedy)
+
+
+def _kms_key(region: str, policy: Policy, rules: Iterable[Rule]) -> tuple[str, str]:
     """Return the key of a Region and where in the policy it is named; both are empty if it is not."""
     tables = (*((rule.name, rule.kms_keys) for rule in rules), ("[kms_keys]", policy.kms_keys))
     return next(((table[region], where) for where, table in tables if region in table), ("", ""))
 
 
-def may_overwrite(region: str, rules: Iterable[Rule]) -> bool:
+def _may_overwrite(region: str, rules: Iterable[Rule]) -> bool:
     """Tell whether one of the rules that ask for this very Region may overwrite."""
     return any(rule.overwrite and region in rule.regions for rule in rules)
 

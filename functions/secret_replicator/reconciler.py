@@ -275,7 +275,7 @@ def _open_ends(work: Work) -> Iterator[Problem]:
         else:
             message_before = before[region].message if region in before else ""
             problem = _pending(region, _said(replica, message_before))
-        taken = region in desired.asked_by_rules_alone and _NAME_TAKEN.search(problem.text)
+        taken = desired.is_asked_by_rules_alone(region) and _NAME_TAKEN.search(problem.text)
         yield replace(problem, drift="name_taken") if taken else problem
     unwanted = work.actual.keys() - {want.region for want in desired.replicas}
     for region in sorted(unwanted & work.refusals.keys()):

@@ -65,8 +65,8 @@ def run(asked: Asked, where: Where, screen: Screen) -> int:
 def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explanation:
     """Return why the secret is where it is."""
     policy, settings, secret = deployment.policy, deployment.settings, seen.secret
-    found = facts.sources(policy, settings, secret)
-    places = facts.places(seen, policy, settings)
+    found = facts.sources(seen, policy)
+    places = facts.places(seen)
     aws_regions = deployment.clients.session.get_available_regions("secretsmanager")
     selected = seen.intent.desired.selected
     gave_up = [letter.reason for letter in letters]
@@ -76,7 +76,7 @@ def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explan
     select = [facts.how_to_select(policy, settings)] if unselected else []
     return Explanation(
         seen=seen,
-        answer=facts.answer(seen, policy, settings, places),
+        answer=facts.answer(seen, policy, places),
         misspelt=tuple(facts.misspelt(policy, settings, secret, aws_regions)),
         closest=None if selected else facts.closest_rule(found, policy),
         sources=tuple(found),
@@ -206,7 +206,7 @@ def _section(screen: Screen, title: str, lines: Iterable[str]) -> None:
 
 def _line(place: Place) -> tuple[str, ...]:
     asked = ", ".join(place.asked_by) or "nobody"
-    said = [f"not allowed: {place.cut_in_words}"] if place.cut else []
+    said = [f"not allowed: {place.cut}"] if place.cut else []
     said += [text for text in (place.message, *place.drift) if text]
     key = f"{place.key} ({place.key_from})" if place.key else "-"
     return place.region, asked, key, place.status, "; ".join(said) or "-"

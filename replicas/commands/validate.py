@@ -84,8 +84,8 @@ def told(tags: Mapping[str, str], policy: Policy, allowed_regions: str, home: st
     slips = facts.misspelt(policy, settings, secret, known_regions())
     return Foretold(
         answer=_answer(seen, policy),
-        sources=tuple(facts.sources(policy, settings, secret)),
-        regions=tuple(facts.places(seen, policy, settings)),
+        sources=tuple(facts.sources(seen, policy)),
+        regions=tuple(facts.places(seen)),
         problems=(*(f"{problem.text} - {problem.remedy}" for problem in seen.intent.problems), *slips),
     )
 
@@ -148,7 +148,7 @@ def _row(place: Place) -> tuple[str, ...]:
     key = f"{place.key} ({place.key_from})" if place.key else "-"
     return (
         place.region,
-        "yes" if place.wanted else f"no: {place.cut_in_words}",
+        "yes" if place.wanted else f"no: {place.cut}",
         ", ".join(place.asked_by),
         key,
     )

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from replicas.inventory import wording
 from replicas.inventory.inventory import Seen
 from replicas.inventory.suggest import nearest
-from secret_replicator.models import FAILED, IN_SYNC, Plan, Secret
+from secret_replicator.models import FAILED, IN_SYNC, Claim, DesiredReplica, Intent, Plan, Replica, Secret
 from secret_replicator.planner import HOLD_TAG, best_by_region
 from secret_replicator.policy import (
     ALL,
@@ -16,9 +15,7 @@ from secret_replicator.policy import (
     YES_WORDS,
     Policy,
     Rule,
-    kms_key,
     tag_words,
-    why_not,
 )
 from secret_replicator.settings import Settings
 
@@ -88,39 +85,22 @@ class Place:
         """Whether AWS lists a replica."""
         return self.status not in (NOWHERE, MISSING)
 
-    @property
-    def cut_in_words(self) -> str:
-        """Why the Region is not to be had, as a sentence of its own."""
-        return (
-            f"it {self.cut}" if self.cut.startswith("is ") else self.cut.replace(" forbids", " forbids it", 1)
-        )
 
-
-def sources(policy: Policy, settings: Settings, secret: Secret) -> list[Source]:
+def sources(seen: Seen, policy: Policy) -> list[Source]:
     """Return what the tag and each rule of the policy say about the secret."""
-    return [_tag_source(policy, settings, secret), *(_rule_source(rule, secret) for rule in policy.rules)]
+    return [_tag_source(seen, policy), *(_rule_source(rule, seen.secret) for rule in policy.rules)]
 
 
-def places(seen: Seen, policy: Policy, settings: Settings) -> list[Place]:
-    """Return every Region that is asked for or has a replica."""
-    secret, desired = seen.secret, seen.intent.desired
-    actual = best_by_region(secret.replicas)
-    asked = asked_by(policy, settings, secret)
-    rules = [rule for rule in policy.rules if rule.matches(secret.tags)]
+def places(seen: Seen) -> list[Place]:
+    """Return every Region that is asked for or has a replica, the home Region aside."""
+    desired = seen.intent.desired
+    claims = {claim.region: claim for claim in desired.claims}
+    wanted = {want.region: want for want in desired.replicas}
+    actual = best_by_region(seen.secret.replicas)
     return [
-        _place(region, tuple(asked.get(region, ())), seen, policy, settings, rules)
-        for region in sorted((asked.keys() | actual.keys()) - {settings.region})
-        if region in actual or region in asked or desired.selected
+        _place(claims.get(region, Claim(region, ())), wanted.get(region), actual.get(region), seen.intent)
+        for region in sorted((claims.keys() | actual.keys()) - {seen.home})
     ]
-
-
-def asked_by(policy: Policy, settings: Settings, secret: Secret) -> dict[str, list[str]]:
-    """Return who asks for each Region, before anything is cut."""
-    asked: dict[str, list[str]] = {}
-    for source, regions in _asking(policy, settings, secret):
-        for region in regions:
-            asked.setdefault(region, []).append(source)
-    return asked
 
 
 def how_to_select(policy: Policy, settings: Settings) -> str:
@@ -149,62 +129,36 @@ def misspelt(policy: Policy, settings: Settings, secret: Secret, aws_regions: Se
         yield f"{kind} {word}: did you mean {near}?" if near else f"{kind} {word}"
 
 
-def _place(  # noqa: PLR0913, PLR0917
-    region: str,
-    asked: tuple[str, ...],
-    seen: Seen,
-    policy: Policy,
-    settings: Settings,
-    rules: Sequence[Rule],
-) -> Place:
-    actual = best_by_region(seen.secret.replicas).get(region)
-    cut = why_not(region, rules, frozenset(settings.allowed_regions)) if asked else None
-    key, key_from = kms_key(region, policy, rules)
-    wanted = asked and not cut
-    if not wanted:
-        key, key_from = (actual.kms_key_id if actual else ""), "AWS reports it" if actual else ""
+def _place(claim: Claim, want: DesiredReplica | None, have: Replica | None, intent: Intent) -> Place:
+    key, key_from = "", ""
+    if want:
+        key = wording.of_key(want.kms_key_id)
+        key_from = claim.key_from or "no rule and no [kms_keys] names one"
+    elif have:
+        key, key_from = wording.of_key(have.kms_key_id), "AWS reports it"
     return Place(
-        region=region,
-        asked_by=asked,
-        cut=cut[0].removeprefix("which ") if cut else "",
-        key=wording.of_key(key) if wanted or actual else "",
-        key_from=key_from or ("no rule and no [kms_keys] names one" if wanted else ""),
-        status=actual.status if actual else MISSING if wanted else NOWHERE,
-        message=actual.message if actual else "",
+        region=claim.region,
+        asked_by=tuple(wording.of_asker(asker, claim.region) for asker in claim.asked_by),
+        cut=wording.of_cut(claim.cut) if claim.cut else "",
+        key=key,
+        key_from=key_from,
+        status=have.status if have else MISSING if want else NOWHERE,
+        message=have.message if have else "",
         drift=tuple(
-            wording.of_drift(drift, seen.intent) for drift in seen.intent.plan.drift if drift.region == region
+            wording.of_drift(drift, intent) for drift in intent.plan.drift if drift.region == claim.region
         ),
     )
 
 
-def _asking(policy: Policy, settings: Settings, secret: Secret) -> Iterator[tuple[str, Sequence[str]]]:
-    named = tag_words(secret.tags.get(policy.tag_key, ""))
-    if NONE not in named:
-        for word in named:
-            source = f"tag {policy.tag_key}"
-            if word == ALL:
-                rules = [rule for rule in policy.rules if rule.matches(secret.tags)]
-                allowed = frozenset(settings.allowed_regions)
-                # What `all` means and is cut was not asked for by name.
-                yield f"{source} (all)", [r for r in allowed if why_not(r, rules, allowed) is None]
-            elif policy.knows(word):
-                group = word in policy.groups
-                yield f"{source} ({word})" if group else source, policy.groups.get(word, (word,))
-    for rule in policy.rules:
-        if rule.matches(secret.tags):
-            yield rule.name, rule.regions
-
-
-def _tag_source(policy: Policy, settings: Settings, secret: Secret) -> Source:
-    name = f"tag {policy.tag_key}"
-    if policy.tag_key not in secret.tags:
+def _tag_source(seen: Seen, policy: Policy) -> Source:
+    name, desired = f"tag {policy.tag_key}", seen.intent.desired
+    if policy.tag_key not in seen.secret.tags:
         return Source(name, counts=False, text="the secret does not have it")
-    value = secret.tags[policy.tag_key]
-    asked = asked_by(policy, settings, secret)
-    regions = [region for region, by in sorted(asked.items()) if any(who.startswith(name) for who in by)]
-    if tag_words(value) == [NONE]:
+    if not desired.asked_by_tag:
         return Source(name, counts=True, text="none: asks for no replicas; a rule may still ask for some")
-    return Source(name, counts=True, text=f"{value or 'empty'}: asks for {_listed(regions)}")
+    asked = [claim.region for claim in desired.claims if any(asker.word for asker in claim.asked_by)]
+    value = seen.secret.tags[policy.tag_key] or "empty"
+    return Source(name, counts=True, text=f"{value}: asks for {_listed(asked)}")
 
 
 def _rule_source(rule: Rule, secret: Secret) -> Source:
@@ -225,12 +179,10 @@ def _rule_source(rule: Rule, secret: Secret) -> Source:
 
 def _misses(rule: Rule, secret: Secret) -> Iterator[Miss]:
     tags = secret.tags
-    for key, wanted in rule.match.items():
-        if key not in tags:
-            others = [other for other in tags if other not in rule.match]
-            yield Miss(key, wanted, None, nearest(key, others))
-        elif not any(fnmatchcase(tags[key], value) for value in wanted):
-            yield Miss(key, wanted, tags[key], nearest(tags[key], wanted))
+    for key in rule.misses(tags):
+        others = [other for other in tags if other not in rule.match]
+        near = nearest(tags[key], rule.match[key]) if key in tags else nearest(key, others)
+        yield Miss(key, rule.match[key], tags.get(key), near)
 
 
 def _distance(source: Source) -> tuple[float, bool]:
@@ -243,7 +195,7 @@ def _listed(regions: Sequence[str]) -> str:
     return ", ".join(regions) or "none"
 
 
-def answer(seen: Seen, policy: Policy, settings: Settings, found: Sequence[Place]) -> str:
+def answer(seen: Seen, policy: Policy, found: Sequence[Place]) -> str:
     """Return in one sentence whether the secret is where it must be, and if not, the first reason why."""
     if reason := _untouched(seen, policy):
         return _with_what_is_left(reason, seen, found)
@@ -256,7 +208,7 @@ def answer(seen: Seen, policy: Policy, settings: Settings, found: Sequence[Place
         return f"It is not where it was asked to be: {problems[0].text}. InSync: {there}."
     if any(place.wanted for place in found):
         return _with_what_is_left(f"It is where it must be. InSync: {there}.", seen, found)
-    return _with_what_is_left(_why_nowhere(policy, settings, seen.secret), seen, found)
+    return _with_what_is_left(_why_nowhere(seen, policy), seen, found)
 
 
 def _with_what_is_left(said: str, seen: Seen, found: Sequence[Place]) -> str:
@@ -288,15 +240,13 @@ def _home_of(secret: Secret) -> str:
     return "another account" if secret.cross_account_replica else secret.primary_region
 
 
-def _why_nowhere(policy: Policy, settings: Settings, secret: Secret) -> str:
-    value = secret.tags.get(policy.tag_key, "")
-    if tag_words(value) == [NONE]:
-        return f"It is not replicated: its tag {policy.tag_key} says none, and no rule asks for a Region."
-    if settings.region in asked_by(policy, settings, secret):
-        return f"It is not replicated: it asks only for {settings.region}, which is its home Region."
-    if ALL in tag_words(value):
+def _why_nowhere(seen: Seen, policy: Policy) -> str:
+    desired = seen.intent.desired
+    if any(claim.region == seen.home for claim in desired.claims):
+        return f"It is not replicated: it asks only for {seen.home}, which is its home Region."
+    if desired.asked_by_tag:
         return "It is not replicated: its tag says all, and rules with `only` leave no allowed Region."
-    return "It is not replicated: nothing asks for a Region."
+    return f"It is not replicated: its tag {policy.tag_key} says none, and no rule asks for a Region."
 
 
 def next_steps(

@@ -1,6 +1,6 @@
 """What drift and keys are, in words for a person."""
 
-from secret_replicator.models import SIMILAR_TAG, Drift, Intent
+from secret_replicator.models import SIMILAR_TAG, Asker, Cut, Drift, Intent
 
 ORPHANED = "orphaned"
 """A replica whose primary nothing selects any more. The function never sees it: it is not asked about it."""
@@ -27,6 +27,20 @@ def of_drift(drift: Drift, intent: Intent) -> str:
     said = f"{what} - {drift.remedy}"
     wrong = drift.kind == "unwanted" and intent.problems
     return f"{said}; while its tag is wrong, correct that first" if wrong else said
+
+
+def of_asker(asker: Asker, region: str) -> str:
+    """Return what asks for the Region, and by which word if this is not the Region itself."""
+    return asker.name if asker.word in ("", region) else f"{asker.name} ({asker.word})"
+
+
+def of_cut(cut: Cut) -> str:
+    """Return why a Region is not to be had, as a sentence of its own."""
+    return (
+        f"{cut.rule} of the policy forbids it (only {' '.join(cut.only)})"
+        if cut.rule
+        else "it is not in AllowedRegions"
+    )
 
 
 def of_key(kms_key_id: str) -> str:

@@ -58,7 +58,7 @@ TAGS = st.fixed_dictionaries(
 def test_the_regions_and_keys_that_are_retold_are_those_that_are_wanted(tags: dict[str, str]) -> None:
     desired = desired_replicas(POLICY, tags, HOME, SETTINGS.allowed_regions)
     seen = Seen(HOME, Secret("arn", "a", tags), Intent(desired))
-    retold = places(seen, POLICY, SETTINGS)
+    retold = places(seen)
     wanted = {(want.region, want.kms_key_id or "aws/secretsmanager") for want in desired.replicas}
     assert {(place.region, place.key) for place in retold if place.wanted} == wanted
     cut = {place.region for place in retold if place.cut}

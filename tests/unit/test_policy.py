@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secret_replicator.errors import PolicyError
-from secret_replicator.models import Desired, DesiredReplica, Problem
+from secret_replicator.models import Asker, Claim, Cut, Desired, DesiredReplica, Problem
 from secret_replicator.policy import Policy, desired_replicas, parse_policy, similar_tag_key
 from tests.support.json_mutations import TEXTS, mutations, nested
 
@@ -229,7 +229,7 @@ def test_a_rule_selects_a_secret_that_has_no_tag() -> None:
     assert wanted == Desired(
         selected=True,
         replicas=(DesiredReplica("us-west-2", "alias/secrets"),),
-        asked_by_rules_alone=frozenset({"us-west-2"}),
+        claims=(Claim("us-west-2", (Asker("rule 1"),), key_from="[kms_keys]"),),
     )
 
 
@@ -245,7 +245,29 @@ def test_a_rule_selects_a_secret_that_has_no_tag() -> None:
 )
 def test_what_a_tag_asks_for_is_not_asked_by_rules_alone(tag: str, rules_alone: set[str]) -> None:
     wanted = desired(tag, {"environment": "prod", "criticality": "high"})
-    assert wanted.asked_by_rules_alone == rules_alone
+    found = {want.region for want in wanted.replicas if wanted.is_asked_by_rules_alone(want.region)}
+    assert found == rules_alone
+
+
+def test_each_region_says_what_asks_for_it_what_cuts_it_and_where_its_key_is_named() -> None:
+    """`replicas explain` shows just this: nobody else evaluates the policy."""
+    tags = {"environment": "prod", "criticality": "high", "residency": "eu"}
+    by_tag, by_rule = "tag replicate-to", Asker("rule 1")
+    assert desired("all DR eu-west-1 us-east-1", tags).claims == (
+        Claim("eu-central-1", (Asker(by_tag, "all"),)),
+        Claim("eu-west-1", (Asker(by_tag, "all"), Asker(by_tag, "eu-west-1"))),
+        Claim("us-east-1", (Asker(by_tag, "us-east-1"),), Cut("rule 2", ("eu-central-1", "eu-west-1"))),
+        Claim(
+            "us-west-2",
+            (Asker(by_tag, "dr"), by_rule),
+            Cut("rule 2", ("eu-central-1", "eu-west-1")),
+            "[kms_keys]",
+        ),
+    )
+    assert desired("sa-east-1").claims == (Claim("sa-east-1", (Asker(by_tag, "sa-east-1"),), Cut()),)
+    assert desired("us-west-2", {"team": "payments"}).claims == (
+        Claim("us-west-2", (Asker(by_tag, "us-west-2"), Asker("rule 3")), key_from="rule 3"),
+    )
 
 
 def test_tag_and_rules_add_up() -> None:

@@ -352,9 +352,9 @@ MUTATIONS = (
     ),
     Mutation(
         "1 a name that is taken is a letter if the tag asks for the Region",
-        f"{CODE}/policy.py",
-        "frozenset(replica.region for replica in replicas) - tagged_regions",
-        "frozenset(replica.region for replica in replicas)",
+        f"{CODE}/models.py",
+        "return not any(asker.word for asker in askers)",
+        "return any(not asker.word for asker in askers)",
         DRIFT,
     ),
     Mutation(
@@ -573,8 +573,8 @@ MUTATIONS = (
     Mutation(
         "2 a rule needs every tag of its match",
         f"{CODE}/policy.py",
-        "        return all(\n",
-        "        return any(\n",
+        "return not [*self.misses(tags)]",
+        "return [*self.misses(tags)] != [*self.match]",
         POLICY,
     ),
     Mutation(
@@ -916,21 +916,21 @@ MUTATIONS = (
     Mutation(
         "7 a Region that is not allowed is not asked for: AllowedRegions",
         f"{CODE}/policy.py",
-        "    if region not in allowed:\n",
-        "    if not region:\n",
+        "None if region in allowed else Cut())",
+        "None)",
         f"{POLICY} {LIFE}",
     ),
     Mutation(
         "7 a Region that a rule forbids is not asked for: only",
         f"{CODE}/policy.py",
-        "if rule.only and region not in rule.only:",
-        "if rule.only and not region:",
+        "if rule.only and region not in rule.only)",
+        "if rule.only and not region)",
         POLICY,
     ),
     Mutation(
         "7 a wrong word of a tag is reported",
         f"{CODE}/policy.py",
-        "for word in words if word != ALL and word not in regions]",
+        "for word in words if word not in meanings]",
         "for word in words if not word]",
         POLICY,
     ),
