@@ -115,7 +115,7 @@ def describe(aws: LocalAws, home: Clients, name: str = STACK) -> Stack:
     try:
         stack = _stack(aws, home, name)
         fixes.maximum_concurrency(home.functions, stack.function_name)
-        fixes.recursive_loop(home.functions, stack.function_name)
+        fixes.recursive_loop(home, name, stack.function_name)
         fixes.batch_permissions(home.iam, stack.role)
     except (BotoCoreError, ClientError, KeyError) as error:
         raise LocalError(

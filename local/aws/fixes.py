@@ -1,11 +1,15 @@
 """Where MiniStack differs from AWS, the deployed stack is made to behave as it would on AWS."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from local.function.template import parse
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
+
+    from local.aws.ministack import Clients
 
 _BATCHED = ("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:SendMessage")
 
@@ -20,9 +24,14 @@ def maximum_concurrency(functions: "LambdaClient", function_name: str) -> None:
         )
 
 
-def recursive_loop(functions: "LambdaClient", function_name: str) -> None:
-    """Let the function feed its own queue, as template.yaml says: the CloudFormation of MiniStack cannot."""
-    functions.put_function_recursion_config(FunctionName=function_name, RecursiveLoop="Allow")
+def recursive_loop(home: "Clients", stack: str, function_name: str) -> None:
+    """Set what the template says of RecursiveLoop: MiniStack's CloudFormation passes over it."""
+    body: Any = home.cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
+    template = parse(body) if isinstance(body, str) else body  # boto3 has read JSON already
+    properties = template["Resources"]["ReplicatorFunction"]["Properties"]
+    home.functions.put_function_recursion_config(
+        FunctionName=function_name, RecursiveLoop=properties.get("RecursiveLoop", "Terminate")
+    )
 
 
 def batch_permissions(iam: "IAMClient", role: str) -> None:

@@ -123,8 +123,6 @@ def local_aws(port: int = 0, environment: Mapping[str, str] | None = None) -> It
     Nothing of it stays behind. Raise LocalError if the port is taken or it does not come up.
     """
     given = dict(environment or {})
-    if WORLDS in given:
-        given["PYTHONPATH"] = str(ROOT)
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(port))
         aws = LocalAws(listener.getsockname()[1], stack.enter_context(_folder()))
@@ -195,10 +193,11 @@ def _certify(aws: LocalAws) -> None:
 
 def _command(aws: LocalAws, listener: socket.socket, *, strict: bool) -> list[str]:
     # MiniStack's own command would also open port 443. Its server is hypercorn; this is the same server.
+    part = "secrets_manager" if strict else "aws"
     certificate = str(aws.folder / "server.pem")
     return [
         *(sys.executable, "-X", f"pycache_prefix={Path(sys.prefix) / 'pycache'}", "-m", "hypercorn"),
-        *("local.secrets_manager.in_ministack:app" if strict else "ministack.app:app", "--workers", "0"),
+        *(f"local.{part}.in_ministack:app", "--workers", "0"),
         *("--bind", f"fd://{listener.fileno()}", "--keep-alive", "75"),
         *("--certfile", certificate, "--keyfile", certificate),
     ]
@@ -209,6 +208,7 @@ def _environment(aws: LocalAws) -> dict[str, str]:
     certificate = str(aws.folder / "server.pem")
     return {
         "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
         "HOME": str(aws.folder),
         "TMPDIR": str(aws.folder),
         "GATEWAY_PORT": str(aws.port),

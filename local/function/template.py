@@ -26,7 +26,12 @@ class Function:
 
 def read_template() -> Any:  # noqa: ANN401  whatever YAML has
     """Return template.yaml as it is written: `!Ref Queue` becomes {"Ref": "Queue"}."""
-    return yaml.load(TEMPLATE.read_text("utf-8"), _Loader)  # noqa: S506  it is a SafeLoader
+    return parse(TEMPLATE.read_text("utf-8"))
+
+
+def parse(template: str) -> Any:  # noqa: ANN401  whatever YAML has
+    """Return what a template in YAML says."""
+    return yaml.load(template, _Loader)  # noqa: S506  it is a SafeLoader
 
 
 def replicator_function(parameters: Mapping[str, str], resources: Mapping[str, str]) -> Function:

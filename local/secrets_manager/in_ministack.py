@@ -1,4 +1,4 @@
-"""The strict Secrets Manager in MiniStack's process: the only module that knows MiniStack's inside.
+"""The strict Secrets Manager in MiniStack's process. Only this and local/aws/in_ministack.py know its inside.
 
 MiniStack keeps TLS, signatures, IAM and CloudTrail's records. Its own Secrets Manager is not asked any more:
 a secret that CloudFormation makes is not here. Rotation is not, either.
@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from ministack.app import app
 from ministack.core import iam_actions
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import kms, secretsmanager
 
+from local.aws.in_ministack import app
 from local.aws.ministack import WORLDS
 from local.secrets_manager.model import Params, Secret
 from local.secrets_manager.service import StrictSecretsManager
@@ -137,5 +137,4 @@ def install() -> None:
 
 
 _own_handler = secretsmanager.handle_request
-os.environ.pop("PYTHONPATH", None)  # it led here, and is nothing for functions
 install()

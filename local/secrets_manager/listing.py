@@ -6,6 +6,7 @@ from itertools import islice
 from math import inf
 
 from local.secrets_manager.model import AwsError, Params, Secret, invalid_parameter
+from local.secrets_manager.worlds import Worlds
 
 Position = tuple[float, str]
 
@@ -13,11 +14,12 @@ Position = tuple[float, str]
 class Listing:
     """What ListSecrets shows. It follows the changes it is told of, `lag_seconds` later."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], worlds: Worlds) -> None:
         self.lag_seconds = 0.0
         self.token_seconds = inf
         self.short_pages = False
         self._clock = clock
+        self._worlds = worlds
         self._history: dict[str, dict[str, list[tuple[float, Params | None]]]] = defaultdict(dict)
         self._tokens: dict[str, tuple[float, Position]] = {}
 
@@ -40,6 +42,7 @@ class Listing:
         size = params.get("MaxResults", 100)
         if not 1 <= size <= 100:
             raise invalid_parameter("MaxResults must be from 1 to 100.")
+        size = min(size, self._worlds.secrets_on_a_page)
         start = self._position(params["NextToken"]) if "NextToken" in params else None
         entries = self._rest(self._visible(region, secrets, start), start)
         if not self.short_pages:  # short pages: the filters see only what is on the page, as AWS may do

@@ -54,7 +54,7 @@ class Operations:
         self.regions = set(REGIONS)
         self.seconds_until_visible = 0.0
         self.random = Random(0)  # noqa: S311 - repeatable on purpose
-        self.listing = Listing(clock)
+        self.listing = Listing(clock, self.worlds)
         self._clock = clock
         self._lock = RLock()
         self._store: Store = defaultdict(dict)

@@ -13,6 +13,8 @@ Promoted = Literal["nothing", "failed", "stale"]
 Naming = Literal["additionalEventData", "resources"]
 Sender = Literal["primary", "replica"]
 
+_NUMBERS = {float: (r"\d+(\.\d+)?", "a number of seconds"), int: (r"[1-9]\d*", "a whole number, from 1")}
+
 
 @dataclass
 class Worlds:
@@ -69,6 +71,13 @@ class Worlds:
     Held by: test_whether_a_primary_with_replicas_may_be_overwritten_is_a_switch,
       function/test_promoted_copies.py.
     """
+    secrets_on_a_page: int = 100
+    """How many secrets a page of the list has.
+
+    Unknown: as many as were asked for, or fewer.
+    Here: a sweep goes on for as long as there is a token.
+    Held by: test_how_many_secrets_a_page_has_is_a_switch, e2e/test_recursive_loops.py.
+    """
     arn_in_events: Naming = "additionalEventData"
     """Which key of a service event holds the secret's ARN.
 
@@ -99,10 +108,11 @@ def _read(name: str, value: str, known: Mapping[str, Any]) -> Any:  # noqa: ANN4
     found = [choice for choice in choices if str(choice).lower() == value.lower()]
     if choices and not found:
         raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, choices))}")
-    return found[0] if found else _seconds(name, value)
+    return found[0] if found else _number(name, value, known[name])
 
 
-def _seconds(name: str, value: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d+)?", value):
-        raise ValueError(f"{name}={value}: must be a number of seconds")
-    return float(value)
+def _number(name: str, value: str, kind: type[int] | type[float]) -> float:
+    form, meaning = _NUMBERS[kind]
+    if not re.fullmatch(form, value):
+        raise ValueError(f"{name}={value}: must be {meaning}")
+    return kind(value)

@@ -1,43 +1,49 @@
-"""The seam between MiniStack and the strict Secrets Manager: what of its inside is replaced or read."""
+"""The seams between MiniStack and what replaces parts of it: what of its inside is replaced or read."""
 
 import re
 from importlib import import_module
 from importlib.metadata import version
 from inspect import Parameter, signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from local.aws.lineage import MAX_INVOCATIONS
+
 ROOT = Path(__file__).parents[2]
-REPLACED = {
-    "services.secretsmanager.handle_request": ["method", "path", "headers", "body", "query_params"],
-    "services.secretsmanager._resolve": ["secret_id", "use_arn_scope"],
-    "services.secretsmanager.secret_policy_for_arn": ["resource_arn"],
-    "services.secretsmanager._emit_secret_label_updated": ["secret", "label", "version_id"],
-    "core.iam_actions.request_tag_context": ["service", "iam_action", "body", "params"],
-    "core.responses.get_account_id": [],
-    "core.responses.get_region": [],
-    "app.app": ["scope", "receive", "send"],
-}
+SECRETS, LOOPS = "local/secrets_manager/in_ministack.py", "local/aws/in_ministack.py"
+NEEDED = [
+    (SECRETS, "services.secretsmanager.handle_request", "method path headers body query_params"),
+    (SECRETS, "services.secretsmanager._resolve", "secret_id use_arn_scope"),
+    (SECRETS, "services.secretsmanager.secret_policy_for_arn", "resource_arn"),
+    (SECRETS, "services.secretsmanager._emit_secret_label_updated", "secret label version_id"),
+    (SECRETS, "core.iam_actions.request_tag_context", "service iam_action body params"),
+    (SECRETS, "core.responses.get_account_id", ""),
+    (SECRETS, "core.responses.get_region", ""),
+    (LOOPS, "app.app", "scope receive send"),
+    (LOOPS, "services.sqs.handle_request", "method path headers body query_params"),
+    (LOOPS, "services.sqs._build_send_sys_attrs", "now sys_attrs_input"),
+    (LOOPS, "services.lambda_svc._execute_function", "func event"),
+    (LOOPS, "services.lambda_svc._xray_trace_id_for_invocation", "config inbound_trace_header"),
+    (LOOPS, "services.lambda_svc._recursive_loop_drop", "name func depth"),
+]
 READ = ["services.kms._keys", "services.kms._aliases"]
 
 
-def part(name: str) -> object:
+def part(name: str, module: str = SECRETS) -> Any:
     """Return a part of MiniStack; fail with a sentence if it is not there."""
-    module, _dot, attribute = name.rpartition(".")
-    found = getattr(import_module(f"ministack.{module}"), attribute, None)
-    assert found is not None, f"ministack.{name} is gone: local/secrets_manager/in_ministack.py needs it"
+    where, _dot, attribute = name.rpartition(".")
+    found = getattr(import_module(f"ministack.{where}"), attribute, None)
+    assert found is not None, f"ministack.{name} is gone: {module} needs it"
     return found
 
 
-@pytest.mark.parametrize("name", REPLACED)
-def test_what_is_replaced_or_called_takes_what_it_took(name: str) -> None:
-    taken = signature(part(name)).parameters.values()  # type: ignore[arg-type]
-    required = [each.name for each in taken if each.kind is not Parameter.VAR_KEYWORD]
-    assert required == REPLACED[name], (
-        f"ministack.{name} now takes {required}, not {REPLACED[name]}: adapt "
-        "local/secrets_manager/in_ministack.py"
-    )
+@pytest.mark.parametrize(("module", "name", "takes"), NEEDED)
+def test_what_is_replaced_or_called_takes_what_it_took(module: str, name: str, takes: str) -> None:
+    found = signature(part(name, module)).parameters.values()
+    taken = " ".join(each.name for each in found if each.kind is not Parameter.VAR_KEYWORD)
+    assert taken == takes, f"ministack.{name} now takes {taken}, not {takes}: adapt {module}"
 
 
 @pytest.mark.parametrize("name", READ)
@@ -49,20 +55,34 @@ def test_keys_are_read_by_account_and_region(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "reading"),
+    ("module", "where", "reading"),
     [
-        pytest.param("core/iam_actions.py", "secretsmanager_svc._resolve(secret_id)", id="resources"),
-        pytest.param("app.py", "await mod.handle_request(", id="requests"),
-        pytest.param("app.py", "**request_tag_context(service, iam_action, body,", id="condition keys"),
-        pytest.param("core/iam_evaluator.py", '("secretsmanager", "secret_policy_for_arn")', id="policies"),
+        pytest.param(
+            SECRETS, "core/iam_actions.py", "secretsmanager_svc._resolve(secret_id)", id="resources"
+        ),
+        pytest.param(SECRETS, "app.py", "await mod.handle_request(", id="requests"),
+        pytest.param(SECRETS, "app.py", "**request_tag_context(service, iam_action, body,", id="conditions"),
+        pytest.param(
+            *(SECRETS, "core/iam_evaluator.py", '("secretsmanager", "secret_policy_for_arn")'), id="policies"
+        ),
+        pytest.param(LOOPS, "services/sqs.py", '"sys": _build_send_sys_attrs(now, sys_attrs)', id="headers"),
+        pytest.param(
+            *(LOOPS, "services/lambda_svc.py", "result = _execute_function(func_rec, event)"), id="batches"
+        ),
+        pytest.param(
+            *(LOOPS, "services/lambda_svc.py", "trace_id=_xray_trace_id_for_invocation(config)"), id="traces"
+        ),
     ],
 )
-def test_what_is_replaced_is_looked_up_at_each_request(where: str, reading: str) -> None:
+def test_what_is_replaced_is_looked_up_at_each_request(module: str, where: str, reading: str) -> None:
     text = (Path(str(import_module("ministack").__file__)).parent / where).read_text("utf-8")
     assert reading in text, (
-        f"ministack/{where} does not say {reading!r} any more: see whether what "
-        "local/secrets_manager/in_ministack.py replaces is still asked"
+        f"ministack/{where} does not say {reading!r} any more: is what {module} replaces still asked?"
     )
+
+
+def test_ministack_stops_a_chain_where_lineage_says() -> None:
+    assert part("services.lambda_svc.MAX_INVOKE_DEPTH", LOOPS) == MAX_INVOCATIONS
 
 
 def test_the_version_is_pinned_and_installed() -> None:

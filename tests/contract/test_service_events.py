@@ -153,8 +153,10 @@ def test_nothing_passes_between_regions_while_one_is_off(
 
 
 def test_worlds_are_read_as_a_person_writes_them() -> None:
-    text = "repeat=refused primary_region_stays=true seconds_in_progress=2.5"
-    assert read_worlds(text) == Worlds("refused", primary_region_stays=True, seconds_in_progress=2.5)
+    text = "repeat=refused primary_region_stays=true seconds_in_progress=2.5 secrets_on_a_page=2"
+    assert read_worlds(text) == Worlds(
+        "refused", primary_region_stays=True, seconds_in_progress=2.5, secrets_on_a_page=2
+    )
     assert read_worlds("") == Worlds()
 
 
@@ -165,6 +167,7 @@ def test_worlds_are_read_as_a_person_writes_them() -> None:
         ("repeat=perhaps", "repeat=perhaps: must be one of accepted, refused"),
         ("seconds_in_progress=soon", "seconds_in_progress=soon: must be a number of seconds"),
         ("seconds_in_progress=-1", "seconds_in_progress=-1: must be a number of seconds"),
+        ("secrets_on_a_page=0", "secrets_on_a_page=0: must be a whole number, from 1"),
     ],
 )
 def test_a_world_that_is_not_known_is_refused_with_what_is(text: str, said: str) -> None:

@@ -616,6 +616,16 @@ def test_a_page_may_be_short_or_empty_though_more_follow(
     assert [[entry["Name"] for entry in page["SecretList"]] for page in pages] == [[], [], ["s4", "s5"]]
 
 
+def test_how_many_secrets_a_page_has_is_a_switch(
+    model: StrictSecretsManager, home: "SecretsManagerClient"
+) -> None:
+    for number in range(5):
+        model.add_secret(HOME, f"s{number}")
+    model.worlds.secrets_on_a_page = 2
+    pages = home.get_paginator("list_secrets").paginate(PaginationConfig={"PageSize": 100})
+    assert [len(page["SecretList"]) for page in pages] == [2, 2, 1]
+
+
 def test_a_list_shows_what_two_regions_are_compared_by(
     model: StrictSecretsManager,
     home: "SecretsManagerClient",

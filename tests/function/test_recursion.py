@@ -1,12 +1,10 @@
 """Lambda counts how often one chain of requests invokes a function, and stops it after about sixteen times.
 
-https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html: the count travels as `Lineage` in the
-trace header. The runtime puts it into the function's environment, botocore sends it on, SQS keeps it with the
-message. A page of a sweep sends the next page, so a sweep is one chain.
+A page of a sweep sends the next page, so a sweep is one chain (see local/aws/lineage.py). Here it has 3,000
+secrets; tests/e2e/test_recursive_loops.py has a short one on the deployed stack.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -18,17 +16,15 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
+from local.aws.lineage import MAX_INVOCATIONS, invocations, next_header
 from secret_replicator.app import App
 from secret_replicator.work_queue import WorkQueue
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, Record
 from tests.support.world import FUNCTION_SECONDS, HOME, World, make_world
 from tests.template.stack import deployed
 
-RUNS = 16
-"""So many invocations of a chain are run."""
-
 RECEIVES = deployed().properties("ReplicationQueue")["RedrivePolicy"]["maxReceiveCount"]
-TRACE = "Root=1-6925f8e3-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=0;Lineage=1:0f1e2d3c:"
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:secret-replicator"
 
 
 @dataclass
@@ -38,7 +34,7 @@ class Chains:
     world: World
     environment: pytest.MonkeyPatch
     recursive_loop: str
-    lineages: dict[str, int] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     dropped: int = 0
     lock: Lock = field(default_factory=Lock)
     function: App = field(init=False)
@@ -60,18 +56,17 @@ class Chains:
         operation = headers["X-Amz-Target"].partition(".")[2]
         before = {message.message_id for message in self.world.queues.messages}
         answer = self.world.queues.handle(operation, HOME, json.loads(request.body))
-        (lineage,) = re.findall(r"Lineage=1:\w+:(\d+)", headers["X-Amzn-Trace-Id"])
         sent = {message.message_id for message in self.world.queues.messages} - before
-        self.lineages |= dict.fromkeys(sent, int(lineage))
+        self.headers |= dict.fromkeys(sent, headers["X-Amzn-Trace-Id"])
         return AWSResponse(request.url, 200, {}, _body(answer))
 
     def invoke(self, records: list[Record]) -> Mapping[str, Any]:
-        lineage = 1 + max(self.lineages.get(record["messageId"], 0) for record in records)
-        if lineage > RUNS and self.recursive_loop != "Allow":
+        header = next_header(ARN, (self.headers.get(record["messageId"], "") for record in records))
+        if invocations(ARN, header) > MAX_INVOCATIONS and self.recursive_loop != "Allow":
             self.dropped += 1
             return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
         self.environment.setenv("AWS_LAMBDA_FUNCTION_NAME", "secret-replicator")
-        self.environment.setenv("_X_AMZN_TRACE_ID", f"{TRACE}{lineage}")
+        self.environment.setenv("_X_AMZN_TRACE_ID", header)
         return self.function.handle_batch(records, self.world.clock() + FUNCTION_SECONDS)
 
     def deliver_until_empty(self) -> None:
@@ -113,7 +108,9 @@ def test_a_sweep_of_thirty_pages_comes_to_its_end(tmp_path: Path, monkeypatch: p
     world = account(tmp_path, 3_000)
     chains = Chains(world, monkeypatch, function.get("RecursiveLoop", "Terminate"))
     chains.deliver_until_empty()
-    assert max(chains.lineages.values()) > RUNS, "the header must reach the queue, or this tests nothing"
+    assert max(invocations(ARN, header) for header in chains.headers.values()) > MAX_INVOCATIONS, (
+        "the header must reach the queue, or this tests nothing"
+    )
     assert (in_sync(world), chains.dropped) == (3_000, 0)
 
 
@@ -125,4 +122,4 @@ def test_lambda_stops_a_sweep_where_the_loop_is_not_allowed(
     chains = Chains(world, monkeypatch, "Terminate")
     chains.deliver_until_empty()
     assert chains.dropped
-    assert in_sync(world) <= RUNS * 100
+    assert in_sync(world) <= MAX_INVOCATIONS * 100

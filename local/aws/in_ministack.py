@@ -1,0 +1,105 @@
+"""Lambda's recursive loop detection in MiniStack's process: SQS keeps the trace header, Lambda counts by it.
+
+MiniStack itself counts only where functions invoke each other. What is replaced here of its inside is held by
+tests/contract/test_seam.py.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from ministack.app import app
+from ministack.services import lambda_svc, sqs
+
+from local.aws.lineage import invocations, next_header
+
+__all__ = ["app"]
+Answer = tuple[int, dict[str, str], bytes]
+Facts = Mapping[str, Any]
+
+_sent_with = ContextVar("_sent_with", default="")
+_invoked_with = ContextVar("_invoked_with", default="")
+
+
+async def handle_request(
+    method: str, path: str, headers: Mapping[str, str], body: bytes, query_params: Facts
+) -> Answer:
+    """Answer as `ministack.services.sqs.handle_request`, and remember the trace header meanwhile."""
+    with _set(_sent_with, headers.get("x-amzn-trace-id", "")):
+        answer: Answer = await _own_handler(method, path, headers, body, query_params)
+    return answer
+
+
+def system_attributes(now: float, sys_attrs_input: Facts) -> dict[str, str]:
+    """Return a message's system attributes, with the header of its request if it has none of its own.
+
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html
+    """
+    own: dict[str, str] = _own_attributes(now, sys_attrs_input)
+    header = _sent_with.get()
+    return {"AWSTraceHeader": header} | own if header else own
+
+
+def execute_function(func: Facts, event: object) -> Facts:
+    """Run a function, unless its chain of requests is too long and the function does not allow that.
+
+    The event source gets the error, so messages come back until the queue's maxReceiveCount moves them:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+    """
+    config = func.get("config") or func
+    arn = config["FunctionArn"]
+    header = next_header(arn, _received(event))
+    name, count = config["FunctionName"], invocations(arn, header)
+    if lambda_svc._recursive_loop_drop(name, func, count):  # noqa: SLF001
+        reason = f"Invocation {count} of {name} in one chain of requests was stopped."
+        return {
+            "error": True,
+            "body": {"errorType": "RecursiveInvocationException", "errorMessage": reason},
+            "log": "",
+        }
+    with _set(_invoked_with, header):
+        answer: Facts = _own_execution(func, event)
+    return answer
+
+
+def _received(event: object) -> Iterator[str]:
+    """Return the trace headers of the messages from SQS that an event consists of."""
+    match event:
+        case {"Records": [*records]}:
+            for record in records:
+                match record:
+                    case {"eventSource": "aws:sqs", "attributes": {"AWSTraceHeader": str(header)}}:
+                        yield header
+
+
+def trace_id(config: Facts, inbound_trace_header: str | None = None) -> str | None:
+    """Return what the function finds as `_X_AMZN_TRACE_ID`."""
+    own: str | None = _own_trace_id(config, inbound_trace_header)
+    return _invoked_with.get() or own
+
+
+@contextmanager
+def _set(variable: ContextVar[str], value: str) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def install() -> None:
+    """Put this in place of what MiniStack does."""
+    sqs.handle_request = handle_request
+    sqs._build_send_sys_attrs = system_attributes  # noqa: SLF001
+    lambda_svc._execute_function = execute_function  # noqa: SLF001
+    lambda_svc._xray_trace_id_for_invocation = trace_id  # noqa: SLF001
+
+
+_own_handler = sqs.handle_request
+_own_attributes = sqs._build_send_sys_attrs  # noqa: SLF001
+_own_execution = lambda_svc._execute_function  # noqa: SLF001
+_own_trace_id = lambda_svc._xray_trace_id_for_invocation  # noqa: SLF001
+os.environ.pop("PYTHONPATH", None)  # it led here, and is nothing for functions
+install()
