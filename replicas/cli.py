@@ -107,9 +107,9 @@ def plan_command(
     """
     _require_regions(replica_region or (), "--replica-region")
     _require_allowed(where)
-    from replicas.commands import compare, plan
+    from replicas.commands import compare, plan, steps
 
-    asked = plan.Asked(
+    asked = steps.Asked(
         choice=_choice(chosen),
         replica_regions=frozenset(replica_region or ()),
         detailed_exitcode=detailed_exitcode,
@@ -146,9 +146,9 @@ def apply_command(
             "secrets, or see them with `replicas plan`",
             param_hint="--yes",
         )
-    from replicas.commands import apply, plan
+    from replicas.commands import apply, steps
 
-    asked = apply.Asked(plan.Asked(choice=_choice(chosen), as_json=as_json), yes)
+    asked = apply.Asked(steps.Asked(choice=_choice(chosen), as_json=as_json), yes)
     return apply.run(asked, options.Where(**vars(stacks)), Screen())
 
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.function_log import Account, Follower, Queue, find_log_group, follow
-from replicas.commands import plan, sweep
-from replicas.commands.plan import Planned, Totals
+from replicas.commands import plan, steps, sweep
+from replicas.commands.steps import CHANGING, Region, Totals
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.options import Where
@@ -17,14 +17,12 @@ from replicas.terminal import Screen, count
 from secret_replicator.errors import TransientError
 from secret_replicator.work_queue import WorkQueue
 
-_DOES = frozenset({"add", "retry", "remove"})
-
 
 @dataclass(frozen=True)
 class Asked:
     """What the command line asks of an apply."""
 
-    plan: plan.Asked
+    plan: steps.Asked
     yes: bool = False
 
 
@@ -43,15 +41,17 @@ def run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], Non
 
 
 def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
-    totals, regions = Totals(), []
+    regions = []
     for deployment in deployments(where, deployed_first=True):
         screen.say(str(deployment))
         _require_function(deployment)
-        regions.append(plan.make(deployment, asked.plan, totals, screen))
+        regions.append(plan.make(deployment, asked.plan, screen))
+    totals = Totals(regions)
+    to_do = totals.secrets(*CHANGING)
     if not asked.plan.as_json:
         plan.show(regions, totals, screen)
-    question = f"Send {count(totals.changing, 'secret')} to the ReplicationQueue?"
-    wished = bool(totals.changing) and (asked.yes or screen.ask(question))
+    question = f"Send {count(to_do, 'secret')} to the ReplicationQueue?"
+    wished = bool(to_do) and (asked.yes or screen.ask(question))
     code = _apply(regions, asked, screen, sleep) if wished else _say_nothing_was_sent(asked, screen)
     plan.require_all_read(regions)
     return code
@@ -65,11 +65,9 @@ def _require_function(deployment: Deployment) -> None:
         )
 
 
-def _apply(
-    regions: Sequence[plan.Region], asked: Asked, screen: Screen, sleep: Callable[[float], None]
-) -> int:
+def _apply(regions: Sequence[Region], asked: Asked, screen: Screen, sleep: Callable[[float], None]) -> int:
     sweep_id = str(uuid4())
-    followed = [_send(region, sweep_id, screen) for region in regions if any(map(_is_to_do, region.planned))]
+    followed = [_send(region, sweep_id, screen) for region in regions if region.to_change()]
     for sent in followed:
         queues = sent.deployment.queues
         assert queues is not None, "without a stack there is no apply"  # noqa: S101
@@ -83,11 +81,11 @@ def _code(account: Account) -> int:
     return CHANGES if code == OK and account.drift else code
 
 
-def _send(region: plan.Region, sweep_id: str, screen: Screen) -> Sent:
+def _send(region: Region, sweep_id: str, screen: Screen) -> Sent:
     """Enqueue the secrets that something would be done about; return what is to be followed."""
     deployment, queues = region.deployment, region.deployment.queues
     assert queues is not None, "without a stack there is no apply"  # noqa: S101
-    arns = [secret.arn for secret in region.planned if _is_to_do(secret)]
+    arns = region.to_change()
     log_group = find_log_group(deployment.clients, deployment.function)
     since = int(time.time() * 1000) - sweep.EARLIER_MILLISECONDS
     queue = WorkQueue(queues.client, queues.queue_url, queues.dead_letter_queue_url)
@@ -108,10 +106,6 @@ def _enqueue(queue: WorkQueue, arns: Sequence[str], start: int, sweep_id: str) -
             f"Sent {start} of {count(len(arns), 'secret')}: {error.problem}. Run it again: what "
             "comes twice does no harm"
         ) from error
-
-
-def _is_to_do(secret: Planned) -> bool:
-    return any(step.what in _DOES for step in secret.steps)
 
 
 def _say_nothing_was_sent(asked: Asked, screen: Screen) -> int:

@@ -2,60 +2,23 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from replicas.aws.deployment import Deployment, deployments, load_policy, shown
-from replicas.commands.plan import Asked, Planned, Step
+from replicas.commands.steps import Asked, Region, Step, Totals
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
 from replicas.inventory.inventory import Choice, Reading, calls_in_words, selected
 from replicas.options import Where
-from replicas.terminal import Column, Screen, count
+from replicas.terminal import Screen, count
 from secret_replicator.models import Desired, Secret
 from secret_replicator.planner import intent, overwriting_nothing
 from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
 
 MARKS = {"gains": "+", "loses": "-", "other key": "~", "new problem": "!", "solved": "*"}
-
-_COLUMNS = (
-    Column("Primary", shared=True),
-    Column("Secret", short=False),
-    Column("Change"),
-    Column("Region"),
-    Column("Key"),
-    Column("Why", short=False, below=True),
-)
-
-
-@dataclass
-class Totals:
-    """What the change comes to."""
-
-    secrets: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKS, 0))
-    steps: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKS, 0))
-    unchanged: int = 0
-
-    def count(self, steps: Sequence[Step]) -> None:
-        """Count a secret."""
-        for step in steps:
-            self.steps[step.what] += 1
-        for what in {step.what for step in steps}:
-            self.secrets[what] += 1
-        self.unchanged += not steps
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        secrets, steps = self.secrets, self.steps
-        return (
-            f"Change: {count(secrets['gains'], 'secret')} to gain {count(steps['gains'], 'replica')}, "
-            f"{secrets['loses']:,} to lose {steps['loses']:,}, {steps['other key']:,} to want another key, "
-            f"{count(steps['new problem'], 'new problem')}, {steps['solved']:,} solved, "
-            f"{self.unchanged:,} unchanged"
-        )
 
 
 def run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
@@ -77,41 +40,34 @@ def changes(before: Desired, after: Desired) -> Iterator[Step]:
         if was != becomes:
             yield Step("other key", region, becomes, f"instead of {was}")
     for problem in sorted(set(after.problems) - set(before.problems)):
-        yield Step("new problem", problem.region, why=f"{problem.text} - {problem.remedy}")
+        yield Step.of_problem("new problem", problem)
     for problem in sorted(set(before.problems) - set(after.problems)):
         yield Step("solved", problem.region, why=problem.text)
 
 
 def _run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
-    before, totals, changed = load_policy(against), Totals(), []
+    before, regions = load_policy(against), []
     for deployment in deployments(where):
         screen.say(f"{deployment}, instead of {shown(against)}")
-        changed += sorted(_changed(asked, deployment, before, totals, screen))
+        regions.append(_compared(asked, deployment, before, screen))
+    totals = Totals(regions)
     if asked.as_json:
-        screen.write(json.dumps(_document(changed, totals), indent=2) + "\n")
+        screen.write(json.dumps(totals.document(MARKS, _text(totals)), indent=2) + "\n")
     else:
-        _show(changed, totals, screen)
-    return CHANGES if asked.detailed_exitcode and changed else OK
+        _show(totals, screen)
+    return CHANGES if asked.detailed_exitcode and totals.planned else OK
 
 
-def _changed(
-    asked: Asked, deployment: Deployment, before: Policy, totals: Totals, screen: Screen
-) -> Iterator[Planned]:
-    region = deployment.region
-    with screen.progress(f"Reading the secrets of {region}") as report, calls_in_words():
+def _compared(asked: Asked, deployment: Deployment, before: Policy, screen: Screen) -> Region:
+    region = Region(deployment)
+    with screen.progress(f"Reading the secrets of {deployment.region}") as report, calls_in_words():
         for number, secret in enumerate(_of_either(deployment, before, asked.choice), start=1):
             report(number)
             old, new = (
                 _desired(secret, policy, deployment.settings) for policy in (before, deployment.policy)
             )
-            steps = tuple(
-                step
-                for step in changes(old, new)
-                if not asked.replica_regions or step.region in asked.replica_regions
-            )
-            totals.count(steps)
-            if steps:
-                yield Planned(region, secret.name, secret.arn, steps)
+            region.add(secret, changes(old, new), asked)
+    return region
 
 
 def _desired(secret: Secret, policy: Policy, settings: Settings) -> Desired:
@@ -132,15 +88,8 @@ def _of_either(deployment: Deployment, before: Policy, choice: Choice) -> Iterat
                 yield secret
 
 
-def _show(changed: Sequence[Planned], totals: Totals, screen: Screen) -> None:
-    rows = [
-        (secret.home, secret.name, f"{MARKS[step.what]} {step}", step.region, step.key, step.why)
-        for secret in changed
-        for step in secret.steps
-    ]
-    if rows:
-        screen.table(_COLUMNS, rows)
-    screen.show(str(totals), "bold")
+def _show(totals: Totals, screen: Screen) -> None:
+    totals.show("Change", MARKS, _text(totals), screen)
     amount = pricing.dollars(pricing.of_replicas(totals.steps["gains"] - totals.steps["loses"]))
     screen.show(
         f"Cost: {amount} a month for replicas (${pricing.REPLICA_DOLLARS} each, list price), once all are "
@@ -152,12 +101,11 @@ def _show(changed: Sequence[Planned], totals: Totals, screen: Screen) -> None:
     )
 
 
-def _document(changed: Sequence[Planned], totals: Totals) -> dict[str, Any]:
-    return {
-        "secrets": [asdict(secret) for secret in changed],
-        "summary": {
-            **{what.replace(" ", "_"): number for what, number in totals.steps.items()},
-            "secrets_unchanged": totals.unchanged,
-            "text": str(totals),
-        },
-    }
+def _text(totals: Totals) -> str:
+    steps, secrets = totals.steps, totals.secrets
+    return (
+        f"Change: {count(secrets('gains'), 'secret')} to gain {count(steps['gains'], 'replica')}, "
+        f"{secrets('loses'):,} to lose {steps['loses']:,}, {steps['other key']:,} to want another key, "
+        f"{count(steps['new problem'], 'new problem')}, {steps['solved']:,} solved, "
+        f"{totals.unchanged:,} unchanged"
+    )

@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from itertools import chain
 from typing import Any
 
 from replicas.aws.deployment import Deployment, deployments, shown
+from replicas.commands.steps import CHANGING, Asked, Region, Step, Totals
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
-from replicas.inventory.inventory import EVERYTHING, Choice, Reading, Seen, read, require_some
+from replicas.inventory.inventory import Reading, Seen, read, require_some
 from replicas.inventory.unselected import unselected
 from replicas.options import Where
-from replicas.terminal import Column, Screen, count
+from replicas.terminal import Screen, count
 from secret_replicator.models import FAILED as FAILED_STATUS
 from secret_replicator.models import Plan
 from secret_replicator.planner import best_by_region
@@ -23,92 +23,6 @@ NAMED = 5
 """Secrets that an error names before it becomes too long."""
 
 MARKS = {"add": "+", "retry": "~", "wait": ".", "remove": "-", "drift": "?", "problem": "!"}
-COLUMNS = (
-    Column("Primary", shared=True),
-    Column("Secret", short=False),
-    Column("Plan"),
-    Column("Region"),
-    Column("Key"),
-    Column("Why", short=False, below=True),
-)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the command line asks of a plan."""
-
-    choice: Choice = EVERYTHING
-    replica_regions: frozenset[str] = frozenset()
-    detailed_exitcode: bool = False
-    as_json: bool = False
-
-
-@dataclass(frozen=True, order=True)
-class Step:
-    """One thing that would be done about a Region, or reported."""
-
-    what: str
-    region: str
-    key: str = ""
-    why: str = ""
-    may_overwrite: bool = False
-    """Whether a secret of the same name may be replaced there."""
-
-    def __str__(self) -> str:
-        """Say what is done, as tables show it."""
-        return f"{self.what}, may overwrite" if self.may_overwrite else self.what
-
-
-@dataclass(frozen=True, order=True)
-class Planned:
-    """A secret that there is something to say of."""
-
-    home: str
-    name: str
-    arn: str
-    steps: tuple[Step, ...]
-
-
-@dataclass
-class Totals:
-    """What the plan comes to."""
-
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKS, 0))
-    add_regions: set[str] = field(default_factory=set)
-    unchanged: int = 0
-    changing: int = 0
-
-    def count(self, steps: Sequence[Step]) -> None:
-        """Count a secret."""
-        for step in steps:
-            self.counts[step.what] += 1
-        self.add_regions |= {step.region for step in steps if step.what == "add"}
-        self.changing += any(step.what in ("add", "retry", "remove") for step in steps)
-        self.unchanged += not steps
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        number = self.counts
-        where = f" in {count(len(self.add_regions), 'Region')}" if number["add"] else ""
-        parts = [
-            f"{number['add']:,} to add{where}",
-            f"{number['retry']:,} to retry",
-            *([f"{number['wait']:,} to wait for"] if number["wait"] else []),
-            f"{number['remove']:,} to remove",
-            *([f"{number['drift']:,} drifted"] if number["drift"] else []),
-            count(number["problem"], "problem"),
-            f"{self.unchanged:,} unchanged",
-        ]
-        return f"Plan: {', '.join(parts)}"
-
-
-@dataclass
-class Region:
-    """The plan of one Region's function."""
-
-    deployment: Deployment
-    reading: Reading = field(default_factory=Reading)
-    planned: list[Planned] = field(default_factory=list)
 
 
 def run(asked: Asked, where: Where, screen: Screen) -> int:
@@ -116,9 +30,7 @@ def run(asked: Asked, where: Where, screen: Screen) -> int:
     return exit_code(lambda: _run(asked, where, screen), screen, "Stopped. Nothing was written.")
 
 
-def make(
-    deployment: Deployment, asked: Asked, totals: Totals, screen: Screen, where: Where | None = None
-) -> Region:
+def make(deployment: Deployment, asked: Asked, screen: Screen, where: Where | None = None) -> Region:
     """Return the plan of one Region, with `where` also what nothing selects; raise OperatorError."""
     region = Region(deployment)
     what = f"Reading the secrets of {deployment.region}"
@@ -126,15 +38,7 @@ def make(
         selected = read(deployment, asked.choice, region.reading, report)
         others = unselected(where, deployment, asked.choice, region.reading, screen) if where else ()
         for seen in chain(selected, others):
-            steps = tuple(
-                step
-                for step in steps_of(seen)
-                if not asked.replica_regions or step.region in asked.replica_regions
-            )
-            totals.count(steps)
-            if steps:
-                region.planned.append(Planned(seen.home, seen.secret.name, seen.secret.arn, steps))
-    region.planned.sort()
+            region.add(seen.secret, steps_of(seen), asked)
     return region
 
 
@@ -156,24 +60,22 @@ def steps_of(seen: Seen) -> Iterator[Step]:
         key = wording.of_key(actual[drift.region].kms_key_id) if drift.region in actual else ""
         yield Step("drift", drift.region, key, wording.of_drift(drift, seen.intent))
     for problem in seen.intent.problems:
-        yield Step("problem", problem.region, "", f"{problem.text} - {problem.remedy}")
+        yield Step.of_problem("problem", problem)
 
 
 def _run(asked: Asked, where: Where, screen: Screen) -> int:
-    totals = Totals()
     regions = []
     for deployment in deployments(where):
         screen.say(str(deployment))
-        regions.append(make(deployment, asked, totals, screen, where))
+        regions.append(make(deployment, asked, screen, where))
     require_some(asked.choice, [region.reading for region in regions])
+    totals = Totals(regions)
     if asked.as_json:
         screen.write(json.dumps(_document(regions, totals), indent=2) + "\n")
     else:
         show(regions, totals, screen)
     require_all_read(regions)
-    if not asked.detailed_exitcode:
-        return OK
-    return CHANGES if totals.changing else OK
+    return CHANGES if asked.detailed_exitcode and totals.secrets(*CHANGING) else OK
 
 
 def require_all_read(regions: Sequence[Region]) -> None:
@@ -184,19 +86,26 @@ def require_all_read(regions: Sequence[Region]) -> None:
 
 def show(regions: Sequence[Region], totals: Totals, screen: Screen) -> None:
     """Print the plan: its steps, the summary, the cost."""
-    planned = [secret for region in regions for secret in region.planned]
-    if planned:
-        screen.table(COLUMNS, [row for secret in planned for row in _rows(secret)])
-    screen.show(str(totals), "bold")
+    totals.show("Plan", MARKS, _text(totals), screen)
     screen.show(cost_in_words(totals, [region.reading for region in regions]))
     for region in regions:
         if region.deployment.settings.mode == "plan":
             screen.say(f"{region.deployment.region} is deployed with Mode=plan: its function writes nothing.")
 
 
-def _rows(secret: Planned) -> Iterator[tuple[str, ...]]:
-    for step in secret.steps:
-        yield secret.home, secret.name, f"{MARKS[step.what]} {step}", step.region, step.key, step.why
+def _text(totals: Totals) -> str:
+    number = totals.steps
+    where = f" in {count(len(totals.regions('add')), 'Region')}" if number["add"] else ""
+    parts = [
+        f"{number['add']:,} to add{where}",
+        f"{number['retry']:,} to retry",
+        *([f"{number['wait']:,} to wait for"] if number["wait"] else []),
+        f"{number['remove']:,} to remove",
+        *([f"{number['drift']:,} drifted"] if number["drift"] else []),
+        count(number["problem"], "problem"),
+        f"{totals.unchanged:,} unchanged",
+    ]
+    return f"Plan: {', '.join(parts)}"
 
 
 def unread_in_words(unread: Sequence[str]) -> str:
@@ -227,7 +136,7 @@ def cost_in_words(totals: Totals, readings: Sequence[Reading]) -> str:
 
 def added(totals: Totals) -> Decimal:
     """Return the dollars per month that the plan adds."""
-    return pricing.of_replicas(totals.counts["add"] - totals.counts["remove"])
+    return pricing.of_replicas(totals.steps["add"] - totals.steps["remove"])
 
 
 def _change(amount: Decimal) -> str:
@@ -237,16 +146,12 @@ def _change(amount: Decimal) -> str:
 def _document(regions: Sequence[Region], totals: Totals) -> dict[str, Any]:
     calls = sum(pricing.sweep_calls(region.reading.listed, region.reading.selected) for region in regions)
     orphaned = sum(region.reading.orphaned for region in regions)
+    changing = totals.secrets(*CHANGING)
     return {
         "deployments": [_facts(region) for region in regions],
-        "secrets": [asdict(secret) for region in regions for secret in region.planned],
-        "summary": {
-            **totals.counts,
-            "add_regions": sorted(totals.add_regions),
-            "secrets_to_change": totals.changing,
-            "secrets_unchanged": totals.unchanged,
-            "text": str(totals),
-        },
+        **totals.document(
+            MARKS, _text(totals), add_regions=totals.regions("add"), secrets_to_change=changing
+        ),
         "cost_dollars_per_month": {
             "replicas": float(added(totals)),
             "orphaned_replicas": float(pricing.of_replicas(orphaned)),

@@ -14,7 +14,8 @@ from botocore.config import Config
 from local.secrets_manager.model import THROTTLED, Call, Fault
 from replicas.aws.connection import MAX_CONNECTIONS, Clients
 from replicas.aws.deployment import Deployment
-from replicas.commands.plan import Asked, Totals, make
+from replicas.commands.plan import make
+from replicas.commands.steps import Asked, Totals
 from replicas.inventory.inventory import Choice, Reading, read
 from replicas.terminal import Screen
 from secret_replicator import gateway
@@ -76,14 +77,14 @@ class Held:
 def test_ten_thousand_secrets_are_read_in_a_call_per_page_and_selected_secret_and_not_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, totals = make_world(tmp_path), Totals()
+    world = make_world(tmp_path)
     fill(world, 10_000, every=3)
     held = Held(monkeypatch)
-    make(deployment_of(world), Asked(), totals, Screen())
+    region = make(deployment_of(world), Asked(), Screen())
     # The list is filtered by tag keys, and all of these have one.
     assert len(world.calls("ListSecrets")) == 100
     assert len(world.calls("DescribeSecret")) == 3_000
-    assert totals.counts["add"] == 6_000
+    assert Totals([region]).steps["add"] == 6_000
     # A page, what the calls under way began with, and their answers.
     assert held.most <= 100 + 100 + 100 + 10
 

@@ -1102,7 +1102,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ops: a plan says where it may overwrite",
-        "replicas/commands/plan.py",
+        "replicas/commands/steps.py",
         'return f"{self.what}, may overwrite" if self.may_overwrite else self.what',
         "return self.what",
         "tests/replicas/test_plan.py",

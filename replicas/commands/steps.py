@@ -1,0 +1,124 @@
+"""What there is to say of each secret, Region by Region: one table, its totals and its JSON."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from replicas.aws.deployment import Deployment
+from replicas.inventory.inventory import EVERYTHING, Choice, Reading
+from replicas.terminal import Column, Screen
+from secret_replicator.models import Problem, Secret
+
+CHANGING = ("add", "retry", "remove")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks of a plan."""
+
+    choice: Choice = EVERYTHING
+    replica_regions: frozenset[str] = frozenset()
+    detailed_exitcode: bool = False
+    as_json: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class Step:
+    """One thing that would be done about a Region, or reported."""
+
+    what: str
+    region: str
+    key: str = ""
+    why: str = ""
+    may_overwrite: bool = False
+    """Whether a secret of the same name may be replaced there."""
+
+    @classmethod
+    def of_problem(cls, what: str, problem: Problem) -> "Step":
+        """Return the step that reports this problem."""
+        return cls(what, problem.region, why=f"{problem.text} - {problem.remedy}")
+
+    def __str__(self) -> str:
+        """Say what is done, as tables show it."""
+        return f"{self.what}, may overwrite" if self.may_overwrite else self.what
+
+
+@dataclass(frozen=True, order=True)
+class Planned:
+    """A secret that there is something to say of."""
+
+    home: str
+    name: str
+    arn: str
+    steps: tuple[Step, ...]
+
+    def has(self, *what: str) -> bool:
+        """Tell whether one of its steps is one of these."""
+        return any(step.what in what for step in self.steps)
+
+
+@dataclass
+class Region:
+    """What there is to say of one Region's secrets."""
+
+    deployment: Deployment
+    reading: Reading = field(default_factory=Reading)
+    planned: list[Planned] = field(default_factory=list)
+    unchanged: int = 0
+
+    def add(self, secret: Secret, steps: Iterable[Step], asked: Asked) -> None:
+        """Keep the steps in the Regions that are asked for, if there is one."""
+        wanted = asked.replica_regions
+        kept = tuple(step for step in steps if not wanted or step.region in wanted)
+        self.unchanged += not kept
+        if kept:
+            self.planned.append(Planned(self.deployment.region, secret.name, secret.arn, kept))
+
+    def to_change(self) -> list[str]:
+        """Return the ARNs of the secrets that the function would write to."""
+        return [secret.arn for secret in sorted(self.planned) if secret.has(*CHANGING)]
+
+
+class Totals:
+    """What the steps of all secrets come to: how many of each kind, and of how many secrets."""
+
+    def __init__(self, regions: Sequence[Region]) -> None:
+        self.planned = [secret for region in regions for secret in sorted(region.planned)]
+        self.steps = Counter(step.what for secret in self.planned for step in secret.steps)
+        self.unchanged = sum(region.unchanged for region in regions)
+
+    def secrets(self, *what: str) -> int:
+        """Return how many secrets have one of these."""
+        return sum(secret.has(*what) for secret in self.planned)
+
+    def regions(self, what: str) -> list[str]:
+        """Return the Regions of such steps."""
+        return sorted({step.region for secret in self.planned for step in secret.steps if step.what == what})
+
+    def show(self, title: str, marks: Mapping[str, str], text: str, screen: Screen) -> None:
+        """Print the steps, a row each, and the totals in one line."""
+        columns = (
+            Column("Primary", shared=True),
+            Column("Secret", short=False),
+            Column(title),
+            Column("Region"),
+            Column("Key"),
+            Column("Why", short=False, below=True),
+        )
+        if self.planned:
+            screen.table(columns, [row for secret in self.planned for row in _rows(secret, marks)])
+        screen.show(text, "bold")
+
+    def document(self, kinds: Iterable[str], text: str, **more: object) -> dict[str, Any]:
+        """Return the steps and their totals."""
+        counts = {what.replace(" ", "_"): self.steps[what] for what in kinds}
+        summary = {**counts, **more, "secrets_unchanged": self.unchanged, "text": text}
+        return {"secrets": [asdict(secret) for secret in self.planned], "summary": summary}
+
+
+def _rows(secret: Planned, marks: Mapping[str, str]) -> list[tuple[str, ...]]:
+    return [
+        (secret.home, secret.name, f"{marks[step.what]} {step}", step.region, step.key, step.why)
+        for step in secret.steps
+    ]
