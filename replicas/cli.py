@@ -93,7 +93,7 @@ def plan_command(
         bool, typer.Option("--detailed-exitcode", metavar="", help="Exit with 2 if there is something to do.")
     ] = False,
     as_json: options.Json = False,
-    where: options.Where,
+    where: options.Everywhere,
 ) -> int:
     """Show what a sweep would do, secret by secret, and what it would cost.
 
@@ -474,7 +474,7 @@ def verify_command(
         ),
     ] = "",
     as_json: options.Json = False,
-    where: options.Where,
+    where: options.Everywhere,
 ) -> int:
     """Prove from the other side that the replicas are there and hold the current version.
 
@@ -485,7 +485,7 @@ def verify_command(
     _require_allowed(where)
     from replicas.commands.failover import verify
 
-    asked = verify.Asked(_choice(chosen), where.profiles or (), as_json=as_json)
+    asked = verify.Asked(_choice(chosen), as_json=as_json)
     return verify.run(asked, where, Screen(), from_region)
 
 

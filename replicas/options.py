@@ -263,6 +263,13 @@ class Everywhere(Where):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EveryStack(Everywhere):
+    """The options of a command that is about what is deployed, in several accounts."""
+
+    allowed_regions: str = field(default="", metadata=_NO_OPTION)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chosen:
     """The options that choose secrets."""
 

@@ -45,7 +45,7 @@ class Column:
 
     Where the table does not fit, a labelled cell stands in the row's line as `title cell`, and one that is
     `below` under it; an empty one, or `-`, is left out there. What is `shared` by all rows, and an `unwanted`
-    column, are for programs: a terminal has no such column.
+    column, are for programs: a terminal has no such column. An `optional` one with nothing in it is left out.
     """
 
     title: str
@@ -56,6 +56,7 @@ class Column:
     below: bool = False
     shared: bool = False
     unwanted: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class Screen:
         lines = [
             [printable(cell if isinstance(cell, str) else self.when(cell)) for cell in row] for row in rows
         ]
+        columns, lines = _only(columns, lines, lambda column, cells: not column.optional or any(cells))
         if not console.is_terminal:
             # The console itself would turn tabs into spaces.
             titles = [column.title for column in columns]
@@ -168,15 +170,24 @@ def _for_people(
     columns: Sequence[Column], lines: Sequence[Sequence[str]]
 ) -> tuple[list[Column], list[list[str]]]:
     """Return what of a table says something to a person."""
+    columns, lines = _only(
+        columns,
+        lines,
+        lambda column, cells: not column.unwanted and not (column.shared and len(cells) == 1),
+    )
+    return [replace(column, title=column.title.removesuffix(UTC_TITLE)) for column in columns], lines
+
+
+def _only(
+    columns: Sequence[Column],
+    lines: Sequence[Sequence[str]],
+    is_shown: Callable[[Column, set[str]], bool],
+) -> tuple[list[Column], list[list[str]]]:
+    """Return the columns that are shown, by what stands in them, and their cells."""
     shown = [
-        number
-        for number, column in enumerate(columns)
-        if not column.unwanted and not (column.shared and len({line[number] for line in lines}) == 1)
+        number for number, column in enumerate(columns) if is_shown(column, {line[number] for line in lines})
     ]
-    titled = [
-        replace(columns[number], title=columns[number].title.removesuffix(UTC_TITLE)) for number in shown
-    ]
-    return titled, [[line[number] for number in shown] for line in lines]
+    return [columns[number] for number in shown], [[line[number] for number in shown] for line in lines]
 
 
 def _grid(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> Table:

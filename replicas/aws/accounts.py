@@ -2,33 +2,81 @@
 
 import io
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from rich.console import Console
 
 from replicas.aws.errors import as_operator_errors
 from replicas.errors import OperatorError
 from replicas.options import Role, Where
-from replicas.terminal import Screen
+from replicas.terminal import Column, Screen
 
 AT_ONCE = 8
 """AWS's limits are per account; this one is for the threads and connections of this machine."""
 
 _KEYS = {"name": str, "profile": str, "role_arn": str, "external_id": str, "regions": list, "stack": str}
-T = TypeVar("T")
+ACCOUNT = Column("Account", optional=True)
+"""The first column of every table: nothing stands in it where there is one account."""
+
+T = TypeVar("T", bound="Sum")
 
 
 @dataclass(frozen=True)
 class Answer(Generic[T]):
-    """What an account answered, or why it could not be asked."""
+    """What an account answered, or why it could not be asked. The value says its totals as a text."""
 
     account: str
     value: T | None
     error: str = ""
+
+    def __str__(self) -> str:
+        """Say the account's totals in one line."""
+        return f"{self.account}: {'could not be read' if self.value is None else self.value}"
+
+    def entry(self) -> dict[str, str | None]:
+        """Return the account as JSON has it."""
+        text = None if self.value is None else str(self.value)
+        return {"account": self.account, "error": self.error or None, "text": text}
+
+
+class Sum(Protocol):
+    """What accounts answer: it can be added up, and its text is one line of totals."""
+
+    def add(self, other: Self) -> None:
+        """Take in what another account answered."""
+
+
+@dataclass(frozen=True)
+class Answers(Generic[T]):
+    """What the accounts answered, in their order, and all of it as one."""
+
+    of: Sequence[Answer[T]]
+    total: T
+
+    @property
+    def are_complete(self) -> bool:
+        """Whether all could be asked."""
+        return not any(answer.error for answer in self.of)
+
+    def show(self, screen: Screen) -> None:
+        """Print a line of totals for each of several."""
+        for answer in self.of if len(self.of) > 1 else ():
+            screen.show(str(answer))
+
+    def entries(self) -> list[dict[str, str | None]]:
+        """Return several accounts as JSON has them."""
+        return [answer.entry() for answer in self.of] if len(self.of) > 1 else []
+
+    def require_all(self) -> None:
+        """Raise OperatorError if some accounts could not be asked: the rest was shown before."""
+        if failed := [answer.account for answer in self.of if answer.error]:
+            raise OperatorError(
+                f"{len(failed)} of {len(self.of)} accounts could not be read: {', '.join(failed)}"
+            )
 
 
 def accounts(where: Where) -> list[Where]:
@@ -41,11 +89,23 @@ def accounts(where: Where) -> list[Where]:
     return [replace(where, profiles=[profile], account=profile) for profile in dict.fromkeys(profiles)]
 
 
-def ask_each(where: Where, work: Callable[[Where, Screen], T], screen: Screen) -> list[Answer[T]]:
-    """Return each account's answer. One that cannot be reached is a line, unless it is the only one."""
+def ask_each(where: Where, work: Callable[[Where, Screen], T], total: T, screen: Screen) -> Answers[T]:
+    """Return each account's answer, and all of them added up to the total.
+
+    An account that cannot be reached is a line, unless it is the only one.
+    """
     places = accounts(where)
     if len(places) == 1:
-        return [Answer(places[0].account, work(places[0], screen))]
+        found = [Answer(places[0].account, work(places[0], screen))]
+    else:
+        found = _ask_all(places, work, screen)
+    for answer in found:
+        if answer.value is not None:
+            total.add(answer.value)
+    return Answers(found, total)
+
+
+def _ask_all(places: Sequence[Where], work: Callable[[Where, Screen], T], screen: Screen) -> list[Answer[T]]:
     found = []
     with ThreadPoolExecutor(AT_ONCE) as pool, screen.progress("Asking the accounts", len(places)) as report:
         for answer, said in pool.map(lambda place: _ask(place, work, screen), places):
@@ -54,14 +114,6 @@ def ask_each(where: Where, work: Callable[[Where, Screen], T], screen: Screen) -
             for line in [*said.splitlines(), *([answer.error] if answer.error else [])]:
                 screen.say(f"{answer.account}: {line}")
     return found
-
-
-def require_all(answers: list[Answer[T]]) -> None:
-    """Raise OperatorError if some accounts could not be asked: the rest was shown before."""
-    if failed := [answer.account for answer in answers if answer.error]:
-        raise OperatorError(
-            f"{len(failed)} of {len(answers)} accounts could not be read: {', '.join(failed)}"
-        )
 
 
 def _ask(place: Where, work: Callable[[Where, Screen], T], screen: Screen) -> tuple[Answer[T], str]:

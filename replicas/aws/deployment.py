@@ -57,6 +57,12 @@ class Deployment:
     queues: Queues | None = None
     function: str = ""
     is_deployed_policy: bool | None = None
+    account: str = ""
+
+    @property
+    def place(self) -> str:
+        """The Region, and the account if there are several."""
+        return f"{self.account} {self.region}".lstrip()
 
     @property
     def region(self) -> str:
@@ -108,7 +114,7 @@ def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deploy
     if where.allowed_regions:
         source = own or _in_file(in_checkout(POLICY))
         settings = _settings({"ALLOWED_REGIONS": where.allowed_regions} | _NO_QUEUES, region, source)
-        return Deployment(settings, source.parsed(), gateway, clients)
+        return Deployment(settings, source.parsed(), gateway, clients, account=where.account)
     stack = where.stack or default_stack()
     parts = _parts(clients, stack)
     environment = _environment(clients, parts)
@@ -117,8 +123,17 @@ def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deploy
         source = _policy_source(None, clients, parts, environment)
     settings = _settings(environment, region, source)
     queues = Queues(clients.sqs, parts.queue_url, parts.dead_letter_queue_url)
-    policy = source.parsed()
-    return Deployment(settings, policy, gateway, clients, stack, queues, parts.function, source.is_deployed)
+    return Deployment(
+        settings,
+        source.parsed(),
+        gateway,
+        clients,
+        stack,
+        queues,
+        parts.function,
+        source.is_deployed,
+        where.account,
+    )
 
 
 def _own_policy(where: Where, clients: Clients) -> PolicySource | None:

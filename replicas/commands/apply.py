@@ -9,7 +9,7 @@ from uuid import uuid4
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.function_log import Account, Follower, Queue, find_log_group, follow
 from replicas.commands import plan, steps, sweep
-from replicas.commands.steps import CHANGING, Region, Totals
+from replicas.commands.steps import CHANGING, Region
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.options import Where
@@ -46,14 +46,14 @@ def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], No
         screen.say(str(deployment))
         _require_function(deployment)
         regions.append(plan.make(deployment, asked.plan, screen))
-    totals = Totals(regions)
-    to_do = totals.secrets(*CHANGING)
+    planning = plan.Planning(regions)
+    to_do = planning.secrets(*CHANGING)
     if not asked.plan.as_json:
-        plan.show(regions, totals, screen)
+        plan.show(planning, screen)
     question = f"Send {count(to_do, 'secret')} to the ReplicationQueue?"
     wished = bool(to_do) and (asked.yes or screen.ask(question))
     code = _apply(regions, asked, screen, sleep) if wished else _say_nothing_was_sent(asked, screen)
-    plan.require_all_read(regions)
+    plan.require_all_read(planning)
     return code
 
 

@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
-from replicas.aws.deployment import Deployment, deployments, load_policy, shown
-from replicas.commands.steps import Asked, Region, Step, Totals
+from replicas.aws.accounts import Answers
+from replicas.aws.deployment import Deployment, load_policy, shown
+from replicas.commands.steps import Asked, Region, Step, Totals, answers_of
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
 from replicas.inventory.inventory import Choice, Reading, calls_in_words, selected
@@ -18,7 +20,22 @@ from secret_replicator.planner import intent, overwriting_nothing
 from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
 
-MARKS = {"gains": "+", "loses": "-", "other key": "~", "new problem": "!", "solved": "*"}
+
+class Comparison(Totals):
+    """What another policy would change."""
+
+    title = "Change"
+    marks: ClassVar = {"gains": "+", "loses": "-", "other key": "~", "new problem": "!", "solved": "*"}
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        steps, secrets = self.steps, self.secrets
+        return (
+            f"{count(secrets('gains'), 'secret')} to gain {count(steps['gains'], 'replica')}, "
+            f"{secrets('loses'):,} to lose {steps['loses']:,}, {steps['other key']:,} to want another key, "
+            f"{count(steps['new problem'], 'new problem')}, {steps['solved']:,} solved, "
+            f"{self.unchanged:,} unchanged"
+        )
 
 
 def run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
@@ -46,16 +63,19 @@ def changes(before: Desired, after: Desired) -> Iterator[Step]:
 
 
 def _run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
-    before, regions = load_policy(against), []
-    for deployment in deployments(where):
-        screen.say(f"{deployment}, instead of {shown(against)}")
-        regions.append(_compared(asked, deployment, before, screen))
-    totals = Totals(regions)
+    before = load_policy(against)
+
+    def compared_in(deployment: Deployment, _place: Where, own: Screen) -> Region:
+        own.say(f"{deployment}, instead of {shown(against)}")
+        return _compared(asked, deployment, before, own)
+
+    answers = answers_of(where, Comparison, compared_in, screen)
     if asked.as_json:
-        screen.write(json.dumps(totals.document(MARKS, _text(totals)), indent=2) + "\n")
+        screen.write(json.dumps(answers.total.document(answers), indent=2) + "\n")
     else:
-        _show(totals, screen)
-    return CHANGES if asked.detailed_exitcode and totals.planned else OK
+        _show(answers, screen)
+    answers.require_all()
+    return CHANGES if asked.detailed_exitcode and answers.total.planned else OK
 
 
 def _compared(asked: Asked, deployment: Deployment, before: Policy, screen: Screen) -> Region:
@@ -88,9 +108,10 @@ def _of_either(deployment: Deployment, before: Policy, choice: Choice) -> Iterat
                 yield secret
 
 
-def _show(totals: Totals, screen: Screen) -> None:
-    totals.show("Change", MARKS, _text(totals), screen)
-    amount = pricing.dollars(pricing.of_replicas(totals.steps["gains"] - totals.steps["loses"]))
+def _show(answers: Answers[Comparison], screen: Screen) -> None:
+    answers.total.show(screen, answers)
+    steps = answers.total.steps
+    amount = pricing.dollars(pricing.of_replicas(steps["gains"] - steps["loses"]))
     screen.show(
         f"Cost: {amount} a month for replicas (${pricing.REPLICA_DOLLARS} each, list price), once all are "
         "made and those that are lost are removed."
@@ -98,14 +119,4 @@ def _show(totals: Totals, screen: Screen) -> None:
     screen.say(
         "This compares what the policies want. Lost replicas stay, as drift, unless PruneReplicas is on; the "
         "key of a replica that is there can be changed only in its own Region."
-    )
-
-
-def _text(totals: Totals) -> str:
-    steps, secrets = totals.steps, totals.secrets
-    return (
-        f"Change: {count(secrets('gains'), 'secret')} to gain {count(steps['gains'], 'replica')}, "
-        f"{secrets('loses'):,} to lose {steps['loses']:,}, {steps['other key']:,} to want another key, "
-        f"{count(steps['new problem'], 'new problem')}, {steps['solved']:,} solved, "
-        f"{totals.unchanged:,} unchanged"
     )

@@ -4,14 +4,15 @@ import json
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
-from replicas.aws.deployment import Deployment, deployments, shown
-from replicas.commands.steps import CHANGING, Asked, Region, Step, Totals
+from replicas.aws.accounts import Answers
+from replicas.aws.deployment import Deployment, shown
+from replicas.commands.steps import CHANGING, Asked, Region, Step, Totals, answers_of
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
-from replicas.inventory.inventory import Reading, Seen, read, require_some
+from replicas.inventory.inventory import Seen, read, require_some
 from replicas.inventory.unselected import unselected
 from replicas.options import Where
 from replicas.terminal import Screen, count
@@ -22,7 +23,27 @@ from secret_replicator.planner import best_by_region
 NAMED = 5
 """Secrets that an error names before it becomes too long."""
 
-MARKS = {"add": "+", "retry": "~", "wait": ".", "remove": "-", "drift": "?", "problem": "!"}
+
+class Planning(Totals):
+    """What a sweep would do."""
+
+    title = "Plan"
+    marks: ClassVar = {"add": "+", "retry": "~", "wait": ".", "remove": "-", "drift": "?", "problem": "!"}
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        number = self.steps
+        where = f" in {count(len(self.regions('add')), 'Region')}" if number["add"] else ""
+        parts = [
+            f"{number['add']:,} to add{where}",
+            f"{number['retry']:,} to retry",
+            *([f"{number['wait']:,} to wait for"] if number["wait"] else []),
+            f"{number['remove']:,} to remove",
+            *([f"{number['drift']:,} drifted"] if number["drift"] else []),
+            count(number["problem"], "problem"),
+            f"{self.unchanged:,} unchanged",
+        ]
+        return ", ".join(parts)
 
 
 def run(asked: Asked, where: Where, screen: Screen) -> int:
@@ -64,48 +85,36 @@ def steps_of(seen: Seen) -> Iterator[Step]:
 
 
 def _run(asked: Asked, where: Where, screen: Screen) -> int:
-    regions = []
-    for deployment in deployments(where):
-        screen.say(str(deployment))
-        regions.append(make(deployment, asked, screen, where))
-    require_some(asked.choice, [region.reading for region in regions])
-    totals = Totals(regions)
+    def planned_for(deployment: Deployment, place: Where, own: Screen) -> Region:
+        own.say(str(deployment))
+        return make(deployment, asked, own, place)
+
+    answers = answers_of(where, Planning, planned_for, screen)
+    planning = answers.total
+    if answers.are_complete:
+        require_some(asked.choice, planning.readings)
     if asked.as_json:
-        screen.write(json.dumps(_document(regions, totals), indent=2) + "\n")
+        screen.write(json.dumps(_document(answers), indent=2) + "\n")
     else:
-        show(regions, totals, screen)
-    require_all_read(regions)
-    return CHANGES if asked.detailed_exitcode and totals.secrets(*CHANGING) else OK
+        show(planning, screen, answers)
+    require_all_read(planning)
+    answers.require_all()
+    return CHANGES if asked.detailed_exitcode and planning.secrets(*CHANGING) else OK
 
 
-def require_all_read(regions: Sequence[Region]) -> None:
+def require_all_read(planning: Planning) -> None:
     """Raise OperatorError if some secrets could not be described."""
-    if unread := [name for region in regions for name in region.reading.unread]:
+    if unread := [name for reading in planning.readings for name in reading.unread]:
         raise OperatorError(unread_in_words(unread))
 
 
-def show(regions: Sequence[Region], totals: Totals, screen: Screen) -> None:
+def show(planning: Planning, screen: Screen, answers: Answers[Planning] | None = None) -> None:
     """Print the plan: its steps, the summary, the cost."""
-    totals.show("Plan", MARKS, _text(totals), screen)
-    screen.show(cost_in_words(totals, [region.reading for region in regions]))
-    for region in regions:
+    planning.show(screen, answers)
+    screen.show(cost_in_words(planning))
+    for region in planning.parts:
         if region.deployment.settings.mode == "plan":
-            screen.say(f"{region.deployment.region} is deployed with Mode=plan: its function writes nothing.")
-
-
-def _text(totals: Totals) -> str:
-    number = totals.steps
-    where = f" in {count(len(totals.regions('add')), 'Region')}" if number["add"] else ""
-    parts = [
-        f"{number['add']:,} to add{where}",
-        f"{number['retry']:,} to retry",
-        *([f"{number['wait']:,} to wait for"] if number["wait"] else []),
-        f"{number['remove']:,} to remove",
-        *([f"{number['drift']:,} drifted"] if number["drift"] else []),
-        count(number["problem"], "problem"),
-        f"{totals.unchanged:,} unchanged",
-    ]
-    return f"Plan: {', '.join(parts)}"
+            screen.say(f"{region.deployment.place} is deployed with Mode=plan: its function writes nothing.")
 
 
 def unread_in_words(unread: Sequence[str]) -> str:
@@ -117,8 +126,9 @@ def unread_in_words(unread: Sequence[str]) -> str:
     )
 
 
-def cost_in_words(totals: Totals, readings: Sequence[Reading]) -> str:
+def cost_in_words(planning: Planning) -> str:
     """Return what the plan adds to the bill, with the prices that it is computed from."""
+    readings = planning.readings
     selected = sum(reading.selected for reading in readings)
     calls = sum(pricing.sweep_calls(reading.listed, reading.selected) for reading in readings)
     orphaned = sum(reading.orphaned for reading in readings)
@@ -128,7 +138,7 @@ def cost_in_words(totals: Totals, readings: Sequence[Reading]) -> str:
         else ""
     )
     return (
-        f"Cost: {_change(added(totals))} a month for replicas (${pricing.REPLICA_DOLLARS} each), and "
+        f"Cost: {_change(added(planning))} a month for replicas (${pricing.REPLICA_DOLLARS} each), and "
         f"{pricing.dollars(pricing.of_calls(calls))} for a daily sweep of {count(selected, 'secret')} "
         f"({calls:,} calls, $0.05 per 10,000). List prices, without KMS.{left}"
     )
@@ -143,15 +153,14 @@ def _change(amount: Decimal) -> str:
     return ("+" if amount > 0 else "") + pricing.dollars(amount)
 
 
-def _document(regions: Sequence[Region], totals: Totals) -> dict[str, Any]:
-    calls = sum(pricing.sweep_calls(region.reading.listed, region.reading.selected) for region in regions)
-    orphaned = sum(region.reading.orphaned for region in regions)
+def _document(answers: Answers[Planning]) -> dict[str, Any]:
+    totals = answers.total
+    calls = sum(pricing.sweep_calls(reading.listed, reading.selected) for reading in totals.readings)
+    orphaned = sum(reading.orphaned for reading in totals.readings)
     changing = totals.secrets(*CHANGING)
     return {
-        "deployments": [_facts(region) for region in regions],
-        **totals.document(
-            MARKS, _text(totals), add_regions=totals.regions("add"), secrets_to_change=changing
-        ),
+        "deployments": [_facts(region) for region in totals.parts],
+        **totals.document(answers, add_regions=totals.regions("add"), secrets_to_change=changing),
         "cost_dollars_per_month": {
             "replicas": float(added(totals)),
             "orphaned_replicas": float(pricing.of_replicas(orphaned)),
@@ -163,6 +172,7 @@ def _document(regions: Sequence[Region], totals: Totals) -> dict[str, Any]:
 def _facts(region: Region) -> dict[str, Any]:
     settings = region.deployment.settings
     return {
+        "account": region.deployment.account or None,
         "region": settings.region,
         "stack": region.deployment.stack or None,
         "mode": settings.mode,

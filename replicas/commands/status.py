@@ -4,11 +4,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from replicas.aws.accounts import Answer, ask_each, require_all
+from replicas.aws.accounts import ACCOUNT, Answers, ask_each
 from replicas.aws.dead_letters import Letter, read_letters
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.errors import as_operator_errors
@@ -59,14 +59,14 @@ class Status:
     other_letters: list[Letter] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     deployments: list[Deployment] = field(default_factory=list)
-    answers: "list[Answer[Status]]" = field(default_factory=list)
-    """What each of several accounts answered."""
 
-    def add(self, answer: "Answer[Status]") -> None:
-        """Take in what one account answered, if it did."""
-        if (other := answer.value) is None:
-            return
-        self.rows += [replace(row, account=answer.account) for row in other.rows]
+    def __str__(self) -> str:
+        """Say the totals."""
+        return str(self.counts)
+
+    def add(self, other: "Status") -> None:
+        """Take in what another account answered."""
+        self.rows += other.rows
         self.counts.add(other.counts)
         self.other_letters += other.other_letters
         self.readings += other.readings
@@ -92,19 +92,17 @@ def run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], Non
 
 def look(
     where: Where, choice: Choice, screen: Screen, *, with_letters: bool, by: Sequence[str] = ()
-) -> Status:
+) -> Answers[Status]:
     """Return how every selected secret of every account stands; raise OperatorError."""
 
     def look_at(place: Where, own: Screen) -> Status:
         return _look(place, choice, own, with_letters=with_letters, by=by)
 
-    status = Status(answers=ask_each(where, look_at, screen))
-    for answer in status.answers:
-        status.add(answer)
-    if all(answer.value for answer in status.answers):
-        require_some(choice, status.readings)
-    status.rows.sort(key=lambda row: row.place)
-    return status
+    answers = ask_each(where, look_at, Status(), screen)
+    if answers.are_complete:
+        require_some(choice, answers.total.readings)
+    answers.total.rows.sort(key=lambda row: row.place)
+    return answers
 
 
 def _look(
@@ -154,20 +152,20 @@ def _letters(deployment: Deployment, screen: Screen) -> list[Letter]:
 
 
 def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
-    status = _look_and_show(asked, where, screen)
+    answers = _look_and_show(asked, where, screen)
     while asked.watch_seconds:
-        if status and status.unread:
-            screen.say(unread_in_words(status.unread))
+        if answers.total.unread:
+            screen.say(unread_in_words(answers.total.unread))
         screen.say(f"Again every {asked.watch_seconds:g} s, until Ctrl-C.")
         sleep(asked.watch_seconds)
-        status = _look_again(asked, where, screen) or status
-    if status.unread:
-        raise OperatorError(unread_in_words(status.unread))
-    require_all(status.answers)
-    return status.exit_code
+        answers = _look_again(asked, where, screen) or answers
+    if answers.total.unread:
+        raise OperatorError(unread_in_words(answers.total.unread))
+    answers.require_all()
+    return answers.total.exit_code
 
 
-def _look_again(asked: Asked, where: Where, screen: Screen) -> Status | None:
+def _look_again(asked: Asked, where: Where, screen: Screen) -> Answers[Status] | None:
     """Say an error and go on: what was seen once can be seen again, when the network is back."""
     try:
         with as_operator_errors():
@@ -177,17 +175,19 @@ def _look_again(asked: Asked, where: Where, screen: Screen) -> Status | None:
         return None
 
 
-def _look_and_show(asked: Asked, where: Where, screen: Screen) -> Status:
-    status = look(where, asked.choice, screen, with_letters=asked.letters)
+def _look_and_show(asked: Asked, where: Where, screen: Screen) -> Answers[Status]:
+    answers = look(where, asked.choice, screen, with_letters=asked.letters)
     if asked.watch_seconds and screen.out.is_terminal:
         screen.out.clear()
-    _show(asked, status, screen)
-    return status
+    _show(asked, answers, screen)
+    return answers
 
 
-def _show(asked: Asked, status: Status, screen: Screen) -> None:
+def _show(asked: Asked, answers: Answers[Status], screen: Screen) -> None:
+    status = answers.total
     if asked.as_json:
-        screen.write(json.dumps(_document(asked, status), indent=2) + "\n")
+        document = _document(asked, status) | {"accounts": answers.entries()}
+        screen.write(json.dumps(document, indent=2) + "\n")
         return
     rows = _chosen(asked, status, screen)
     if rows:
@@ -195,14 +195,13 @@ def _show(asked: Asked, status: Status, screen: Screen) -> None:
     for (name, error_type, reason), times in _alike(status.other_letters):
         often = f" ({times} times)" if times > 1 else ""
         screen.show(f"Dead letter about {name}{often}: {error_type}: {reason}")
-    for answer in status.answers if len(status.answers) > 1 else ():
-        screen.show(f"{answer.account}: {answer.value.counts if answer.value else 'could not be read'}")
-    screen.show(str(status.counts), "bold")
+    answers.show(screen)
+    screen.show(str(status), "bold")
     for deployment in status.deployments:
         if deployment.settings.mode == "plan":
-            screen.say(f"{deployment.region} is deployed with Mode=plan: what waits there waits for ever.")
+            screen.say(f"{deployment.place} is deployed with Mode=plan: what waits there waits for ever.")
         if not deployment.stack:
-            screen.say(f"{deployment.region}: nothing is deployed, so nobody works on what waits.")
+            screen.say(f"{deployment.place}: nothing is deployed, so nobody works on what waits.")
 
 
 def _alike(letters: Iterable[Letter]) -> Iterable[tuple[tuple[str, str, str], int]]:
@@ -226,9 +225,8 @@ def _chosen(asked: Asked, status: Status, screen: Screen) -> list[Row]:
 def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
     """Print the secrets and their Regions."""
     regions, wanted = regions_of(rows), wanted_regions_of(rows)
-    several = any(row.account for row in rows)
     columns = [
-        *([Column("Account")] if several else []),
+        ACCOUNT,
         Column("Primary", shared=True),
         Column("Secret", short=False),
         Column("Status"),
@@ -242,9 +240,8 @@ def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
 def _line(row: Row, regions: Sequence[str]) -> tuple[Cell, ...]:
     cells = dict(row.cells)
     statuses = (cells.get(region, "-") for region in regions)
-    account = (row.account,) if row.account else ()
     return (
-        *account,
+        row.account,
         row.home,
         row.name,
         str(row.standing),
@@ -275,14 +272,6 @@ def _document(asked: Asked, status: Status) -> dict[str, Any]:
             "unread": sorted(status.unread),
             "text": str(status.counts),
         },
-        "accounts": [
-            {
-                "account": answer.account,
-                "error": answer.error or None,
-                "text": str(answer.value.counts) if answer.value else None,
-            }
-            for answer in (status.answers if len(status.answers) > 1 else ())
-        ],
     }
 
 

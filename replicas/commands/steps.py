@@ -1,12 +1,14 @@
 """What there is to say of each secret, Region by Region: one table, its totals and its JSON."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
-from replicas.aws.deployment import Deployment
+from replicas.aws.accounts import ACCOUNT, Answers, ask_each
+from replicas.aws.deployment import Deployment, deployments
 from replicas.inventory.inventory import EVERYTHING, Choice, Reading
+from replicas.options import Where
 from replicas.terminal import Column, Screen
 from secret_replicator.models import Problem, Secret
 
@@ -52,6 +54,7 @@ class Planned:
     name: str
     arn: str
     steps: tuple[Step, ...]
+    account: str = ""
 
     def has(self, *what: str) -> bool:
         """Tell whether one of its steps is one of these."""
@@ -73,7 +76,8 @@ class Region:
         kept = tuple(step for step in steps if not wanted or step.region in wanted)
         self.unchanged += not kept
         if kept:
-            self.planned.append(Planned(self.deployment.region, secret.name, secret.arn, kept))
+            place = self.deployment
+            self.planned.append(Planned(place.region, secret.name, secret.arn, kept, place.account))
 
     def to_change(self) -> list[str]:
         """Return the ARNs of the secrets that the function would write to."""
@@ -83,10 +87,22 @@ class Region:
 class Totals:
     """What the steps of all secrets come to: how many of each kind, and of how many secrets."""
 
-    def __init__(self, regions: Sequence[Region]) -> None:
+    title: ClassVar[str] = ""
+    marks: ClassVar[Mapping[str, str]] = {}
+    """The kinds of steps, and how a table marks each."""
+
+    def __init__(self, regions: Sequence[Region] = ()) -> None:
+        self.parts = [*regions]
         self.planned = [secret for region in regions for secret in sorted(region.planned)]
         self.steps = Counter(step.what for secret in self.planned for step in secret.steps)
         self.unchanged = sum(region.unchanged for region in regions)
+
+    def add(self, other: Self) -> None:
+        """Take in what another account answered."""
+        self.parts += other.parts
+        self.planned += other.planned
+        self.steps.update(other.steps)
+        self.unchanged += other.unchanged
 
     def secrets(self, *what: str) -> int:
         """Return how many secrets have one of these."""
@@ -96,29 +112,58 @@ class Totals:
         """Return the Regions of such steps."""
         return sorted({step.region for secret in self.planned for step in secret.steps if step.what == what})
 
-    def show(self, title: str, marks: Mapping[str, str], text: str, screen: Screen) -> None:
-        """Print the steps, a row each, and the totals in one line."""
+    @property
+    def readings(self) -> list[Reading]:
+        """What was read, Region by Region."""
+        return [region.reading for region in self.parts]
+
+    def show(self, screen: Screen, answers: "Answers[Self] | None" = None) -> None:
+        """Print the steps, a row each, and the totals in one line, before it those of each account."""
         columns = (
+            ACCOUNT,
             Column("Primary", shared=True),
             Column("Secret", short=False),
-            Column(title),
+            Column(self.title),
             Column("Region"),
             Column("Key"),
             Column("Why", short=False, below=True),
         )
         if self.planned:
-            screen.table(columns, [row for secret in self.planned for row in _rows(secret, marks)])
-        screen.show(text, "bold")
+            screen.table(columns, [row for secret in self.planned for row in _rows(secret, self.marks)])
+        if answers:
+            answers.show(screen)
+        screen.show(f"{self.title}: {self}", "bold")
 
-    def document(self, kinds: Iterable[str], text: str, **more: object) -> dict[str, Any]:
+    def document(self, answers: "Answers[Self]", **more: object) -> dict[str, Any]:
         """Return the steps and their totals."""
-        counts = {what.replace(" ", "_"): self.steps[what] for what in kinds}
-        summary = {**counts, **more, "secrets_unchanged": self.unchanged, "text": text}
-        return {"secrets": [asdict(secret) for secret in self.planned], "summary": summary}
+        counts = {what.replace(" ", "_"): self.steps[what] for what in self.marks}
+        text = f"{self.title}: {self}"
+        return {
+            "secrets": [asdict(secret) | {"account": secret.account or None} for secret in self.planned],
+            "summary": {**counts, **more, "secrets_unchanged": self.unchanged, "text": text},
+            "accounts": answers.entries(),
+        }
+
+
+T = TypeVar("T", bound=Totals)
+
+
+def answers_of(
+    where: Where, kind: type[T], region_of: Callable[[Deployment, Where, Screen], Region], screen: Screen
+) -> Answers[T]:
+    """Return what there is to say of each account, and of all of them."""
+
+    def totals_of(place: Where, own: Screen) -> T:
+        return kind([region_of(deployment, place, own) for deployment in deployments(place)])
+
+    return ask_each(where, totals_of, kind(), screen)
 
 
 def _rows(secret: Planned, marks: Mapping[str, str]) -> list[tuple[str, ...]]:
     return [
-        (secret.home, secret.name, f"{marks[step.what]} {step}", step.region, step.key, step.why)
+        (
+            *(secret.account, secret.home, secret.name),
+            *(f"{marks[step.what]} {step}", step.region, step.key, step.why),
+        )
         for step in secret.steps
     ]

@@ -52,6 +52,7 @@ class Finding:
     since: datetime | None = None
     aws_says: str = ""
     why: str = ""
+    account: str = ""
 
     @property
     def contradicts_aws(self) -> bool:

@@ -75,6 +75,7 @@ class Seen:
     home: str
     secret: Secret
     intent: Intent
+    account: str = ""
 
 
 @dataclass
@@ -180,7 +181,7 @@ def _describe(deployment: Deployment, listed: Secret) -> Seen | str | None:
 def seen_as(deployment: Deployment, secret: Secret) -> Seen:
     """Return the secret with what the deployment's function would do about it now."""
     what = intent(secret, deployment.policy, deployment.settings, time.time())
-    return Seen(deployment.region, secret, what)
+    return Seen(deployment.region, secret, what, deployment.account)
 
 
 def _seen(call: "Future[Seen | str | None]", reading: Reading, report: Report) -> Iterator[Seen]:

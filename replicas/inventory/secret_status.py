@@ -164,6 +164,7 @@ def row(seen: Seen, letters: Sequence[Letter], by: Sequence[str] = ()) -> Row:
         letters=len(letters),
         drift=tuple(_drift(seen)),
         groups=tuple(secret.tags.get(key, "") for key in by),
+        account=seen.account,
     )
 
 

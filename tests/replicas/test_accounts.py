@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -17,19 +18,21 @@ from tests.support.fakes.account import STACK
 from tests.support.world import HOME, make_world
 
 NAMES = ("blue", "green")
-GONE = "http://127.0.0.1:9"
+SHUT = "grey"
+"""An account where nothing may be asked."""
 
 
 @pytest.fixture
 def desks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Desk]]:
-    """Two accounts with a profile each, and a profile whose AWS does not answer."""
+    """Two accounts with a profile each, and one whose AWS refuses all."""
     with ExitStack() as stack:
         desks = {}
-        for name in NAMES:
+        for name in (*NAMES, SHUT):
             (tmp_path / name).mkdir()
             desks[name] = stack.enter_context(at_desk(make_world(tmp_path / name)))
             desks[name].world.add(f"{name}-secret", "us-west-2")
-        urls = {name: desk.account.url for name, desk in desks.items()} | {"gone": GONE}
+        desks[SHUT].account.denied |= {"cloudformation:DescribeStacks", "secretsmanager:ListSecrets"}
+        urls = {name: desk.account.url for name, desk in desks.items()}
         config = tmp_path / "config"
         keys = "aws_access_key_id = a\naws_secret_access_key = b\nmax_attempts = 1\n"
         config.write_text(
@@ -61,16 +64,6 @@ def test_status_answers_for_all_profiles(desks: dict[str, Desk]) -> None:
     assert result.exit_code == 3
 
 
-def test_an_account_that_cannot_be_reached_is_a_line_and_not_the_end(desks: dict[str, Desk]) -> None:
-    desks["green"].account.denied.add("cloudformation:DescribeStacks")
-    result = run(desks, "status", *profiles(*NAMES))
-    assert "blue-secret" in result.stdout
-    assert "green: could not be read" in result.stdout
-    assert "green: Permission cloudformation:DescribeStacks is missing" in result.stderr
-    assert "1 of 2 accounts could not be read: green" in result.stderr
-    assert result.exit_code == 1
-
-
 def test_a_report_without_an_account_is_written_and_is_an_error(
     desks: dict[str, Desk], tmp_path: Path
 ) -> None:
@@ -83,10 +76,83 @@ def test_a_report_without_an_account_is_written_and_is_an_error(
     assert (titles.split(",")[0], line.split(",")[0]) == ("account", "blue")
 
 
-def test_json_names_the_account_of_each_secret(desks: dict[str, Desk]) -> None:
-    found = json.loads(run(desks, "status", "--json", *profiles(*NAMES)).stdout)
-    assert [secret["account"] for secret in found["secrets"]] == [*NAMES]
-    assert [account["account"] for account in found["accounts"]] == [*NAMES]
+ANSWERING = {
+    "status": (["status"], "secrets", 3),
+    "plan": (["plan", "--detailed-exitcode"], "secrets", 2),
+    "plan against another policy": (["plan", "--detailed-exitcode", "--against", "{other}"], "secrets", 2),
+    "verify": (["verify"], "replicas", 2),
+    "verify from a Region": (["verify", "--from", HOME], "secrets", 0),
+}
+"""Commands that answer for several accounts, what lists the secrets in their JSON, and their exit code."""
+
+
+@pytest.fixture(params=ANSWERING, ids=str)
+def answering(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[list[str], str, int]:
+    """Return a command that answers for several accounts."""
+    other = tmp_path / "other.toml"
+    other.write_text('[tag]\nkey = "another"\n', "utf-8")
+    arguments, secrets, code = ANSWERING[request.param]
+    return [argument.format(other=other) for argument in arguments], secrets, code
+
+
+def test_each_row_names_its_account_and_each_account_has_its_totals(
+    desks: dict[str, Desk], answering: tuple[list[str], str, int]
+) -> None:
+    command, _, code = answering
+    result = run(desks, *command, *profiles(*NAMES))
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert lines[0][0] == "Account"
+    assert {(line[0], line[2]) for line in lines[1:] if len(line) > 2} == {
+        ("blue", "blue-secret"),
+        ("green", "green-secret"),
+    }
+    said = [line[0].split(": ")[0] for line in lines if len(line) == 1]
+    assert said[: len(NAMES)] == [*NAMES]
+    assert result.exit_code == code
+
+
+def test_one_account_alone_has_no_column(
+    desks: dict[str, Desk], answering: tuple[list[str], str, int]
+) -> None:
+    command, _, code = answering
+    result = run(desks, *command, *profiles("blue"))
+    assert "Account" not in result.stdout
+    assert "blue: " not in result.stdout
+    assert result.exit_code == code
+
+
+def test_an_account_that_cannot_be_reached_is_a_line_in_every_command(
+    desks: dict[str, Desk], answering: tuple[list[str], str, int]
+) -> None:
+    command, _, _ = answering
+    result = run(desks, *command, *profiles(SHUT, *NAMES))
+    assert "blue-secret" in result.stdout
+    assert "green-secret" in result.stdout
+    assert "\ngrey: could not be read\n" in result.stdout
+    assert "grey: Permission " in result.stderr
+    assert "1 of 3 accounts could not be read: grey" in result.stderr
+    assert result.exit_code == 1
+
+
+def test_json_names_the_account_of_each_secret(
+    desks: dict[str, Desk], answering: tuple[list[str], str, int]
+) -> None:
+    command, secrets, _ = answering
+    result = run(desks, *command, "--json", *profiles(*NAMES, SHUT))
+    found = json.loads(result.stdout)
+    assert [secret["account"] for secret in found[secrets]] == [*NAMES]
+    assert [account["account"] for account in found["accounts"]] == [*NAMES, SHUT]
+    assert [bool(account["error"]) for account in found["accounts"]] == [False, False, True]
+    assert [bool(account["text"]) for account in found["accounts"]] == [True, True, False]
+    assert result.exit_code == 1
+
+
+def test_the_accounts_are_asked_at_the_same_time(desks: dict[str, Desk]) -> None:
+    """Each waits, with its first call, until the other has come as far: in a row they would wait for ever."""
+    both = Barrier(len(NAMES), timeout=30)
+    for desk in desks.values():
+        desk.account.before["cloudformation:DescribeStacks"] = lambda: both.wait() and None
+    assert run(desks, "plan", *profiles(*NAMES)).exit_code == 0
 
 
 def test_roles_are_assumed_with_the_external_id(desks: dict[str, Desk], tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from replicas.aws.accounts import ACCOUNT, Answers, ask_each
 from replicas.aws.connection import MAX_CONNECTIONS
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.held import Held
@@ -26,6 +27,7 @@ LAG_SECONDS = 600
 _NO_TAGS: Mapping[str, str] = {}
 
 COLUMNS = (
+    ACCOUNT,
     Column("Primary", shared=True),
     Column("Secret", short=False),
     Column("Region"),
@@ -36,19 +38,28 @@ COLUMNS = (
 )
 
 
+_FROM = (
+    ACCOUNT,
+    Column("Primary"),
+    Column("Secret", short=False),
+    Column("Version"),
+    Column("Changed (UTC)"),
+)
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the command line asks of a verify."""
 
     choice: Choice = EVERYTHING
-    profiles: Sequence[str | None] = ()
     as_json: bool = False
 
 
 @dataclass
 class Verified:
-    """What was found. Replicas that are as they must be are only counted."""
+    """What was found in an account, or in several. Replicas that are as they must be are only counted."""
 
+    account: str = ""
     findings: list[Finding] = field(default_factory=list)
     counts: Counter[State] = field(default_factory=Counter)
     not_comparable: list[str] = field(default_factory=list)
@@ -66,7 +77,19 @@ class Verified:
         """Count it, and keep it if there is something to say."""
         self.counts[found.state] += 1
         if found.state not in (State.CURRENT, State.PRESENT):
-            self.findings.append(found)
+            self.findings.append(replace(found, account=self.account))
+
+    def place(self, region: str) -> str:
+        """Return the Region, with the account if there are several."""
+        return f"{self.account} {region}".lstrip()
+
+    def add(self, other: "Verified") -> None:
+        """Take in what was found in another account."""
+        self.findings += other.findings
+        self.counts.update(other.counts)
+        self.not_comparable += other.not_comparable
+        self.unchecked_keys += other.unchecked_keys
+        self.regions |= other.regions
 
     def __str__(self) -> str:
         """Say how many are how."""
@@ -76,7 +99,7 @@ class Verified:
             for state in State
             if state is not State.CURRENT and self.counts[state]
         ]
-        head = f"Verified: {self.counts[State.CURRENT]:,} of {count(wanted, 'replica')} current"
+        head = f"{self.counts[State.CURRENT]:,} of {count(wanted, 'replica')} current"
         return ", ".join([f"{head} in {count(len(self.regions), 'Region')}", *others])
 
 
@@ -124,15 +147,18 @@ def run(
 
 
 def _run(asked: Asked, where: Where, screen: Screen, clock: Callable[[], float]) -> int:
-    verified = Verified()
-    for profile in asked.profiles or [None]:
-        place = replace(where, profiles=[profile] if profile else None)
+    def verified_in(place: Where, own: Screen) -> Verified:
+        verified = Verified(place.account)
         for deployment in deployments(place):
-            screen.say(str(deployment))
-            compare(deployment, place, asked.choice, verified, screen, clock)
-    verified.findings.sort(key=lambda found: found.place)
-    _show(asked, verified, screen)
-    return verified.exit_code
+            own.say(str(deployment))
+            compare(deployment, place, asked.choice, verified, own, clock)
+        return verified
+
+    answers = ask_each(where, verified_in, Verified(), screen)
+    answers.total.findings.sort(key=lambda found: found.place)
+    _show(asked, answers, screen)
+    answers.require_all()
+    return answers.total.exit_code
 
 
 def compare(  # noqa: PLR0913, PLR0917  what is compared, and where it goes
@@ -200,7 +226,7 @@ def _settle(side: _Side, verified: Verified) -> None:
     verified.counts[State.CURRENT] += side.sound
     comparable = side.comparable or not side.has_versions
     if not comparable:
-        verified.not_comparable.append(side.there.region)
+        verified.not_comparable.append(verified.place(side.there.region))
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         for found in pool.map(lambda pair: _settled(side, pair, comparable=comparable), side.open):
             verified.note(found)
@@ -233,7 +259,8 @@ def _check_keys(side: _Side, verified: Verified, sound: set[State]) -> None:
         try:
             problem = side.there.key_problem(key)
         except OperatorError as error:
-            verified.unchecked_keys.append(f"{side.there.region}: {key} could not be checked: {error}")
+            place = verified.place(side.there.region)
+            verified.unchecked_keys.append(f"{place}: {key} could not be checked: {error}")
             continue
         for primary, state in replicas if problem else ():
             if state in sound:
@@ -242,9 +269,11 @@ def _check_keys(side: _Side, verified: Verified, sound: set[State]) -> None:
                 verified.note(finding(pair, State.KEY_UNUSABLE, problem))
 
 
-def _show(asked: Asked, verified: Verified, screen: Screen) -> None:
+def _show(asked: Asked, answers: Answers[Verified], screen: Screen) -> None:
+    verified = answers.total
     if asked.as_json:
-        screen.write(json.dumps(_document(verified), indent=2) + "\n")
+        document = _document(verified) | {"accounts": answers.entries()}
+        screen.write(json.dumps(document, indent=2) + "\n")
         return
     loud = [found for found in verified.findings if found.contradicts_aws]
     if loud:
@@ -259,11 +288,13 @@ def _show(asked: Asked, verified: Verified, screen: Screen) -> None:
         )
     for text in verified.unchecked_keys:
         screen.say(text)
-    screen.show(str(verified), "bold")
+    answers.show(screen)
+    screen.show(f"Verified: {verified}", "bold")
 
 
 def _line(found: Finding) -> tuple[Cell, ...]:
     return (
+        found.account,
         found.home,
         found.name,
         found.region,
@@ -286,6 +317,7 @@ def _document(verified: Verified) -> dict[str, Any]:
 
 def _entry(found: Finding) -> dict[str, Any]:
     return {
+        "account": found.account or None,
         "primary_region": found.home,
         "name": found.name,
         "arn": found.arn,
@@ -297,21 +329,42 @@ def _entry(found: Finding) -> dict[str, Any]:
     }
 
 
+@dataclass
+class _Holding:
+    """What a Region holds, of an account or of several: each secret with its account."""
+
+    region: str
+    secrets: list[tuple[str, Held]] = field(default_factory=list)
+
+    def add(self, other: "_Holding") -> None:
+        """Take in what it holds of another account."""
+        self.secrets += other.secrets
+
+    def __str__(self) -> str:
+        """Say how many are whose."""
+        primaries = Counter(held.primary_region for _, held in self.secrets if held.is_replica)
+        parts = [f"{count(number, 'replica')} of {home}" for home, number in sorted(primaries.items())]
+        alone = sum(not held.is_replica for _, held in self.secrets)
+        return f"{self.region} holds " + ", ".join([*parts, f"{alone:,} that follow nobody"])
+
+
 def _run_from(asked: Asked, where: Where, region: str, screen: Screen) -> int:
-    there = region_secrets(where.access(region))
-    with screen.progress(f"Listing {region}") as report:
-        held = sorted(_chosen(there, asked.choice, report), key=lambda secret: secret.name)
+    def held_in(place: Where, own: Screen) -> _Holding:
+        there = region_secrets(place.access(region))
+        with own.progress(f"Listing {region}") as report:
+            held = sorted(_chosen(there, asked.choice, report), key=lambda secret: secret.name)
+        return _Holding(region, [(place.account, secret) for secret in held])
+
+    answers = ask_each(where, held_in, _Holding(region), screen)
+    entries = [_here(*secret) for secret in answers.total.secrets]
     if asked.as_json:
-        screen.write(json.dumps({"region": region, "secrets": [_here(secret) for secret in held]}, indent=2))
-        return OK
-    columns = (
-        Column("Primary"),
-        Column("Secret", short=False),
-        Column("Version"),
-        Column("Changed (UTC)"),
-    )
-    screen.table(columns, [_held_line(secret) for secret in held])
-    screen.show(_summary(region, held), "bold")
+        document = {"region": region, "secrets": entries, "accounts": answers.entries()}
+        screen.write(json.dumps(document, indent=2) + "\n")
+    else:
+        screen.table(_FROM, [_held_line(*secret) for secret in answers.total.secrets])
+        answers.show(screen)
+        screen.show(str(answers.total), "bold")
+    answers.require_all()
     return OK
 
 
@@ -322,22 +375,16 @@ def _chosen(there: RegionSecrets, choice: Choice, report: Report) -> Iterator[He
             yield held
 
 
-def _held_line(held: Held) -> tuple[Cell, ...]:
-    *said, _ = _here(held).values()
-    return *said, Moment(held.changed)
+def _held_line(account: str, held: Held) -> tuple[Cell, ...]:
+    _, *said, _ = map(str, _here(account, held).values())
+    return account, *said, Moment(held.changed)
 
 
-def _here(held: Held) -> dict[str, str]:
+def _here(account: str, held: Held) -> dict[str, str | None]:
     return {
+        "account": account or None,
         "primary_region": held.primary_region if held.is_replica else "standalone",
         "name": held.name,
         "version": held.current,
         "changed": f"{held.changed:%Y-%m-%d %H:%M}" if held.changed else "-",
     }
-
-
-def _summary(region: str, held: Iterable[Held]) -> str:
-    primaries = Counter(secret.primary_region for secret in held if secret.is_replica)
-    parts = [f"{count(number, 'replica')} of {home}" for home, number in sorted(primaries.items())]
-    alone = sum(not secret.is_replica for secret in held)
-    return f"{region} holds " + ", ".join([*parts, f"{alone:,} that follow nobody"])

@@ -11,7 +11,6 @@ from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from replicas.aws.accounts import require_all
 from replicas.aws.deployment import shown
 from replicas.commands.plan import unread_in_words
 from replicas.commands.status import AS_IT_MUST_BE, Status, look
@@ -186,7 +185,8 @@ def _is_device(file: Path) -> bool:
 
 def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]) -> int:
     _require_two_files(asked)
-    status = look(where, asked.choice, screen, with_letters=asked.letters, by=asked.by)
+    answers = look(where, asked.choice, screen, with_letters=asked.letters, by=asked.by)
+    status = answers.total
     write(asked.html, page(status, asked, now()))
     screen.show(f"Written: {shown(asked.html)}")
     if asked.csv:
@@ -195,7 +195,7 @@ def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]
     screen.show(str(status.counts), "bold")
     if status.unread:
         raise OperatorError(unread_in_words(status.unread))
-    require_all(status.answers)
+    answers.require_all()
     return OK
 
 

@@ -81,6 +81,8 @@ class FakeAccount:
     log: FakeLog = field(default_factory=FakeLog)
     stacks: dict[str, Mapping[str, str]] = field(default_factory=lambda: {STACK: OUTPUTS})
     denied: set[str] = field(default_factory=set)
+    before: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """What happens before a call is answered, by the call's name in IAM."""
     deployed_policy: bytes | None = None
     """What is in the function's code; None where Lambda shows no code."""
     hidden: set[str] = field(default_factory=set)
@@ -137,6 +139,7 @@ class FakeAccount:
     def _do(self, action: str, work: Any) -> Answer:
         with self._lock:
             self.calls[action] += 1
+        self.before.get(action, lambda: None)()
         if action in self.denied:
             return 400, _denial(action)
         answer: Answer = work()
