@@ -2,15 +2,29 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from local.secrets_manager.model import ACCESS_DENIED, CUT_AFTER_EFFECT, SERVER_ERROR_AFTER_EFFECT
+from local.secrets_manager.model import (
+    ACCESS_DENIED,
+    CUT_AFTER_EFFECT,
+    SERVER_ERROR_AFTER_EFFECT,
+    ManualClock,
+)
+from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.cli import app
+from replicas.commands.failover.promote import Asked, Surroundings, run
 from replicas.failover.hold import HOLD_TAG
 from replicas.failover.journal import BEGUN, DONE, Journal, read_journal
+from replicas.inventory.inventory import Choice
+from replicas.options import Access
+from replicas.terminal import Screen
+from secret_replicator.budget import Budget
 from tests.replicas.test_commands import permissions
 from tests.support.desk import Desk, at_desk
 from tests.support.world import HOME, make_world
@@ -18,11 +32,10 @@ from tests.support.world import HOME, make_world
 WEST = "us-west-2"
 
 
-@pytest.fixture(params=["nothing", "failed", "stale"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
-    """Three replicas, and a primary Region that does not answer."""
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Three replicas, and a primary Region that does not answer: what it would show is never seen."""
     world = make_world(tmp_path)
-    world.secrets.worlds.old_primary_shows = request.param
     for name in ("a", "b", "c"):
         world.add(name, WEST)
         replicate = {"SecretId": name, "AddReplicaRegions": [{"Region": WEST}]}
@@ -38,6 +51,21 @@ def promote(desk: Desk, folder: Path, *arguments: str) -> Result:
     options = ["--replica-region", WEST, "--endpoint-url", desk.account.url]
     options += ["--journal", str(folder / "journal.jsonl")]
     return CliRunner().invoke(app, ["promote", *options, *arguments], env={"COLUMNS": "400"})
+
+
+def unpaced(access: Access, writes_per_second: float) -> RegionSecrets:
+    """Return the Region's secrets, without the second that is left to others before the first write."""
+    clock = ManualClock()
+    budget = Budget(writes_per_second, clock, clock.advance)
+    return replace(region_secrets(access, writes_per_second), budget=budget)
+
+
+def promote_at_once(desk: Desk, folder: Path, *names: str) -> tuple[int, str]:
+    """Return the exit code, and what is printed."""
+    screen = Screen(Console(file=(out := StringIO()), width=400), Console(file=StringIO()))
+    asked = Asked(WEST, Choice(names), journal=folder / "journal.jsonl", yes=True)
+    access = Access(WEST, endpoint_url=desk.account.url)
+    return run(asked, access, screen, Surroundings(unpaced)), out.getvalue()
 
 
 def journal(folder: Path) -> Journal:
@@ -94,7 +122,7 @@ def test_the_journal_is_written_before_each_call(desk: Desk, tmp_path: Path) -> 
             seen.append((operation, last.action, last.result))
 
     desk.world.secrets.faults = look  # type: ignore[assignment]
-    promote(desk, tmp_path, "--yes", "--secret", "a")
+    promote_at_once(desk, tmp_path, "a")
     assert seen == [("StopReplicationToReplica", "promote", BEGUN), ("TagResource", "hold", BEGUN)]
     entries = journal(tmp_path).entries
     assert [(entry.action, entry.result) for entry in entries] == [
@@ -107,33 +135,33 @@ def test_the_journal_is_written_before_each_call(desk: Desk, tmp_path: Path) -> 
 @pytest.mark.parametrize("fault", [CUT_AFTER_EFFECT, SERVER_ERROR_AFTER_EFFECT])
 def test_an_answer_that_got_lost_is_no_failure(desk: Desk, tmp_path: Path, fault: object) -> None:
     desk.world.secrets.fail_next("StopReplicationToReplica", fault)  # type: ignore[arg-type]
-    assert promote(desk, tmp_path, "--yes").exit_code == 0
+    assert promote_at_once(desk, tmp_path)[0] == 0
     assert standalone(desk) == ["a", "b", "c"]
 
 
 def test_what_fails_is_named_the_rest_is_done_and_the_next_run_goes_on(desk: Desk, tmp_path: Path) -> None:
     desk.world.secrets.fail_next("StopReplicationToReplica", ACCESS_DENIED)
-    result = promote(desk, tmp_path, "--yes")
-    assert result.exit_code == 1
+    code, said = promote_at_once(desk, tmp_path)
+    assert code == 1
     assert len(standalone(desk)) == 2
-    assert "Permission secretsmanager:StopReplicationToReplica is missing" in result.stdout
-    again = promote(desk, tmp_path, "--yes")
-    assert again.stdout.splitlines()[-1].startswith("Promoted: 1, 2 before, 0 with a problem")
+    assert "Permission secretsmanager:StopReplicationToReplica is missing" in said
+    _, again = promote_at_once(desk, tmp_path)
+    assert again.splitlines()[-1].startswith("Promoted: 1, 2 before, 0 with a problem")
     assert standalone(desk) == ["a", "b", "c"]
 
 
 def test_a_copy_that_could_not_be_held_is_said_and_held_by_the_next_run(desk: Desk, tmp_path: Path) -> None:
     desk.world.secrets.fail_next("TagResource", ACCESS_DENIED)
-    result = promote(desk, tmp_path, "--yes")
-    assert (result.exit_code, "promoted, but not held" in result.stdout) == (1, True)
+    code, said = promote_at_once(desk, tmp_path)
+    assert (code, "promoted, but not held" in said) == (1, True)
     assert any("TagResource" in entry.result for entry in journal(tmp_path).entries)
-    promote(desk, tmp_path, "--yes")
+    promote_at_once(desk, tmp_path)
     assert all(HOLD_TAG in desk.world.secrets.secret(WEST, name).tags for name in ("a", "b", "c"))
 
 
 def test_a_hold_that_a_person_has_set_is_left(desk: Desk, tmp_path: Path) -> None:
     desk.world.secrets.secret(WEST, "a").tags[HOLD_TAG] = "mine"
-    promote(desk, tmp_path, "--yes")
+    promote_at_once(desk, tmp_path)
     assert desk.world.secrets.secret(WEST, "a").tags[HOLD_TAG] == "mine"
 
 
@@ -143,8 +171,8 @@ def test_json_is_the_account_alone(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_a_line_that_a_kill_cut_short_spoils_no_journal(desk: Desk, tmp_path: Path) -> None:
-    promote(desk, tmp_path, "--yes", "--secret", "a")
+    promote_at_once(desk, tmp_path, "a")
     file = tmp_path / "journal.jsonl"
     file.write_text(file.read_text("utf-8") + '{"time": "20', "utf-8")
-    promote(desk, tmp_path, "--yes", "--secret", "b")
+    promote_at_once(desk, tmp_path, "b")
     assert {entry.name for entry in journal(tmp_path).entries} == {"a", "b"}

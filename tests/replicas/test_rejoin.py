@@ -32,6 +32,9 @@ from tests.support.clients import client_of
 HOME, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
 READS = {"ListSecrets", "DescribeSecret"}
 WORLDS = [*product(["accepted", "refused"], ["nothing", "failed", "stale"], [False, True])]
+PAIRS = {("accepted", "nothing", False), ("accepted", "failed", True), ("accepted", "stale", False),
+         ("refused", "nothing", True), ("refused", "failed", False), ("refused", "stale", True)}  # fmt: skip
+"""Half of the worlds, with every two of what may be in them."""
 
 
 class KilledError(BaseException):
@@ -120,7 +123,12 @@ def stage_of(folder: Path, world: tuple[Any, Any, bool]) -> Stage:
     return Stage(folder, fake, clock)
 
 
-@pytest.fixture(params=WORLDS, ids=lambda world: "-".join(map(str, world)))
+@pytest.fixture(
+    params=[
+        pytest.param(world, marks=[] if world in PAIRS else pytest.mark.slow, id="-".join(map(str, world)))
+        for world in WORLDS
+    ]
+)
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
     return stage_of(tmp_path, request.param)
 
