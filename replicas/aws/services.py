@@ -1,6 +1,6 @@
 """The AWS services that `doctor` and `smoke` ask, each made when it is needed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ class Services:
     """AWS as one session sees it."""
 
     clients: Clients
+    _secrets: "dict[str, SecretsManagerClient]" = field(default_factory=dict)
 
     @property
     def region(self) -> str:
@@ -89,14 +90,16 @@ class Services:
         )
 
     def secrets(self, region: str) -> "SecretsManagerClient":
-        """Return Secrets Manager in a Region."""
-        return self.clients.session.client(
-            "secretsmanager",
-            region_name=region,
-            endpoint_url=self.clients.endpoint_url,
-            verify=self.clients.ca_bundle,
-            config=self.clients.config,
-        )
+        """Return Secrets Manager in a Region: a client for each, whose connection is kept."""
+        if region not in self._secrets:
+            self._secrets[region] = self.clients.session.client(
+                "secretsmanager",
+                region_name=region,
+                endpoint_url=self.clients.endpoint_url,
+                verify=self.clients.ca_bundle,
+                config=self.clients.config,
+            )
+        return self._secrets[region]
 
 
 def services(access: Access) -> Services:

@@ -1,6 +1,6 @@
 """Lambda counts how often one chain of requests invokes a function, and stops it after about sixteen times.
 
-A page of a sweep sends the next page, so a sweep is one chain (see local/aws/lineage.py). Here it has 3,000
+A page of a sweep sends the next page, so a sweep is one chain (see local/aws/lineage.py). Here it has 1,800
 secrets; tests/e2e/test_recursive_loops.py has a short one on the deployed stack.
 """
 
@@ -102,16 +102,16 @@ def in_sync(world: World) -> int:
     return sum(world.status(name) == {"eu-west-1": "InSync"} for name in world.secrets.names(HOME))
 
 
-def test_a_sweep_of_thirty_pages_comes_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_of_eighteen_pages_comes_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From page 17 on nothing would be checked, and no alarm of the function's own would say so."""
     function = deployed().properties("ReplicatorFunction")
-    world = account(tmp_path, 3_000)
+    world = account(tmp_path, 1_800)
     chains = Chains(world, monkeypatch, function.get("RecursiveLoop", "Terminate"))
     chains.deliver_until_empty()
     assert max(invocations(ARN, header) for header in chains.headers.values()) > MAX_INVOCATIONS, (
         "the header must reach the queue, or this tests nothing"
     )
-    assert (in_sync(world), chains.dropped) == (3_000, 0)
+    assert (in_sync(world), chains.dropped) == (1_800, 0)
 
 
 def test_lambda_stops_a_sweep_where_the_loop_is_not_allowed(
