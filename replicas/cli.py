@@ -404,18 +404,18 @@ def report_command(
 def doctor_command(
     *,
     as_json: options.Json = False,
-    policy: options.PolicyFile = None,
-    at: options.OneStack,
+    where: options.EveryStack,
 ) -> int:
     """Say whether all is there that the stack depends on, and whether it needs attention.
 
     Checks the function's settings, its version, a trail, the rules, the queues' key, recursive loop
     detection, the Regions and keys of policy.toml, the deployed policy, dead letters, stuck messages and
-    alarms. A line each: good, bad with what to do, or not checkable with the permission that is missing.
+    alarms. A line each: good, bad with what to do, or not checkable with the permission that is missing. Of
+    several stacks what is good is only counted.
     """
-    from replicas.commands import health
+    from replicas.commands.doctor import command as doctor
 
-    return health.run_doctor(at.stack, at.access, Screen(), policy, as_json=as_json)
+    return doctor.run(where, Screen(), as_json=as_json)
 
 
 @command(

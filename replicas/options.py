@@ -239,6 +239,11 @@ class Stacks:
         """Return how to reach a Region."""
         return Access(region, self.profile, self.endpoint_url, self.local, self.role)
 
+    @property
+    def accesses(self) -> list[Access]:
+        """How to reach each of the Regions."""
+        return [self.access(region) for region in dict.fromkeys(self.regions or ()) or [None]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:

@@ -86,8 +86,8 @@ def deployments(where: Where, *, deployed_first: bool = False) -> Iterator[Deplo
 
     `deployed_first` takes the deployed policy, where it may be read, before that of the checkout.
     """
-    for region in dict.fromkeys(where.regions or ()) or [None]:
-        yield _deployment(where, where.access(region), deployed_first=deployed_first)
+    for access in where.accesses:
+        yield _deployment(where, access, deployed_first=deployed_first)
 
 
 def policy_file(named: Path | None, *, local: bool) -> Path:

@@ -1,8 +1,6 @@
-"""`replicas doctor` and `replicas smoke`: from what is asked to what is shown and an exit code."""
+"""`replicas smoke`: from what is asked to what is shown and an exit code."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from replicas import interrupts
@@ -11,33 +9,11 @@ from replicas.aws.deployment import policy_file
 from replicas.aws.services import Services, services
 from replicas.commands import smoke
 from replicas.commands.doctor.deployed import Deployed, find
-from replicas.commands.doctor.examination import examine
-from replicas.commands.doctor.findings import Finding, Verdict
-from replicas.commands.doctor.findings import exit_code as code_of
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK, exit_code
 from replicas.options import Access
 from replicas.terminal import Screen
 from secret_replicator.policy import ALL
-
-_STYLES = {Verdict.GOOD: "", Verdict.BAD: "bold red", Verdict.UNKNOWN: "yellow"}
-
-
-def run_doctor(
-    stack: str | None, access: Access, screen: Screen, policy: Path | None = None, *, as_json: bool
-) -> int:
-    """Show a line for each thing that was looked at; return the exit code."""
-
-    def run(aws: Services, name: str) -> int:
-        findings = [*examine(find(aws, name, policy_file(policy, local=access.local)))]
-        if as_json:
-            screen.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
-        else:
-            for finding in findings:
-                screen.show(_line(finding), _STYLES[finding.verdict])
-        return code_of(findings)
-
-    return _run(run, stack, access, screen)
 
 
 def run_smoke(  # noqa: PLR0913, PLR0917  an option each
@@ -85,8 +61,3 @@ def _regions(deployed: Deployed, asked: Sequence[str]) -> list[str]:
             "AllowedRegions names no other Region than the stack's own: there is nothing to try"
         )
     return sorted({*asked} or allowed)
-
-
-def _line(finding: Finding) -> str:
-    remedy = f". To do: {finding.remedy}" if finding.verdict is not Verdict.GOOD else ""
-    return f"{finding.verdict:13}  {finding.text}{remedy}"

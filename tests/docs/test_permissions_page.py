@@ -10,12 +10,14 @@ import pytest
 import typer
 from botocore.session import Session
 
+from local.function.template import parse
 from replicas.cli import app
 from secret_replicator.notices import CONVERGED, FAILED, SOURCE
 from tests.template.stack import Stack, declared
 from tests.template.test_template import every_setting, granted, listed
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/permissions.md").read_text("utf-8")
+AUDITOR = Path(__file__).parents[2] / "docs/how-to/auditor-role.yaml"
 SECTION = PAGE.partition("\n## The function\n")[2].partition("\n## ")[0]
 ALWAYS = "always"
 
@@ -234,3 +236,21 @@ def test_every_command_has_a_row() -> None:
     assert sorted(name for cell in first for name in re.findall(r"`([a-z]+)`", cell)) == sorted(
         typer.main.get_command(app).commands  # type: ignore[attr-defined]
     )
+
+
+def test_the_auditor_role_may_do_what_the_commands_for_many_accounts_need_and_no_more() -> None:
+    """A role that lacks one of them makes an account a line of `could not be read`."""
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (.*) \|$", PAGE, re.MULTILINE)
+    needed = {
+        action
+        for commands, actions in rows
+        if {"`plan`", "`status`", "`report`", "`verify`", "`doctor`"} & {*commands.split(", ")}
+        for action in re.findall(r"`([a-z]+:\w+)`", actions)
+    }
+    role = parse(AUDITOR.read_text("utf-8"))["Resources"]["AuditorRole"]["Properties"]
+    (policy,) = role["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    allowed = [action for one in statements if one["Effect"] == "Allow" for action in listed(one["Action"])]
+    assert sorted(allowed) == sorted(needed)
+    (denied,) = [one["Action"] for one in statements if one["Effect"] == "Deny"]
+    assert denied == ["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"]

@@ -31,7 +31,7 @@ def replicas(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def doctor(stack: Stack) -> dict[str, list[dict[str, str]]]:
     """Return the findings by verdict."""
-    findings = json.loads(replicas(stack, "doctor", "--json").stdout)
+    findings = json.loads(replicas(stack, "doctor", "--json").stdout)["findings"]
     return {
         verdict: [finding for finding in findings if finding["verdict"] == verdict]
         for verdict in ("good", "bad", "not checkable")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from io import StringIO
 from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,14 +11,18 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from rich.console import Console
 from typer.main import get_command
 
+from replicas.aws.accounts import Answer, Answers
 from replicas.aws.deployment import policy_file
 from replicas.cli import app
 from replicas.commands.doctor import backlog, events, function, regions
+from replicas.commands.doctor.command import Examined, Stack, document, show
 from replicas.commands.doctor.deployed import Check, Deployed
 from replicas.commands.doctor.examination import examine
-from replicas.commands.doctor.findings import _ACTIONS, Finding, Verdict, exit_code
+from replicas.commands.doctor.findings import _ACTIONS, Finding, Verdict, code_of
+from replicas.terminal import Screen
 from secret_replicator import VERSION
 from secret_replicator.policy import parse_policy
 from secret_replicator.settings import PACKAGED_POLICY
@@ -423,7 +428,7 @@ def test_what_aws_refuses_stops_no_other_check() -> None:
     ],
 )
 def test_scripts_get_an_exit_code(verdicts: list[Verdict], code: int) -> None:
-    assert exit_code([Finding(verdict, "") for verdict in verdicts]) == code
+    assert code_of([Finding(verdict, "") for verdict in verdicts]) == code
 
 
 def test_every_call_has_its_permission_in_the_table() -> None:
@@ -447,3 +452,56 @@ def test_doctor_and_smoke_decide_by_the_policy_that_is_named() -> None:
 def test_doctor_and_smoke_take_a_policy(command: str) -> None:
     options = {option for parameter in get_command(app).commands[command].params for option in parameter.opts}
     assert {"--policy", "--local"} <= options
+
+
+GOOD, BAD = Finding(Verdict.GOOD, "All is well"), Finding(Verdict.BAD, "It is not", "do this")
+UNKNOWN = Finding(Verdict.UNKNOWN, "Who knows", "ask")
+
+
+def of_stacks(*answers: Answer[Examined]) -> Answers[Examined]:
+    total = Examined()
+    for answer in answers:
+        total.add(answer.value or Examined())
+    return Answers(answers, total)
+
+
+def of_one(account: str, region: str, *findings: Finding) -> Answer[Examined]:
+    return Answer(account, Examined([Stack(account, region, [*findings])]))
+
+
+def shown(answers: Answers[Examined]) -> list[str]:
+    out = Console(file=StringIO(), width=200)
+    show(answers, Screen(out, out))
+    return out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_of_one_stack_every_check_is_a_line() -> None:
+    assert shown(of_stacks(of_one("", "us-east-1", GOOD, BAD))) == [
+        "good           All is well",
+        "bad            It is not. To do: do this",
+    ]
+
+
+def test_of_several_stacks_the_good_is_counted_and_the_rest_names_its_place() -> None:
+    several = of_stacks(
+        of_one("blue", "us-east-1", GOOD, BAD),
+        of_one("green", "eu-west-1", GOOD, GOOD, UNKNOWN),
+        Answer("grey", None, "not allowed"),
+    )
+    assert shown(several) == [
+        "bad            blue us-east-1: It is not. To do: do this",
+        "not checkable  green eu-west-1: Who knows. To do: ask",
+        "blue: 1 good, 1 bad, 0 not checkable",
+        "green: 2 good, 0 bad, 1 not checkable",
+        "grey: could not be read",
+        "Checked 2 stacks: 3 good, 1 bad, 1 not checkable",
+    ]
+
+
+def test_json_names_the_stack_of_each_check() -> None:
+    found = document(of_stacks(of_one("blue", "us-east-1", GOOD), Answer("grey", None, "not allowed")))
+    assert found["findings"] == [
+        {"account": "blue", "region": "us-east-1", "verdict": "good", "text": "All is well", "remedy": ""}
+    ]
+    assert [account["error"] for account in found["accounts"]] == [None, "not allowed"]
+    assert found["summary"]["bad"] == 0

@@ -54,7 +54,7 @@ class Finding:
     remedy: str = ""
 
 
-def exit_code(findings: Sequence[Finding]) -> int:
+def code_of(findings: Sequence[Finding]) -> int:
     """Return 0 if all is good, 1 if something is bad, 3 if something could not be checked."""
     verdicts = {finding.verdict for finding in findings}
     if Verdict.BAD in verdicts:
