@@ -1,4 +1,4 @@
-"""The strict Secrets Manager in MiniStack's process. Only this and local/aws/in_ministack.py know its inside.
+"""The strict Secrets Manager in MiniStack's process. Only what is named in_ministack knows its inside.
 
 MiniStack keeps TLS, signatures, IAM and CloudTrail's records. Its own Secrets Manager is not asked any more:
 a secret that CloudFormation makes is not here. Rotation is not, either.
@@ -12,8 +12,9 @@ from typing import Any
 
 from ministack.core import iam_actions
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import kms, secretsmanager
+from ministack.services import secretsmanager
 
+from local.aws.events_in_ministack import find_key
 from local.aws.in_ministack import app
 from local.aws.ministack import WORLDS
 from local.secrets_manager.model import Params, Secret
@@ -35,10 +36,7 @@ class Keys(Mapping[tuple[str, str], str]):
         self._account = account
 
     def __getitem__(self, place: tuple[str, str]) -> str:
-        region, key = place
-        alias = f"arn:aws:kms:{region}:{self._account}:{key}" if key.startswith("alias/") else key
-        found = kms._aliases.get_scoped(self._account, region, alias) or key.rpartition("/")[2]  # noqa: SLF001
-        record = kms._keys.get_scoped(self._account, region, found)  # noqa: SLF001
+        record = find_key(self._account, *place)
         if record is None:
             raise KeyError(place)
         return str(record["KeyState"])

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from local.aws.ministack import ACCOUNT, LocalAws, clients, secrets_in
 from local.process.environment import HOME_REGION
+from tests.support.clients import queue_for_rules
 
 pytestmark = pytest.mark.xdist_group("model in MiniStack")
 
@@ -142,10 +143,7 @@ def test_a_resource_policy_is_asked_too(strict_aws: LocalAws, role: As, secret: 
 
 def test_a_moved_label_is_told_to_eventbridge(strict_aws: LocalAws, secret: str) -> None:
     home = clients(strict_aws)
-    queue = home.queues.create_queue(QueueName="labels")["QueueUrl"]
-    arn = home.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
-        "QueueArn"
-    ]
+    queue, arn = queue_for_rules(home.queues, "labels")
     pattern = json.dumps({"source": ["aws.secretsmanager"], "detail-type": ["Secret Label Updated"]})
     home.events.put_rule(Name="labels", EventPattern=pattern)
     home.events.put_targets(Rule="labels", Targets=[{"Id": "queue", "Arn": arn}])

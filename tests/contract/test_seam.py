@@ -13,6 +13,7 @@ from local.aws.lineage import MAX_INVOCATIONS
 
 ROOT = Path(__file__).parents[2]
 SECRETS, LOOPS = "local/secrets_manager/in_ministack.py", "local/aws/in_ministack.py"
+EVENTS = "local/aws/events_in_ministack.py"
 NEEDED = [
     (SECRETS, "services.secretsmanager.handle_request", "method path headers body query_params"),
     (SECRETS, "services.secretsmanager._resolve", "secret_id use_arn_scope"),
@@ -27,11 +28,17 @@ NEEDED = [
     (LOOPS, "services.lambda_svc._execute_function", "func event"),
     (LOOPS, "services.lambda_svc._xray_trace_id_for_invocation", "config inbound_trace_header"),
     (LOOPS, "services.lambda_svc._recursive_loop_drop", "name func depth"),
+    (EVENTS, "services.eventbridge._invoke_target", "target event rule view"),
+    (EVENTS, "services.eventbridge._dispatch_to_sqs", "spec payload sqs_parameters"),
+    (EVENTS, "services.sqs._queue_by_arn", "arn"),
+    (EVENTS, "services.sqs.queue_policy_allows", "queue_arn service source_arn source_account"),
+    (EVENTS, "services.cloudwatch.record_metric", "namespace metric_name value unit dimensions"),
+    (EVENTS, "core.iam_evaluator.evaluate_resource_policy", "doc ctx service named_only direct_only"),
 ]
 READ = ["services.kms._keys", "services.kms._aliases"]
 
 
-def part(name: str, module: str = SECRETS) -> Any:
+def part(name: str, module: str) -> Any:
     """Return a part of MiniStack; fail with a sentence if it is not there."""
     where, _dot, attribute = name.rpartition(".")
     found = getattr(import_module(f"ministack.{where}"), attribute, None)
@@ -48,9 +55,8 @@ def test_what_is_replaced_or_called_takes_what_it_took(module: str, name: str, t
 
 @pytest.mark.parametrize("name", READ)
 def test_keys_are_read_by_account_and_region(name: str) -> None:
-    assert hasattr(part(name), "get_scoped"), (
-        f"ministack.{name} is not kept by account and Region any more: adapt Keys in "
-        "local/secrets_manager/in_ministack.py"
+    assert hasattr(part(name, EVENTS), "get_scoped"), (
+        f"ministack.{name} is not kept by account and Region any more: adapt find_key in {EVENTS}"
     )
 
 
@@ -71,6 +77,12 @@ def test_keys_are_read_by_account_and_region(name: str) -> None:
         ),
         pytest.param(
             *(LOOPS, "services/lambda_svc.py", "trace_id=_xray_trace_id_for_invocation(config)"), id="traces"
+        ),
+        pytest.param(
+            *(EVENTS, "services/eventbridge.py", "_invoke_target(target, event, rule, view)"), id="events"
+        ),
+        pytest.param(
+            *(EVENTS, "services/eventbridge.py", "_dispatch_to_sqs(spec, event_payload, target"), id="queues"
         ),
     ],
 )

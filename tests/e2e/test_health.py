@@ -7,17 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
 from local.aws import observe
-from local.aws.ministack import KEY, secrets_in
+from local.aws.ministack import secrets_in
 from local.process.environment import HOME_REGION
 from local.stack import ALLOWED_REGIONS, STACK, Stack
 from replicas.commands.smoke import PREFIX
-from tests.e2e.world import World
+from tests.e2e.world import World, service
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -40,12 +38,6 @@ def doctor(stack: Stack) -> dict[str, list[dict[str, str]]]:
 
 def texts(findings: list[dict[str, str]]) -> str:
     return "\n".join(f"{finding['text']} - {finding['remedy']}" for finding in findings)
-
-
-def service(stack: Stack, name: str) -> Any:
-    return boto3.Session(KEY, KEY, region_name=HOME_REGION).client(
-        name, endpoint_url=stack.aws.endpoint, verify=str(stack.aws.ca_bundle)
-    )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from local.process.environment import ROOT
 from tests.e2e.world import VALUE, World
+from tests.support.clients import queue_for_rules
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -17,8 +18,7 @@ pytestmark = pytest.mark.xdist_group("e2e")
 def heard(world: World) -> Iterator[str]:
     """The URL of a queue that a rule of somebody else sends our events to."""
     queues, events = world.stack.clients.queues, world.stack.clients.events
-    url = queues.create_queue(QueueName="others")["QueueUrl"]
-    arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    url, arn = queue_for_rules(queues, "others")
     section = (
         (ROOT / "docs/how-to/get-notified.md").read_text("utf-8").partition("\n## An EventBridge rule\n")[2]
     )

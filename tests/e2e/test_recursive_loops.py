@@ -5,15 +5,13 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
-import boto3
 import pytest
 
 from local.aws.lineage import MAX_INVOCATIONS
 from local.aws.ministack import WORLDS
 from local.aws.observe import FunctionLog
-from local.process.environment import HOME_REGION
 from local.stack import STACK, Stack, Variant, describe, local_stack
-from tests.e2e.world import World
+from tests.e2e.world import World, service
 
 pytestmark = pytest.mark.xdist_group("strict e2e")
 
@@ -48,15 +46,7 @@ def replicated(world: World, region: str) -> int:
 
 def stopped(stack: Stack) -> float:
     """Return what RecursionStoppedAlarm watches."""
-    metrics: Any = boto3.client(
-        "cloudwatch",
-        region_name=HOME_REGION,
-        endpoint_url=stack.aws.endpoint,
-        verify=str(stack.aws.ca_bundle),
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    (series,) = metrics.get_metric_data(
+    (series,) = service(stack, "cloudwatch").get_metric_data(
         StartTime=0,
         EndTime=4_000_000_000,
         MetricDataQueries=[

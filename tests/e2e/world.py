@@ -4,11 +4,13 @@ import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 from local.aws import observe
+from local.aws.ministack import KEY
 from local.aws.observe import DeadLetter, FunctionLog, LogLine
 from local.cloudtrail.relay import Delivery, Relay
 from local.process.environment import HOME_REGION
@@ -100,6 +102,13 @@ class World:
             self.relay.check()
         self.log.read()
         return is_so()
+
+
+def service(stack: Stack, name: str) -> Any:
+    """Return a client of any service where the stack is."""
+    return boto3.Session(KEY, KEY, region_name=HOME_REGION).client(
+        name, endpoint_url=stack.aws.endpoint, verify=str(stack.aws.ca_bundle)
+    )
 
 
 def aws_tags(tags: Mapping[str, str]) -> "list[TagTypeDef]":
