@@ -39,9 +39,23 @@ def command(name: str, epilog: str) -> Callable[[Callable[..., int]], Callable[.
     return lambda function: app.command(name, epilog=epilog)(options.flattened(function))
 
 
+def main() -> None:
+    """Run the command line. What is no command's own, as the help, may find no place either."""
+    try:
+        app()
+    except OSError as error:
+        from replicas.exit_codes import not_written
+
+        raise SystemExit(not_written(error, Screen())) from None
+
+
 def _show_version(asked: bool) -> None:  # noqa: FBT001  as typer calls it
     if asked:
         typer.echo(f"replicas {version('secret-replicator')}")
+        from replicas.aws.connection import deployed_version
+
+        if deployed := deployed_version():
+            typer.echo(deployed)
         raise typer.Exit
 
 
@@ -55,7 +69,7 @@ def replicas(
             metavar="",
             is_eager=True,
             callback=_show_version,
-            help="Show the version of this command. `replicas doctor` shows the deployed one.",
+            help="Show the version of this command and, where the stack can be read, of the deployed one.",
         ),
     ] = False,
 ) -> None:
@@ -264,8 +278,9 @@ def validate_command(
 
 @command(
     "redrive",
-    epilog="**Exit codes:** 0 moved, or nothing to move; 1 something failed; 2 wrong usage; "
-    "130 stopped by Ctrl-C. **Permissions:** cloudformation:DescribeStacks on the stack; "
+    epilog="**Exit codes:** 0 moved, or nothing to move; 1 something failed, or no dead letter "
+    "is what was named; 2 wrong usage; 130 stopped by Ctrl-C. **Permissions:** "
+    "cloudformation:DescribeStacks on the stack; "
     "sqs:GetQueueAttributes, ReceiveMessage, ChangeMessageVisibility, DeleteMessage, StartMessageMoveTask, "
     "ListMessageMoveTasks and CancelMessageMoveTask on the DeadLetterQueue; sqs:GetQueueAttributes and "
     "SendMessage on the ReplicationQueue; for --fixed also lambda:GetFunctionConfiguration, GetFunction and "

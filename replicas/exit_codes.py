@@ -17,7 +17,7 @@ def exit_code(work: Callable[[], int], screen: Screen, stopped: str) -> int:
         code = work()
         screen.out.file.flush()
     except OSError as error:
-        return _not_written(error, screen)
+        return not_written(error, screen)
     except OperatorError as error:
         screen.say(str(error))
         return FAILED
@@ -30,8 +30,11 @@ def exit_code(work: Callable[[], int], screen: Screen, stopped: str) -> int:
     return code
 
 
-def _not_written(error: OSError, screen: Screen) -> int:
-    """Say why the result cannot be written, unless nobody reads it any more, and let nothing try again."""
+def not_written(error: OSError, screen: Screen) -> int:
+    """Say why the result cannot be written, unless nobody reads it any more, and let nothing try again.
+
+    Return the exit code.
+    """
     if not isinstance(error, BrokenPipeError):
         screen.say(f"The result cannot be written ({error.strerror}): make room, or write it elsewhere")
     with suppress(OSError, ValueError):

@@ -2,7 +2,7 @@
 
 import threading
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,10 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from replicas.aws.checkout import checkout, in_checkout
-from replicas.aws.errors import name_services
+from replicas.aws.errors import AWS_ERRORS, name_services
 from replicas.aws.local_endpoint import local_session, read_address
 from replicas.errors import NoStackError, OperatorError
 from replicas.options import Access
@@ -34,6 +34,7 @@ SAM_CONFIG = Path("samconfig.toml")
 DEFAULT_STACK = "secret-replicator"
 MAX_CONNECTIONS = 50
 
+_IMPATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1})
 _OUTPUTS = ("ReplicationQueueUrl", "DeadLetterQueueUrl", "ReplicatorFunctionName")
 
 
@@ -130,16 +131,33 @@ class StackParts:
 
 
 def connect(access: Access) -> Clients:
-    """Return the clients; raise BotoCoreError if there is no such profile, OperatorError if nothing is up."""
+    """Return the clients; raise BotoCoreError if there is no such profile, OperatorError if nothing is up.
+
+    Also raise it for an AWS configuration, in the environment or in a file, that leads nowhere.
+    """
     if access.local:
         here = read_address()
         session = local_session(access.region or here.region)
         clients = Clients(session, here.endpoint, here.ca_bundle, _config(proxies={}))
     else:
         session = _session(access)
+        if session.region_name == "":
+            raise NoRegionError
         clients = Clients(session, access.endpoint_url, None, _config())
     name_services(session.events)
+    _require_endpoint(clients)
     return clients
+
+
+def _require_endpoint(clients: Clients) -> None:
+    try:
+        clients.cloudformation  # noqa: B018  it is made here
+    except BotoCoreError:
+        raise
+    except ValueError as error:
+        raise OperatorError(
+            f"{error}: is AWS_ENDPOINT_URL, or endpoint_url in the AWS configuration, a URL?"
+        ) from error
 
 
 def _session(access: Access) -> boto3.Session:
@@ -207,6 +225,17 @@ def default_stack(config: Path | None = None) -> str:
         if name := parts.get(part, {}).get("parameters", {}).get("stack_name"):
             return str(name)
     raise OperatorError(f"{config} has no stack_name: name the stack with --stack")
+
+
+def deployed_version() -> str:
+    """Return which version the stack is that is found without an option, empty if none can be read."""
+    try:
+        stack = default_stack()
+        client = replace(connect(Access()), config=_IMPATIENT).cloudformation
+        version = _outputs(client, stack).get("Version", "of an older version")
+    except (OperatorError, *AWS_ERRORS):
+        return ""
+    return f"stack {stack} in {client.meta.region_name}: {version}"
 
 
 def _outputs(client: "CloudFormationClient", stack: str) -> dict[str, str]:

@@ -181,7 +181,8 @@ def choose(letters: Iterable[Letter], secrets: Sequence[str], error_types: Seque
 
 def is_about(letter: Letter, secret: str) -> bool:
     """Tell whether the letter's secret is the one of this name or ARN, whole or without its last part."""
-    return secret in names_of(letter.secret) or letter.secret in names_of(secret)
+    known = (*names_of(letter.secret), letter.secret.partition(":secret:")[2])
+    return secret in known or letter.secret in names_of(secret)
 
 
 def redrive(

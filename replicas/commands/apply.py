@@ -12,6 +12,7 @@ from replicas.commands import plan, steps, sweep
 from replicas.commands.steps import CHANGING, Region
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, exit_code
+from replicas.inventory.inventory import require_some
 from replicas.options import Where
 from replicas.terminal import Screen, count
 from secret_replicator.errors import TransientError
@@ -46,6 +47,7 @@ def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], No
         screen.say(str(deployment))
         _require_function(deployment)
         regions.append(plan.make(deployment, asked.plan, screen))
+    require_some(asked.plan.choice)
     planning = plan.Planning(regions)
     to_do = planning.secrets(*CHANGING)
     if not asked.plan.as_json:

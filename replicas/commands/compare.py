@@ -12,7 +12,7 @@ from replicas.aws.deployment import Deployment, load_policy, shown
 from replicas.commands.steps import Asked, Region, Step, Totals, answers_of
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
-from replicas.inventory.inventory import Choice, Reading, calls_in_words, selected
+from replicas.inventory.inventory import Choice, Reading, calls_in_words, require_some, selected
 from replicas.options import Where
 from replicas.terminal import Screen, count
 from secret_replicator.models import Desired, Secret
@@ -70,6 +70,8 @@ def _run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
         return _compared(asked, deployment, before, own)
 
     answers = answers_of(where, Comparison, compared_in, screen)
+    if answers.are_complete:
+        require_some(asked.choice)
     if asked.as_json:
         screen.write(json.dumps(answers.total.document(answers), indent=2) + "\n")
     else:

@@ -92,7 +92,7 @@ def _run(asked: Asked, where: Where, screen: Screen) -> int:
     answers = answers_of(where, Planning, planned_for, screen)
     planning = answers.total
     if answers.are_complete:
-        require_some(asked.choice, planning.readings)
+        require_some(asked.choice)
     if asked.as_json:
         screen.write(json.dumps(_document(answers), indent=2) + "\n")
     else:

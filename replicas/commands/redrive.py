@@ -13,7 +13,6 @@ from replicas.aws.dead_letters import (
     choose,
     clear,
     count_letters,
-    is_about,
     read_letters,
     redrive,
 )
@@ -78,6 +77,8 @@ def _clear_fixed(asked: Asked, stack: str | None, access: Access, screen: Screen
     with screen.progress("Reading the dead letters") as report:
         found = read_letters(queues, report)
     unread = min(before, count_letters(queues)) - len(found)
+    if unread <= 0:
+        _require_chosen(asked, found)
     letters = choose(found, asked.secrets, asked.error_types)
     fixed = {secret for secret in {letter.secret for letter in letters} if _is_fixed(deployment, secret)}
     chosen = [letter for letter in letters if letter.secret in fixed]
@@ -115,8 +116,10 @@ def redrive_as_asked(asked: Asked, queues: Queues, screen: Screen) -> int:
         letters = read_letters(queues, report)
     unread = min(before, count_letters(queues)) - len(letters)
     chosen = choose(letters, asked.secrets, asked.error_types)
-    if letters or unread <= 0:
-        _say_what_is_missing(asked, letters, chosen, screen)
+    if unread <= 0:
+        _require_chosen(asked, letters)
+        if not letters:
+            screen.say("There are no dead letters.")
     if chosen and not asked.as_json:
         show_letters(screen, chosen)
     moved = _move(asked, queues, chosen, screen) if _is_wished(asked, chosen, screen) else None
@@ -137,17 +140,21 @@ def _with_unread(unread: int, code: int, screen: Screen) -> int:
     return FAILED
 
 
-def _say_what_is_missing(
-    asked: Asked, letters: Sequence[Letter], chosen: Sequence[Letter], screen: Screen
-) -> None:
-    if not letters:
-        screen.say("There are no dead letters.")
-        return
-    for secret in asked.secrets:
-        if not any(is_about(letter, secret) for letter in letters):
-            screen.say(f"No dead letter is about {secret}.")
-    if not chosen:
-        screen.say(f"Nothing to move: of {_letters(len(letters))}, none is of this kind.")
+def _require_chosen(asked: Asked, letters: Sequence[Letter]) -> None:
+    """Raise OperatorError for what was named and is not there: a success of nothing hides a typo."""
+    missing = [name for name in asked.secrets if not choose(letters, [name], asked.error_types)]
+    if missing:
+        of_type = f" with the error type {' or '.join(asked.error_types)}" if asked.error_types else ""
+        raise OperatorError(
+            f"No dead letter{of_type} is about {' or '.join(missing)}, and nothing was done: "
+            f"`replicas redrive --dry-run` shows all {len(letters)}"
+        )
+    if asked.error_types and letters and not choose(letters, (), asked.error_types):
+        types = ", ".join(sorted({letter.error_type for letter in letters}))
+        raise OperatorError(
+            f"No dead letter has the error type {' or '.join(asked.error_types)}, and nothing was done: "
+            f"there are {types}"
+        )
 
 
 def _is_wished(asked: Asked, chosen: Sequence[Letter], screen: Screen) -> bool:

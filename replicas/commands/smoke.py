@@ -231,11 +231,11 @@ def _remove_replicas(trial: Trial, regions: Sequence[str]) -> None:
     except ClientError as error:
         said = error.response["Error"]
         if said.get("Message", "").startswith(_NO_SUCH_ACTION):
+            _delete(trial)
             trial.say(
                 "This AWS has no RemoveRegionsFromReplication (the local one). "
                 "Its DeleteSecret takes the replicas along"
             )
-            _delete(trial)
         elif said.get("Code") not in ("InvalidParameterException", "InvalidRequestException"):
             raise
 

@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -100,7 +100,7 @@ def look(
 
     answers = ask_each(where, look_at, Status(), screen)
     if answers.are_complete:
-        require_some(choice, answers.total.readings)
+        require_some(choice)
     answers.total.rows.sort(key=lambda row: row.place)
     return answers
 
@@ -129,16 +129,21 @@ def _count(
 ) -> None:
     """Note all rows and letters. A letter counts for itself unless its secret is not yet as it must be."""
     waiting_for: set[str] = set()
-    chosen: set[str] = set()
+    arns: dict[str, str] = {}
     for found in rows:
-        chosen.update(letter.message_id for letter in about.about(found.arn))
+        arns.update((letter.message_id, found.arn) for letter in about.about(found.arn))
         if found.letters and found.standing < Standing.IN_SYNC:
             waiting_for.update(letter.message_id for letter in about.about(found.arn))
         status.rows.append(found)
         status.counts.count(found)
     if choice != EVERYTHING:
-        letters = [letter for letter in letters if letter.message_id in chosen]
-    others = [letter for letter in letters if letter.message_id not in waiting_for]
+        letters = [letter for letter in letters if letter.message_id in arns]
+    others = [
+        # Its own ARN may lack the last part, and nothing tells then where the name ends.
+        replace(letter, secret=arns.get(letter.message_id, letter.secret))
+        for letter in letters
+        if letter.message_id not in waiting_for
+    ]
     status.other_letters += others
     status.counts.letters += len(letters)
     status.counts.other_letters += len(others)

@@ -5,11 +5,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from replicas.aws.held import Held
+from replicas.errors import OperatorError
 
 PROMOTE, HOLD, REMOVE, REPLICATE, RELEASE = "promote", "hold", "remove", "replicate", "release"
 BEGUN, DONE = "begun", "done"
@@ -48,7 +50,7 @@ class Journal:
     def write(self, entry: Entry) -> None:
         """Have it on the disk when this returns."""
         line = json.dumps(asdict(entry)) + "\n"
-        with self._lock, self.file.open("a", encoding="utf-8") as stream:
+        with self._lock, _said_of(self.file), self.file.open("a", encoding="utf-8") as stream:
             stream.write(line)
             stream.flush()
             os.fsync(stream.fileno())
@@ -94,14 +96,30 @@ class Journal:
 
 
 def read_journal(file: Path, clock: Callable[[], float] = time.time) -> Journal:
-    """Return the journal, an empty one if there is none. A line that a kill cut short is passed over."""
-    if not file.exists():
-        return Journal(file, clock=clock)
-    text = file.read_text("utf-8")
-    if text and not text.endswith("\n"):
-        with file.open("a", encoding="utf-8") as stream:
-            stream.write("\n")
+    """Return the journal, an empty one if there is none; raise OperatorError if it cannot be used.
+
+    A line that a kill cut short is passed over.
+    """
+    with _said_of(file):
+        if file.exists() and not file.is_file():
+            raise OSError(0, "it is no file")
+        text = file.read_text("utf-8") if file.exists() else ""
+        if text and not text.endswith("\n"):
+            with file.open("a", encoding="utf-8") as stream:
+                stream.write("\n")
     return Journal(file, [*_entries(text)], clock)
+
+
+@contextmanager
+def _said_of(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise OperatorError(
+            f"The journal {file} cannot be used ({said}), and without it nothing is done: name another file "
+            "with --journal"
+        ) from error
 
 
 def _entries(text: str) -> Iterator[Entry]:

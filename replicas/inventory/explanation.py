@@ -270,7 +270,8 @@ def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) ->
         if place.wanted and (place.status == FAILED or (place.status == MISSING and letters)):
             yield _remedy(place, said)
     if letters and is_settled(seen, found):
-        yield f"to end its dead letter and the alarm, replicas redrive --secret {seen.secret.name}"
+        clear = "--secret" if seen.intent.plan.changes else "--fixed --secret"
+        yield f"to end its dead letter and the alarm, replicas redrive {clear} {seen.secret.name}"
     elif letters:
         yield f"once it is fixed, replicas redrive --secret {seen.secret.name}"
     elif seen.intent.plan.add:

@@ -47,22 +47,26 @@ class Choice:
 
     names: Sequence[str] = ()
     tags: Sequence[tuple[str, str]] = ()
+    taken: set[str] = field(default_factory=set, compare=False)
+    """The names that a secret was found for; the empty one if any was found."""
 
     def takes(self, secret: Secret) -> bool:
-        """Tell whether the secret is one of them."""
-        return self._named(secret) and all(
-            key in secret.tags and fnmatchcase(secret.tags[key], value) for key, value in self.tags
-        )
+        """Tell whether the secret is one of them, and note that it was found."""
+        named = [name for name in self.names if fnmatchcase(secret.name, name) or secret.arn == name]
+        tagged = all(key in secret.tags and fnmatchcase(secret.tags[key], value) for key, value in self.tags)
+        if not tagged or (self.names and not named):
+            return False
+        self.taken.update(named, [""])
+        return True
 
-    def _named(self, secret: Secret) -> bool:
-        return not self.names or any(
-            fnmatchcase(secret.name, name) or secret.arn == name for name in self.names
-        )
-
-    def __str__(self) -> str:
-        """Say it as a person asked for it."""
-        named = [f"--secret {name}" for name in self.names]
-        return " ".join([*named, *(f"--tag {key}={value}" for key, value in self.tags)])
+    @property
+    def missing(self) -> list[str]:
+        """What was asked for and never found, each as a person wrote it: a typo, most likely."""
+        tags = [f"--tag {key}={value}" for key, value in self.tags]
+        names = [f"--secret {name}" for name in self.names if name not in self.taken]
+        if names:
+            return [" ".join([name, *tags]) for name in names]
+        return [" ".join(tags)] if tags and not self.taken else []
 
 
 EVERYTHING = Choice()
@@ -91,11 +95,6 @@ class Reading:
     arns: set[str] = field(default_factory=set)
     """All selected secrets, chosen or not."""
 
-    @property
-    def found(self) -> bool:
-        """Whether there is a secret that was asked for."""
-        return bool(self.selected or self.unselected or self.unread)
-
 
 def read(deployment: Deployment, choice: Choice, reading: Reading, report: Report) -> Iterator[Seen]:
     """Yield the selected secrets as they are now; raise OperatorError. At most AHEAD of them are held."""
@@ -121,13 +120,14 @@ def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Re
                 yield secret
 
 
-def require_some(choice: Choice, readings: Sequence[Reading]) -> None:
-    """Raise OperatorError if secrets were chosen, and there are none: a success of nothing hides a typo."""
-    if choice == EVERYTHING or any(reading.found for reading in readings):
-        return
-    raise OperatorError(
-        f"No selected secret matches {choice}: `replicas explain NAME` says why a secret is not selected"
-    )
+def require_some(
+    choice: Choice,
+    what: str = "selected secret",
+    remedy: str = "`replicas explain NAME` says why a secret is not selected",
+) -> None:
+    """Raise OperatorError for what was chosen and never found: a success of nothing hides a typo."""
+    if missing := choice.missing:
+        raise OperatorError(f"No {what} matches {' or '.join(missing)}: {remedy}")
 
 
 def patiently(deployment: Deployment, call: Callable[[], T]) -> T:

@@ -188,8 +188,11 @@ def _cells(seen: Seen) -> Iterator[tuple[str, str]]:
 
 def _reasons(seen: Seen, letters: Sequence[Letter], standing: Standing) -> Iterator[str]:
     if letters and standing in (Standing.IN_SYNC, Standing.WANTS_NONE):
-        name = seen.secret.name
-        yield f"fixed; its dead letter and the alarm stay until you run: replicas redrive --secret {name}"
+        clear = "--secret" if seen.intent.plan.changes else "--fixed --secret"
+        yield (
+            "fixed; its dead letter and the alarm stay until you run: "
+            f"replicas redrive {clear} {seen.secret.name}"
+        )
     for letter in letters:
         yield f"{letter.error_type}: {letter.reason}"
     if not letters:

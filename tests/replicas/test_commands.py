@@ -15,6 +15,7 @@ from local.secrets_manager.model import AwsError
 from local.secrets_manager.service import VALUE_READS, StrictSecretsManager
 from replicas.cli import app
 from tests.support.desk import Desk, at_desk
+from tests.support.fakes.account import OUTPUTS
 from tests.support.world import make_world
 
 ROOT = Path(__file__).parents[2]
@@ -128,6 +129,36 @@ def test_what_is_no_terminal_gets_no_colour_and_no_box(desk: Desk, tmp_path: Pat
     result = desk.run(command, *arguments(command, tmp_path))
     assert "\x1b" not in result.output
     assert not re.search("[─│╭]", result.output)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        pytest.param({}, ["stack secret-replicator in us-east-1: of an older version"], id="an old stack"),
+        pytest.param({"Version": "0.9.1"}, ["stack secret-replicator in us-east-1: 0.9.1"], id="a stack"),
+        pytest.param(None, [], id="no stack"),
+    ],
+)
+def test_the_version_is_ours_and_where_it_can_be_read_that_of_the_stack(
+    desk: Desk, outputs: dict[str, str] | None, said: list[str]
+) -> None:
+    if outputs is not None:
+        desk.account.stacks["secret-replicator"] = {**OUTPUTS, **outputs}
+    result = CliRunner().invoke(app, ["--version"], env={"AWS_ENDPOINT_URL": desk.account.url})
+    ours, *theirs = result.stdout.splitlines()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert re.fullmatch(r"replicas \d+\.\d+\.\d+", ours)
+    assert theirs == said
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, {"AWS_PROFILE": "nope"}, {"AWS_DEFAULT_REGION": ""}],
+    ids=["nobody answers", "no such profile", "no Region"],
+)
+def test_the_version_needs_no_aws(env: dict[str, str]) -> None:
+    result = CliRunner().invoke(app, ["--version"], env={"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **env})
+    assert (result.exit_code, result.stderr, len(result.stdout.splitlines())) == (0, "", 1)
 
 
 def test_the_shell_completes_commands() -> None:

@@ -329,7 +329,7 @@ def test_an_old_dead_letter_does_not_speak_against_what_is_true_now(desk: Desk) 
     text = told(desk)
     assert "It is where it must be. InSync: us-west-2." in text
     assert "Its dead letter is from before: " in text
-    assert "to end its dead letter and the alarm, replicas redrive --secret a" in text
+    assert "to end its dead letter and the alarm, replicas redrive --fixed --secret a" in text
 
 
 @pytest.mark.parametrize("stack", [True, False])

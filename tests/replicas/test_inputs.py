@@ -4,14 +4,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
 from local.secrets_manager.model import Fault
+from replicas.cli import app, main
 from tests.support.desk import Desk, at_desk
-from tests.support.world import make_world
+from tests.support.fakes.account import STACK
+from tests.support.world import HOME, make_world
 
 READING = ("plan", "status", "explain", "report")
 NASTY = (
@@ -129,6 +132,69 @@ def test_what_is_no_region_is_said_of_the_option(desk: Desk, allowed: str, said:
 
 def test_an_empty_region_is_said_to_be_empty(desk: Desk) -> None:
     assert "it is empty: a variable that is not set?" in desk.run("plan", "--region", "").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AWS_DEFAULT_REGION", "", "You must specify a region: name the stack's Region with --region"),
+        ("AWS_DEFAULT_REGION", "a b", "'a b' doesn't match a supported format"),
+        ("AWS_ENDPOINT_URL", "nonsense", "Invalid endpoint: nonsense: is AWS_ENDPOINT_URL"),
+        ("AWS_PROFILE", "nope", "`aws configure list-profiles` shows those that there are"),
+        ("AWS_CONFIG_FILE", "/bin/sh", "Unable to parse config file: /bin/sh"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", ["plan", "doctor", "redrive --dry-run", "promote --replica-region {} --yes"]
+)
+def test_what_the_environment_says_of_aws_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, command: str, name: str, value: str, said: str
+) -> None:
+    if "{}" in command and name == "AWS_DEFAULT_REGION":
+        return  # the Region is an option there
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(app, command.format(HOME).split())
+    assert is_in_words(result)
+    assert said in result.stderr
+    assert result.exit_code == 1
+
+
+WRITING = {
+    "help": "--help",
+    "version": "--version",
+    "help of a command": "smoke --help",
+    "plan": "plan --stack {stack} --policy {policy}",
+    "plan --against": "plan --stack {stack} --policy {policy} --against {policy}",
+    "plan --json": "plan --json --stack {stack} --policy {policy}",
+    "apply": "apply --yes --stack {stack}",
+    "status": "status --stack {stack} --policy {policy}",
+    "explain": "explain a --stack {stack} --policy {policy}",
+    "explain --tags": "explain --tags replicate-to=us-west-2 --allowed-regions us-west-2",
+    "validate": "validate {policy}",
+    "redrive": "redrive --dry-run --json --stack {stack}",
+    "redrive --fixed": "redrive --fixed --dry-run --json --stack {stack}",
+    "sweep --no-follow": "sweep --no-follow --json --stack {stack}",
+    "report": "report --html {page} --stack {stack} --policy {policy}",
+    "verify": "verify --stack {stack} --policy {policy}",
+    "verify --from": "verify --from us-west-2",
+    "promote": "promote --replica-region us-west-2 --dry-run",
+    "rejoin": "rejoin --replica-region us-west-2 --dry-run",
+}
+
+
+@pytest.mark.parametrize("line", WRITING.values(), ids=WRITING.keys())
+def test_a_full_disk_is_said_by_every_command(
+    desk: Desk, tmp_path: Path, line: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = line.format(policy=desk.world.app.settings.policy_file, page=tmp_path / "page", stack=STACK)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", desk.account.url)
+    monkeypatch.setattr(sys, "argv", ["replicas", *words.split()])
+    with Path("/dev/full").open("w") as full, redirect_stdout(full), pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    *_, said = capfd.readouterr().err.splitlines()
+    assert said == "The result cannot be written (No space left on device): make room, or write it elsewhere"
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

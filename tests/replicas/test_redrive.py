@@ -637,11 +637,29 @@ def test_the_command_says_what_is_wrong_and_exits_with(
 
 def test_a_secret_without_a_letter_is_said_to_have_none(service: LocalSqs) -> None:
     service.both.dead_letter("a")
-    result = command(service, "--yes", "--secret", "b")
-    assert result.exit_code == 0
-    assert "No dead letter is about b." in result.stderr
-    assert "Nothing to move: of 1 dead letter, none is of this kind." in result.stderr
+    result = command(service, "--yes", "--secret", "a", "--secret", "b")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "No dead letter is about b, and nothing was done: `replicas redrive --dry-run` shows all 1" in (
+        result.stderr
+    )
     assert service.both.names() == ["a"]
+
+
+def test_an_error_type_that_no_letter_has_is_named_with_those_that_there_are(service: LocalSqs) -> None:
+    service.both.dead_letter("a")
+    result = command(service, "--yes", "--error-type", "Polic")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "No dead letter has the error type Polic, and nothing was done: there are Policy" in result.stderr
+    assert service.both.names() == ["a"]
+
+
+def test_what_somebody_else_reads_may_be_the_secret_that_was_named(both: Both) -> None:
+    both.dead_letter("a")
+    both.queues.client.receive_message(QueueUrl=both.queues.dead_letter_queue_url, MaxNumberOfMessages=10)
+    screen = Screen(Console(file=StringIO(), width=400), Console(file=StringIO(), soft_wrap=True))
+    assert redrive_as_asked(Asked(secrets=["a"], yes=True), both.queues, screen) == 1
+    said = screen.err.file.getvalue()  # type: ignore[attr-defined]
+    assert "No dead letter is about" not in said
 
 
 @pytest.mark.parametrize("action", ["StartMessageMoveTask", "GetQueueAttributes"])
@@ -799,3 +817,10 @@ def test_a_secret_whose_name_ends_in_six_letters_is_not_taken_for_another(both: 
     both.send_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=f"{ARN}app-secret")
     assert choose(both.letters(), ["app"], []) == []
     assert len(choose(both.letters(), ["app-secret"], [])) == 1
+
+
+def test_a_name_that_ends_as_an_arn_does_is_found_as_it_is_written(both: Both) -> None:
+    """Without its last part, `app-prod01` looks like the secret `app` with one."""
+    both.send_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=f"{ARN}app-prod01")
+    assert len(choose(both.letters(), ["app-prod01"], [])) == 1
+    assert len(choose(both.letters(), [f"{ARN}app-prod01-AbCdEf"], [])) == 1

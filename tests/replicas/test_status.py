@@ -350,7 +350,7 @@ def test_a_secret_that_was_fixed_says_that_its_dead_letter_stays(desk: Desk) -> 
     by_name = {row[1]: row for row in desk.rows("status")}
     assert by_name["wrong"][2] == "InSync"
     assert (
-        "fixed; its dead letter and the alarm stay until you run: replicas redrive --secret wrong"
+        "fixed; its dead letter and the alarm stay until you run: replicas redrive --fixed --secret wrong"
         in (by_name["wrong"][-1])
     )
 
@@ -381,20 +381,6 @@ def test_no_advice_about_the_tag_stands_where_the_tag_is_right(desk: Desk) -> No
     assert "tag is wrong" not in desk.rows("status")[0][-1]
     desk.world.secrets.secret(HOME, "a").tags["replicate-to"] = "eu-wst-1"
     assert "while its tag is wrong, correct that first" in desk.rows("status")[0][-1]
-
-
-@pytest.mark.parametrize("command", ["status", "plan", "report"])
-@pytest.mark.parametrize("arguments", [["--secret", "typo"], ["--tag", "team=typo"]])
-def test_a_choice_of_nothing_is_no_success(
-    desk: Desk, tmp_path: Path, command: str, arguments: list[str]
-) -> None:
-    converged(desk.world)
-    page = tmp_path / "page.html"
-    more = ["--html", str(page)] if command == "report" else []
-    result = desk.run(command, *arguments, *more)
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert f"No selected secret matches {' '.join(arguments)}" in result.stderr
-    assert not page.exists()
 
 
 def test_redrive_fixed_clears_only_what_is_in_its_place(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from replicas.failover import journal
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held
 from replicas.failover.journal import BEGUN, DONE, Journal, read_journal
 from replicas.failover.states import short
+from replicas.inventory.inventory import require_some
 from replicas.options import Access
 from replicas.terminal import Cell, Column, Moment, Report, Screen, count
 
@@ -66,6 +67,8 @@ def _run(asked: Asked, access: Access, screen: Screen, around: Surroundings) -> 
     log = read_journal(asked.journal_file, around.clock)
     with screen.progress(f"Listing {there.region}") as report:
         promotion = _promotion(asked, there, log, report)
+    shows = f"`replicas verify --from {asked.region}` shows what is there"
+    require_some(asked.choice, f"replica in {asked.region}", shows)
     if not asked.as_json:
         _show(asked, promotion, screen)
     work = [*promotion.replicas, *promotion.not_held]
@@ -83,14 +86,15 @@ def _promotion(asked: Asked, there: RegionSecrets, log: Journal, report: Report)
     replicas, not_held, done, promoted = list[Held](), list[Held](), 0, log.promoted()
     for number, held in enumerate(there.listed(), start=1):
         report(number)
-        if not asked.choice.takes(held.as_secret()):
+        mine = held.is_replica and asked.primary_region in ("", held.primary_region)
+        known = not held.is_replica and (is_held(held.tags) or held.identity in promoted)
+        if not (mine or known) or not asked.choice.takes(held.as_secret()):
             continue
         if held.is_replica:
-            if asked.primary_region in ("", held.primary_region):
-                replicas.append(held)
+            replicas.append(held)
         elif is_held(held.tags):
             done += 1
-        elif held.identity in promoted:
+        else:
             not_held.append(held)
     return _Promotion(sorted(replicas, key=lambda held: held.name), not_held, done)
 

@@ -19,11 +19,11 @@ from replicas.failover.compare import Action, Change, Sides, Wishes, action, cha
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held, is_held_by_us
 from replicas.failover.journal import BEGUN, DONE, Entry, Journal, read_journal
 from replicas.failover.states import short
-from replicas.inventory.inventory import EVERYTHING
+from replicas.inventory.inventory import require_some
 from replicas.options import Access
 from replicas.terminal import Column, Report, Screen, count
 from secret_replicator.models import FAILED as REPLICA_FAILED
-from secret_replicator.models import IN_SYNC, Replica
+from secret_replicator.models import IN_SYNC, Replica, Secret
 
 POLL_SECONDS = 2.0
 IN_PROGRESS = "InProgress"
@@ -98,14 +98,15 @@ def run(asked: Asked, access: Access, screen: Screen, around: Surroundings = REA
         "Stopped. Every value is still in at least one Region, and every step in the journal "
         f"{asked.journal_file}: run it again, and it goes on where it stopped."
     )
+    return exit_code(lambda: _run(asked, access, screen, around), screen, stopped)
+
+
+def _run(asked: Asked, access: Access, screen: Screen, around: Surroundings) -> int:
     desk = _Desk(asked, access, read_journal(asked.journal_file, around.clock), around)
-    return exit_code(lambda: _run(desk, screen), screen, stopped)
-
-
-def _run(desk: _Desk, screen: Screen) -> int:
-    asked = desk.asked
     with screen.progress("Comparing both sides") as report:
         candidates = [*_candidates(desk, report)]
+    shows = "without it, all that were promoted are shown with --dry-run"
+    require_some(asked.choice, f"secret that was promoted in {asked.region}", shows)
     if not asked.as_json:
         _show(asked, candidates, screen)
     work = [candidate for candidate in candidates if candidate.action is not Action.LEAVE]
@@ -117,12 +118,12 @@ def _run(desk: _Desk, screen: Screen) -> int:
 def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:
     """Yield what was promoted here: by the journal, and by the hold tag where that is lost."""
     homes: dict[str, str] = {}
-    known = desk.log.promoted()
-    for held in desk.secrets(desk.asked.region).listed():
-        if desk.asked.choice.takes(held.as_secret()) and (home := _home_of(held, known.get(held.identity))):
+    asked, known = desk.asked, desk.log.promoted()
+    for held in desk.secrets(asked.region).listed():
+        if (home := _home_of(held, known.get(held.identity))) and asked.choice.takes(held.as_secret()):
             homes[held.identity] = home
     for identity, entry in known.items():
-        if desk.asked.choice == EVERYTHING or entry.name in desk.asked.choice.names:
+        if asked.choice.takes(Secret(arn=entry.arn, name=entry.name, tags={})):
             homes.setdefault(identity, entry.primary_region)
     for candidate in each(
         homes.items(), lambda pair: _candidate(desk, pair[1], pair[0]), report, desk.around.workers

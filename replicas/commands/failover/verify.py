@@ -16,7 +16,7 @@ from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
 from replicas.failover.states import Finding, Pair, State, finding, state_of, told_by_aws
-from replicas.inventory.inventory import EVERYTHING, Choice
+from replicas.inventory.inventory import EVERYTHING, Choice, require_some
 from replicas.options import Where
 from replicas.terminal import Cell, Column, Moment, Report, Screen, count
 from secret_replicator.planner import intent
@@ -155,6 +155,8 @@ def _run(asked: Asked, where: Where, screen: Screen, clock: Callable[[], float])
         return verified
 
     answers = ask_each(where, verified_in, Verified(), screen)
+    if answers.are_complete:
+        require_some(asked.choice, "secret", "without it, all are compared")
     answers.total.findings.sort(key=lambda found: found.place)
     _show(asked, answers, screen)
     answers.require_all()
@@ -357,6 +359,8 @@ def _run_from(asked: Asked, where: Where, region: str, screen: Screen) -> int:
 
     answers = ask_each(where, held_in, _Holding(region), screen)
     entries = [_here(*secret) for secret in answers.total.secrets]
+    if answers.are_complete:
+        require_some(asked.choice, f"secret in {region}", "without it, all that are there are shown")
     if asked.as_json:
         document = {"region": region, "secrets": entries, "accounts": answers.entries()}
         screen.write(json.dumps(document, indent=2) + "\n")
