@@ -13,7 +13,7 @@ from typing import Any
 from ministack.app import app
 from ministack.services import lambda_svc, sqs
 
-from local.aws import events_in_ministack
+from local.aws import events_in_ministack, queues_in_ministack
 from local.aws.lineage import invocations, next_header
 
 __all__ = ["app"]
@@ -105,3 +105,4 @@ _own_trace_id = lambda_svc._xray_trace_id_for_invocation  # noqa: SLF001
 os.environ.pop("PYTHONPATH", None)  # it led here, and is nothing for functions
 install()
 events_in_ministack.install()
+queues_in_ministack.install()

@@ -13,7 +13,7 @@ from local.aws.lineage import MAX_INVOCATIONS
 
 ROOT = Path(__file__).parents[2]
 SECRETS, LOOPS = "local/secrets_manager/in_ministack.py", "local/aws/in_ministack.py"
-EVENTS = "local/aws/events_in_ministack.py"
+EVENTS, QUEUES = "local/aws/events_in_ministack.py", "local/aws/queues_in_ministack.py"
 NEEDED = [
     (SECRETS, "services.secretsmanager.handle_request", "method path headers body query_params"),
     (SECRETS, "services.secretsmanager._resolve", "secret_id use_arn_scope"),
@@ -33,6 +33,9 @@ NEEDED = [
     (EVENTS, "services.sqs._queue_by_arn", "arn"),
     (EVENTS, "services.sqs.queue_policy_allows", "queue_arn service source_arn source_account"),
     (EVENTS, "services.cloudwatch.record_metric", "namespace metric_name value unit dimensions"),
+    (QUEUES, "services.sqs._act_send_message", "data qurl"),
+    (QUEUES, "services.sqs._get_q", "url action"),
+    (QUEUES, "services.sqs._Err", "code message status"),
     (EVENTS, "core.iam_evaluator.evaluate_resource_policy", "doc ctx service named_only direct_only"),
 ]
 READ = ["services.kms._keys", "services.kms._aliases"]
@@ -78,6 +81,8 @@ def test_keys_are_read_by_account_and_region(name: str) -> None:
         pytest.param(
             *(LOOPS, "services/lambda_svc.py", "trace_id=_xray_trace_id_for_invocation(config)"), id="traces"
         ),
+        pytest.param(QUEUES, "services/sqs.py", "fn = _HANDLERS.get(action)", id="messages"),
+        pytest.param(QUEUES, "services/sqs.py", "r = _act_send_message(sub, url)", id="batches of messages"),
         pytest.param(
             *(EVENTS, "services/eventbridge.py", "_invoke_target(target, event, rule, view)"), id="events"
         ),

@@ -1,6 +1,7 @@
 """What a person finds in the DeadLetterQueue, and the way back from there."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -32,3 +33,24 @@ def test_a_dead_letter_has_the_original_body_and_converges_once_mended_and_redri
     world.wait_for_replicas(name, "eu-west-1")
     world.wait(lambda: observe.backlog(world.stack.clients.queues, world.stack.queue_url) == 0)
     assert not world.letters(name)
+
+
+@pytest.fixture
+def small_dead_letters(world: World) -> Iterator[None]:
+    queues, url = world.stack.clients.queues, world.stack.dead_letter_queue_url
+    queues.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "4096"})
+    yield
+    queues.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "1048576"})
+
+
+@pytest.mark.usefixtures("small_dead_letters")
+def test_a_dead_letter_that_the_queue_does_not_take_whole_names_the_secret_and_can_be_redriven(
+    world: World,
+) -> None:
+    name = world.create({"replicate-to": "eu-wst-1"})
+    world.send(json.dumps({"secret_id": name, "note": "n" * 4000}))
+    letter = world.letter(name)
+    assert "replaced" in letter.reasons["OriginalBody"]
+    world.tag(name, {"replicate-to": "eu-west-1"})
+    redrive(world.stack, letter)
+    world.wait_for_replicas(name, "eu-west-1")
