@@ -8,13 +8,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tools import docs
 
 _BLOCK = re.compile(r"^( *)```(json|toml|yaml)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 
 
-def snippets(language: str) -> list[object]:
+def snippets(language: str) -> list[ParameterSet]:
     """Return the blocks of a language as parameters: the page's name and the text."""
     found = []
     for page in docs.pages():
@@ -35,10 +36,12 @@ def test_toml_that_is_shown_parses(text: str) -> None:
     assert tomllib.loads(text)
 
 
-@pytest.mark.parametrize("text", snippets("yaml"))
-def test_a_template_that_is_shown_passes_cfn_lint(text: str, tmp_path: Path) -> None:
-    template = tmp_path / "template.yaml"
-    template.write_text(text, "utf-8")
-    command = [Path(sys.executable).with_name("cfn-lint"), "--regions", "us-east-1", "--", str(template)]
+def test_every_template_that_is_shown_passes_cfn_lint(tmp_path: Path) -> None:
+    templates = [(tmp_path / f"{shown.id}.yaml", shown.values[0]) for shown in snippets("yaml")]
+    for template, text in templates:
+        template.write_text(str(text), "utf-8")
+    files = [str(template) for template, _ in templates]
+    command = [Path(sys.executable).with_name("cfn-lint"), "--regions", "us-east-1", "--", *files]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert files
     assert said.returncode == 0, said.stdout + said.stderr

@@ -1,6 +1,8 @@
 """What is given to make is a name or a number, whatever stands in it: nothing of it is run."""
 
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,24 +10,42 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def make(*arguments: str) -> str:
-    command = ["make", "--silent", "--old-file=setup", "--old-file=build", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stderr
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., list[str]]:
+    """Run make, and return what it gives to the Python that it runs."""
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n", "utf-8")
+    python.chmod(0o755)
+    path = f"PATH={python.parent}:{os.environ['PATH']}"
+
+    def run(*arguments: str) -> list[str]:
+        command = ["make", "--silent", "--old-file=setup", "--old-file=build", path, *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+
+    return run
 
 
 @pytest.mark.parametrize("name", ["two words", "a;touch {}", "$(touch {})", "$(shell touch {})", "-x", "'"])
-def test_the_name_of_an_event_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+def test_the_name_of_an_event_is_taken_as_it_is(
+    make: Callable[..., list[str]], tmp_path: Path, name: str
+) -> None:
     made = tmp_path / "made"
     event = name.format(made)
-    assert make("invoke", f"EVENT={event}").startswith(f"{event} is not a JSON file that can be read")
+    assert make("invoke", f"EVENT={event}") == ["-m", "local", "invoke", "--", event]
     assert not made.exists()
 
 
-def test_a_port_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_port_is_taken_as_it_is(make: Callable[..., list[str]], tmp_path: Path) -> None:
     made = tmp_path / "made"
-    assert "a port is a number from 1 to 65535, not '1;touch" in make("local", f"PORT=1;touch {made}")
+    port = f"1;touch {made}"
+    assert make("local", f"PORT={port}") == ["-m", "local", "up", "--port", port]
     assert not made.exists()
 
 
 def test_without_a_name_it_says_what_to_give() -> None:
-    assert make("invoke").startswith("Name a file: make invoke EVENT=")
+    command = ["make", "--silent", "--old-file=setup", "--old-file=build", "invoke"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stderr
+    assert said.startswith("Name a file: make invoke EVENT=")

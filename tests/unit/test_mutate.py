@@ -1,8 +1,12 @@
 """`make mutate` can break each promise: what it replaces is there once, and so are its tests."""
 
-import pytest
+from io import StringIO
+from pathlib import Path
 
-from tools.mutate.__main__ import MUTATIONS, ROOT, Mutation
+import pytest
+from rich.console import Console
+
+from tools.mutate.__main__ import MUTATIONS, ROOT, Mutation, play
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.promise)
@@ -10,3 +14,36 @@ def test_what_a_mutation_replaces_is_there_once(mutation: Mutation) -> None:
     assert (ROOT / mutation.file).read_text("utf-8").count(mutation.old) == 1
     assert mutation.old != mutation.new
     assert all((ROOT / test).exists() for test in mutation.tests.split())
+
+
+TESTS = """
+import pytest
+
+from code_under_test import ONE, TWO
+
+def test_one():
+    assert ONE == 1
+
+@pytest.mark.slow
+def test_two():
+    assert TWO == 2
+"""
+
+
+@pytest.mark.slow
+def test_each_mutation_is_said_as_it_ends_and_slow_tests_come_last(tmp_path: Path) -> None:
+    trees = [tmp_path / "1", tmp_path / "2"]
+    for tree in trees:
+        tree.mkdir()
+        (tree / "pytest.ini").write_text("[pytest]\npythonpath = .\nmarkers = slow\n")
+        (tree / "code_under_test.py").write_text("ONE = 1\nTWO = 2\nTHREE = 3\n")
+        (tree / "test_it.py").write_text(TESTS)
+    broken = {"one": "1", "two": "2", "three": "3", "four": "4"}
+    chosen = [
+        Mutation(name, "code_under_test.py", f"= {old}", "= 9", "test_it.py") for name, old in broken.items()
+    ]
+    console = Console(file=(said := StringIO()), width=200)
+    assert play(chosen, trees, console) == 2
+    ends = {line.partition(" s  ")[2].partition(" (")[0] for line in said.getvalue().splitlines()}
+    assert ends == {"caught: one", "caught: two", "SURVIVED: three", "OLD TEXT NOT FOUND ONCE: four"}
+    assert {(tree / "code_under_test.py").read_text() for tree in trees} == {"ONE = 1\nTWO = 2\nTHREE = 3\n"}
