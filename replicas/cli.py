@@ -375,7 +375,10 @@ def sweep_command(
 
 @command(
     "report",
-    epilog="**Exit codes:** 0 written; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. " + READ_ONLY + PEEK,
+    epilog="**Exit codes:** 0 written; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. "
+    + READ_ONLY
+    + ", also in the replica Regions; kms:DescribeKey there"
+    + PEEK,
 )
 def report_command(
     *,
@@ -396,7 +399,8 @@ def report_command(
 ) -> int:
     """Write one page that shows where every secret is, for an auditor or a dashboard screen.
 
-    Coverage by Region and by any tag, what waits or failed and since when, drift, cost, and every secret. The
+    Coverage by Region and by any tag, what waits or failed and since when, drift, cost, and every secret,
+    with what `replicas verify` finds in each Region beside its status: where both disagree comes first. The
     page needs nothing but itself: no script, no other file, no network.
     """
     _require_allowed(where)
@@ -470,7 +474,8 @@ def smoke_command(
 
 @command(
     "verify",
-    epilog="**Exit codes:** 0 every wanted replica is there and current; 1 an error; "
+    epilog="**Exit codes:** 0 every wanted replica is there and current; "
+    "1 an error, or a Region that could not be read; "
     "2 wrong usage, or one needs attention: missing, behind, standalone, another secret, key unusable; "
     "3 some are under way; "
     "130 stopped by Ctrl-C. " + READ_ONLY + ", also in the replica Regions; kms:DescribeKey there. With "

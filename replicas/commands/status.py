@@ -12,6 +12,7 @@ from replicas.aws.accounts import ACCOUNT, Answers, ask_each
 from replicas.aws.dead_letters import Letter, read_letters
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.errors import as_operator_errors
+from replicas.commands.failover.verify import Verified, compare
 from replicas.commands.plan import unread_in_words
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
@@ -59,6 +60,8 @@ class Status:
     other_letters: list[Letter] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     deployments: list[Deployment] = field(default_factory=list)
+    verified: Verified = field(default_factory=Verified)
+    """What the replica Regions really hold, if that was asked for."""
 
     def __str__(self) -> str:
         """Say the totals."""
@@ -71,6 +74,7 @@ class Status:
         self.other_letters += other.other_letters
         self.readings += other.readings
         self.deployments += other.deployments
+        self.verified.add(other.verified)
 
     @property
     def unread(self) -> list[str]:
@@ -90,13 +94,24 @@ def run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], Non
     return exit_code(lambda: _run(asked, where, screen, sleep), screen, "Stopped.")
 
 
-def look(
-    where: Where, choice: Choice, screen: Screen, *, with_letters: bool, by: Sequence[str] = ()
+def look(  # noqa: PLR0913  what is read, and how much of it
+    where: Where,
+    choice: Choice,
+    screen: Screen,
+    *,
+    with_letters: bool,
+    by: Sequence[str] = (),
+    verifying: bool = False,
 ) -> Answers[Status]:
     """Return how every selected secret of every account stands; raise OperatorError."""
 
     def look_at(place: Where, own: Screen) -> Status:
-        return _look(place, choice, own, with_letters=with_letters, by=by)
+        status = _look(place, choice, own, with_letters=with_letters, by=by)
+        status.verified.account = place.account
+        again = Choice(choice.names, choice.tags)  # what is not selected is no success of the choice
+        for deployment in status.deployments if verifying else ():
+            compare(deployment, place, again, status.verified, own, time.time)
+        return status
 
     answers = ask_each(where, look_at, Status(), screen)
     if answers.are_complete:

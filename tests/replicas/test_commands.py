@@ -54,6 +54,7 @@ def test_a_command_needs_exactly_the_permissions_that_the_readme_lists(
     for name in ("fine", "broken"):
         desk.world.send(name)
     desk.world.deliver_until_empty()
+    desk.world.secrets.secret("us-west-2", "fine").kms_key_id = "alias/own"
     assert desk.run(command, *arguments(command, tmp_path)).exit_code in (0, 2, 3)
     needed = {
         call for call in desk.account.calls if call != "secretsmanager:ListSecrets" or command != "explain"

@@ -2,10 +2,12 @@
 
 import csv
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
 from local.secrets_manager.model import Outcome
 from replicas.commands.report.page import as_csv, percent, write
@@ -30,11 +32,23 @@ def some_secrets(world: World) -> None:
 
 def written(desk: Desk, folder: Path, *arguments: str) -> tuple[str, list[dict[str, str]]]:
     """Return the page and the lines of the CSV."""
+    page, lines, _ = reported(desk, folder, *arguments)
+    return page, lines
+
+
+def reported(
+    desk: Desk, folder: Path, *arguments: str, **env: str
+) -> tuple[str, list[dict[str, str]], Result]:
+    """Return what was said, too."""
     html, table = folder / "report.html", folder / "report.csv"
-    result = desk.run("report", "--html", str(html), "--csv", str(table), *arguments)
+    result = desk.run("report", "--html", str(html), "--csv", str(table), *arguments, **env)
     assert result.exit_code == 0, result.output
     with table.open(encoding="utf-8", newline="") as lines:
-        return html.read_text("utf-8"), [*csv.DictReader(lines)]
+        return html.read_text("utf-8"), [*csv.DictReader(lines)], result
+
+
+def numbers(*cells: int) -> str:
+    return "".join(f'<td class="number">{cell}</td>' for cell in cells)
 
 
 def test_the_page_has_the_sentence_and_the_coverage(desk: Desk, tmp_path: Path) -> None:
@@ -43,8 +57,8 @@ def test_the_page_has_the_sentence_and_the_coverage(desk: Desk, tmp_path: Path) 
     assert "2 of 4 selected secrets are InSync in every Region; 1 waiting, 1 needs attention." in page
     assert "<title>Secrets of &lt;us&gt;: 50.0 % in every Region</title>" in page
     for line in (
-        '<bdi>eu-west-1</bdi></th><td class="number">0</td><td class="number">1</td><td>0.0 %',
-        '<bdi>us-west-2</bdi></th><td class="number">2</td><td class="number">4</td><td>50.0 %',
+        f"<bdi>eu-west-1</bdi></th>{numbers(0, 0, 1)}<td>0.0 %",
+        f"<bdi>us-west-2</bdi></th>{numbers(2, 2, 4)}<td>50.0 %",
         '<bdi>search</bdi></th><td class="number">1</td><td class="number">2</td><td>50.0 %',
         '<bdi>shop</bdi></th><td class="number">1</td><td class="number">1</td><td>100 %',
         '<bdi>without it</bdi></th><td class="number">0</td><td class="number">1</td><td>0.0 %',
@@ -66,6 +80,81 @@ def test_the_csv_has_the_same_as_the_page(desk: Desk, tmp_path: Path) -> None:
     assert "The KMS key is disabled" in lines[0]["why"]
     assert lines[0]["dead_letters"] == "1"
     assert {line["primary_region"] for line in lines} == {HOME}
+
+
+def test_what_verify_found_stands_beside_each_status(desk: Desk, tmp_path: Path) -> None:
+    some_secrets(desk.world)
+    page, lines = written(desk, tmp_path)
+    found = {line["name"]: (line["verified us-west-2"], line["verified eu-west-1"]) for line in lines}
+    assert found == {
+        "a": ("current", ""),
+        "b": ("current", ""),
+        "broken": ("missing", ""),
+        "late": ("missing", "missing"),
+    }
+    assert '<p class="proof">Verified: 2 of 5 replicas current in 2 Regions, 3 missing.</p>' in page
+    assert page.count('<span class="found">verified: current</span>') == 2
+    assert 'class="loud"' not in page, "AWS says no more than what is there"
+
+
+def test_a_report_asks_what_status_and_verify_ask_and_no_more(desk: Desk, tmp_path: Path) -> None:
+    some_secrets(desk.world)
+    desk.account.calls.clear()
+    for command in ("status", "verify"):
+        desk.run(command)
+    both = {call: times for call, times in desk.account.calls.items() if call.startswith("secretsmanager:")}
+    desk.account.calls.clear()
+    written(desk, tmp_path)
+    assert {call: desk.account.calls[call] for call in both} == both
+
+
+def test_what_is_in_sync_by_status_alone_is_loud_and_first(desk: Desk, tmp_path: Path) -> None:
+    some_secrets(desk.world)
+    del desk.world.secrets._store["us-west-2"]["b"]
+    page, lines, result = reported(desk, tmp_path)
+    assert "AWS says InSync, and it is not so: 1 replica" in result.stdout
+    assert '<p class="loud">AWS says InSync, and it is not so: 1 replica. See below' in page
+    attention = page.partition('<h2 id="attention">')[2]
+    assert re.findall('<th scope="row" class="name"><bdi>(.+?)</bdi>', attention)[0] == "b"
+    assert (
+        'us-west-2 <span class="status good">InSync</span> <span class="found bad">verified: missing' in page
+    )
+    (line,) = (line for line in lines if line["name"] == "b")
+    assert (line["us-west-2"], line["verified us-west-2"]) == ("InSync", "missing")
+    why = "us-west-2: verify found it missing, AWS says InSync (no secret of this name is there)"
+    assert line["why"] == why
+
+
+def test_what_is_missing_by_both_is_no_news_and_a_promoted_copy_is(desk: Desk, tmp_path: Path) -> None:
+    some_secrets(desk.world)
+    desk.world.secrets.handle("StopReplicationToReplica", "us-west-2", {"SecretId": "b"})
+    page, lines = written(desk, tmp_path)
+    whys = {line["name"]: line["why"] for line in lines}
+    assert "verify" not in whys["late"]
+    assert whys["b"].startswith("us-west-2: verify found it standalone, AWS says not listed (")
+    assert page.count('<span class="found bad">verified: standalone</span>') == 2
+    assert 'class="loud"' not in page
+
+
+def test_a_key_that_cannot_be_used_is_loud_though_the_status_is_in_sync(desk: Desk, tmp_path: Path) -> None:
+    some_secrets(desk.world)
+    desk.world.secrets.secret("us-west-2", "a").kms_key_id = "alias/gone"
+    page, lines = written(desk, tmp_path)
+    (line,) = (line for line in lines if line["name"] == "a")
+    assert (line["us-west-2"], line["verified us-west-2"]) == ("InSync", "key unusable")
+    assert 'class="loud"' in page
+
+
+def test_a_region_that_cannot_be_listed_is_said_and_nothing_of_it_is_called_current(
+    desk: Desk, tmp_path: Path
+) -> None:
+    some_secrets(desk.world)
+    desk.world.secrets.switch_off("us-west-2")
+    page, lines, result = reported(desk, tmp_path, AWS_MAX_ATTEMPTS="1")
+    assert "us-west-2 could not be read: " in result.stderr
+    assert "us-west-2 could not be read: " in page
+    assert "Verified: 0 of 1 replica current in 1 Region, 1 missing, 1 Region not read" in page
+    assert {line.get("verified us-west-2") for line in lines} == {None}
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])

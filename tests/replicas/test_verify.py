@@ -159,6 +159,18 @@ def test_a_replica_that_nobody_wants_needs_nobody(desk: Desk) -> None:
     assert (only(document)["state"], only(document)["region"], document["exit_code"]) == ("unwanted", EU, 0)
 
 
+def test_a_region_that_cannot_be_read_is_named_and_the_others_are_compared(desk: Desk) -> None:
+    add(desk, "db")
+    replicate(desk, "db", EU)
+    desk.world.secrets.secret(HOME, "db").tags["replicate-to"] = f"{EU} {WEST}"
+    desk.world.secrets.switch_off(EU)
+    result = desk.run("verify", AWS_MAX_ATTEMPTS="1")
+    assert result.exit_code == 1
+    assert f"{EU} could not be read: " in result.stdout
+    last = "Verified: 1 of 1 replica current in 1 Region, 1 Region not read"
+    assert result.stdout.splitlines()[-1] == last
+
+
 def test_what_is_under_way_only_waits(desk: Desk) -> None:
     desk.world.secrets.set_outcome("db", WEST, Outcome(seconds=1000))
     add(desk, "db")

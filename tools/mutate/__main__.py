@@ -1138,6 +1138,27 @@ MUTATIONS = (
         "tests/replicas/test_status.py",
     ),
     Mutation(
+        "ops: a report is loud where AWS alone says InSync",
+        "replicas/commands/report/proof.py",
+        "if IN_SYNC in (found.aws_says, cells.get(found.region))",
+        "if found.aws_says == cells.get(found.region)",
+        "tests/replicas/test_report.py",
+    ),
+    Mutation(
+        "ops: a report shows what is missing there though AWS lists it",
+        "replicas/commands/report/proof.py",
+        "if found.state is not State.MISSING or found.region in disagreeing",
+        "if found.state is not State.MISSING",
+        "tests/replicas/test_report.py",
+    ),
+    Mutation(
+        "ops: a Region that cannot be read ends no verify",
+        "replicas/commands/failover/verify.py",
+        '            verified.unread.append(f"{verified.place(region)} could not be read: {error}")',
+        "            raise",
+        "tests/replicas/test_verify.py",
+    ),
+    Mutation(
         "ops: a sweep is done only when no secret waits",
         "replicas/aws/function_log.py",
         "return read_all and len(self.secrets) >= self.selected and self.settled == len(self.secrets)",

@@ -14,7 +14,7 @@ from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.errors import OperatorError
-from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
+from replicas.exit_codes import CHANGES, FAILED, OK, WAITING, exit_code
 from replicas.failover.states import Finding, Pair, State, finding, state_of, told_by_aws
 from replicas.inventory.inventory import EVERYTHING, Choice, require_some
 from replicas.options import Where
@@ -57,25 +57,35 @@ class Asked:
 
 @dataclass
 class Verified:
-    """What was found in an account, or in several. Replicas that are as they must be are only counted."""
+    """What was found in an account, or in several: all states, and a finding for what is not sound."""
 
     account: str = ""
+    states: defaultdict[str, dict[str, State]] = field(default_factory=lambda: defaultdict(dict))
+    """By Region, then by ARN."""
     findings: list[Finding] = field(default_factory=list)
-    counts: Counter[State] = field(default_factory=Counter)
     not_comparable: list[str] = field(default_factory=list)
     unchecked_keys: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    """The Regions that could not be read, each with the reason."""
     regions: set[str] = field(default_factory=set)
 
     @property
+    def counts(self) -> Counter[State]:
+        """How many replicas are in each state."""
+        return Counter(state for replicas in self.states.values() for state in replicas.values())
+
+    @property
     def exit_code(self) -> int:
-        """0 all is there, 2 somebody is needed, 3 some is under way."""
+        """0 all is there, 1 a Region could not be read, 2 somebody is needed, 3 some is under way."""
+        if self.unread:
+            return FAILED
         if any(found.needs_attention for found in self.findings):
             return CHANGES
         return WAITING if any(found.waits for found in self.findings) else OK
 
     def note(self, found: Finding) -> None:
-        """Count it, and keep it if there is something to say."""
-        self.counts[found.state] += 1
+        """Note its state, and keep it if there is something to say."""
+        self.states[found.region][found.arn] = found.state
         if found.state not in (State.CURRENT, State.PRESENT):
             self.findings.append(replace(found, account=self.account))
 
@@ -84,22 +94,37 @@ class Verified:
         return f"{self.account} {region}".lstrip()
 
     def add(self, other: "Verified") -> None:
-        """Take in what was found in another account."""
+        """Take in what was found elsewhere."""
+        for region, states in other.states.items():
+            self.states[region].update(states)
         self.findings += other.findings
-        self.counts.update(other.counts)
         self.not_comparable += other.not_comparable
         self.unchecked_keys += other.unchecked_keys
+        self.unread += other.unread
         self.regions |= other.regions
+
+    @property
+    def remarks(self) -> Iterator[str]:
+        """What limits the findings, in a sentence each."""
+        for region in self.not_comparable:
+            yield (
+                f"{region}: versions cannot be compared here: no replica has a version id of its primary. "
+                "What is there is counted, how new it is is not known."
+            )
+        yield from self.unchecked_keys
+        for text in self.unread:
+            yield f"{text}. Nothing is said about its replicas."
 
     def __str__(self) -> str:
         """Say how many are how."""
-        wanted = sum(self.counts.values()) - self.counts[State.UNWANTED]
+        counts = self.counts
+        wanted = counts.total() - counts[State.UNWANTED]
         others = [
-            f"{self.counts[state]:,} {state}"
-            for state in State
-            if state is not State.CURRENT and self.counts[state]
+            f"{counts[state]:,} {state}" for state in State if state is not State.CURRENT and counts[state]
         ]
-        head = f"{self.counts[State.CURRENT]:,} of {count(wanted, 'replica')} current"
+        head = f"{counts[State.CURRENT]:,} of {count(wanted, 'replica')} current"
+        if self.unread:
+            others.append(f"{count(len(self.unread), 'Region')} not read")
         return ", ".join([f"{head} in {count(len(self.regions), 'Region')}", *others])
 
 
@@ -111,7 +136,7 @@ class _Side:
     there: RegionSecrets
     clock: Callable[[], float]
     open: list[Pair] = field(default_factory=list)
-    sound: int = 0
+    sound: list[Held] = field(default_factory=list)
     comparable: bool = False
     by_key: dict[str, list[tuple[Held, State]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -122,7 +147,7 @@ class _Side:
         if pair.there and pair.there.kms_key_id and pair.there.is_replica:
             self.by_key[pair.there.kms_key_id].append((pair.primary, state))
         if state is State.CURRENT:
-            self.sound += 1
+            self.sound.append(pair.primary)
             self.comparable = True
         else:
             self.open.append(pair)
@@ -180,12 +205,16 @@ def compare(  # noqa: PLR0913, PLR0917  what is compared, and where it goes
     with screen.progress(f"Listing the primaries of {home.region}") as report:
         primaries, wanted = _primaries(home, deployment, choice, report)
     for region in sorted(wanted.keys() | {*deployment.settings.allowed_regions} - {home.region}):
-        verified.regions.add(region)
-        side = _Side(home, secrets_in(region), clock)
-        with screen.progress(f"Listing {region}") as report:
-            for found in _read_side(side, primaries, wanted.get(region, set()), choice, report):
-                verified.note(found)
-        _settle(side, verified)
+        try:
+            side = _Side(home, secrets_in(region), clock)
+            found = Verified(verified.account, regions={region})
+            with screen.progress(f"Listing {region}") as report:
+                for unwanted in _read_side(side, primaries, wanted.get(region, set()), choice, report):
+                    found.note(unwanted)
+            _settle(side, found)
+            verified.add(found)
+        except OperatorError as error:
+            verified.unread.append(f"{verified.place(region)} could not be read: {error}")
 
 
 def _primaries(
@@ -225,7 +254,7 @@ def _read_side(
 
 def _settle(side: _Side, verified: Verified) -> None:
     """Ask again what the lists may not show yet, and note how each secret stands."""
-    verified.counts[State.CURRENT] += side.sound
+    verified.states[side.there.region].update((primary.arn, State.CURRENT) for primary in side.sound)
     comparable = side.comparable or not side.has_versions
     if not comparable:
         verified.not_comparable.append(verified.place(side.there.region))
@@ -266,7 +295,6 @@ def _check_keys(side: _Side, verified: Verified, sound: set[State]) -> None:
             continue
         for primary, state in replicas if problem else ():
             if state in sound:
-                verified.counts[State.PRESENT if state is State.BEHIND else state] -= 1
                 pair = Pair(primary, side.there.region, None)
                 verified.note(finding(pair, State.KEY_UNUSABLE, problem))
 
@@ -283,13 +311,8 @@ def _show(asked: Asked, answers: Answers[Verified], screen: Screen) -> None:
         screen.show(text, "bold red")
     if verified.findings:
         screen.table(COLUMNS, [_line(found) for found in verified.findings])
-    for region in verified.not_comparable:
-        screen.show(
-            f"{region}: versions cannot be compared here: no replica has a version id of its primary. "
-            "What is there is counted, how new it is is not known."
-        )
-    for text in verified.unchecked_keys:
-        screen.say(text)
+    for text in verified.remarks:
+        screen.show(text)
     answers.show(screen)
     screen.show(f"Verified: {verified}", "bold")
 
@@ -308,12 +331,14 @@ def _line(found: Finding) -> tuple[Cell, ...]:
 
 
 def _document(verified: Verified) -> dict[str, Any]:
+    counts = verified.counts
     return {
         "replicas": [_entry(found) for found in verified.findings],
-        "summary": {str(state): verified.counts[state] for state in State}
+        "summary": {str(state): counts[state] for state in State}
         | {"contradicts_aws": sum(found.contradicts_aws for found in verified.findings)},
         "not_comparable": verified.not_comparable,
         "unchecked_keys": verified.unchecked_keys,
+        "unread": verified.unread,
     }
 
 

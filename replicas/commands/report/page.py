@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from replicas.aws.deployment import shown
 from replicas.commands.plan import unread_in_words
+from replicas.commands.report.proof import Proof
 from replicas.commands.status import AS_IT_MUST_BE, Status, look
 from replicas.errors import OperatorError
 from replicas.exit_codes import OK, exit_code
@@ -21,7 +23,7 @@ from replicas.inventory.explanation import MISSING
 from replicas.inventory.inventory import Choice
 from replicas.inventory.secret_status import Row, Standing, regions_of
 from replicas.options import Where
-from replicas.terminal import Screen
+from replicas.terminal import Screen, count
 from secret_replicator.models import IN_SYNC
 
 TEMPLATE = "report.html.j2"
@@ -46,11 +48,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many of the wanted are InSync."""
+    """How many of the wanted are InSync, and of how many replicas `verify` found the current version."""
 
     name: str
     in_sync: int
     wanted: int
+    current: int | None = None
 
     @property
     def percent(self) -> str:
@@ -92,12 +95,13 @@ def page(status: Status, asked: Asked, made: datetime) -> Iterator[str]:
 
 def table(status: Status, by: Sequence[str]) -> Iterator[list[str]]:
     """Yield the lines of the CSV, titles first."""
-    regions = regions_of(status.rows)
+    regions, proof = regions_of(status.rows), Proof(status.rows, status.verified)
     tags = [f"tag {key}" for key in by]
     several = any(row.account for row in status.rows)
     yield [
         *(["account"] if several else []),
         *("primary_region", "name", "arn", "status", *regions),
+        *(f"verified {region}" for region in proof.regions),
         *("since", "since_what", "dead_letters", "drift", "why", *tags),
     ]
     for row in status.rows:
@@ -105,8 +109,9 @@ def table(status: Status, by: Sequence[str]) -> Iterator[list[str]]:
         yield [
             *([row.account] if several else []),
             *(row.home, row.name, row.arn, str(row.standing), *(cells.get(region, "") for region in regions)),
+            *(proof.state(row, region) for region in proof.regions),
             *(row.since.isoformat() if row.since else "", row.since_what, str(row.letters)),
-            *("; ".join(row.drift), row.why, *row.groups),
+            *("; ".join(row.drift), proof.why(row), *row.groups),
         ]
 
 
@@ -121,16 +126,16 @@ def as_csv(lines: Iterable[Sequence[str]]) -> Iterator[str]:
         yield text.getvalue()
 
 
-def by_region(rows: Iterable[Row]) -> list[Coverage]:
+def by_region(proof: Proof) -> list[Coverage]:
     """Return the coverage of each Region: how many of the replicas that must be there are InSync."""
-    wanted: dict[str, int] = {}
-    in_sync: dict[str, int] = {}
-    for row in rows:
+    wanted, in_sync, current = Counter[str](), Counter[str](), Counter[str]()
+    for row in proof.rows:
         for region, status in row.cells:
             if "unwanted" not in status:
-                wanted[region] = wanted.get(region, 0) + 1
-                in_sync[region] = in_sync.get(region, 0) + (status == IN_SYNC)
-    return [Coverage(region, in_sync[region], wanted[region]) for region in sorted(wanted)]
+                wanted[region] += 1
+                in_sync[region] += status == IN_SYNC
+                current[region] += proof.is_current(row, region)
+    return [Coverage(region, in_sync[region], wanted[region], current[region]) for region in sorted(wanted)]
 
 
 def by_tag(rows: Iterable[Row], number: int) -> list[Coverage]:
@@ -185,13 +190,18 @@ def _is_device(file: Path) -> bool:
 
 def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]) -> int:
     _require_two_files(asked)
-    answers = look(where, asked.choice, screen, with_letters=asked.letters, by=asked.by)
+    answers = look(where, asked.choice, screen, with_letters=asked.letters, by=asked.by, verifying=True)
     status = answers.total
     write(asked.html, page(status, asked, now()))
     screen.show(f"Written: {shown(asked.html)}")
     if asked.csv:
         write(asked.csv, as_csv(table(status, asked.by)))
         screen.show(f"Written: {shown(asked.csv)}")
+    if disagreements := Proof(status.rows, status.verified).disagreements:
+        screen.show(_disagreement(disagreements), "bold red")
+    for text in status.verified.remarks:
+        screen.say(text)
+    screen.show(f"Verified: {status.verified}")
     screen.show(str(status.counts), "bold")
     if status.unread:
         raise OperatorError(unread_in_words(status.unread))
@@ -199,8 +209,12 @@ def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]
     return OK
 
 
+def _disagreement(number: int) -> str:
+    return f"AWS says InSync, and it is not so: {count(number, 'replica')}"
+
+
 def _facts(status: Status, asked: Asked, made: datetime) -> dict[str, Any]:
-    rows, counts = status.rows, status.counts
+    rows, counts, proof = status.rows, status.counts, Proof(status.rows, status.verified)
     in_sync = counts.standings[Standing.IN_SYNC]
     return {
         "title": asked.title,
@@ -209,13 +223,17 @@ def _facts(status: Status, asked: Asked, made: datetime) -> dict[str, Any]:
         "made": made,
         "deployments": [str(deployment) for deployment in status.deployments],
         "tiles": [*_tiles(status, with_letters=asked.letters)],
-        "attention": [row for row in rows if row.standing < Standing.IN_SYNC],
+        "proof": proof,
+        "verified": f"Verified: {status.verified}",
+        "disagreement": _disagreement(proof.disagreements) if proof.disagreements else "",
+        "remarks": [*status.verified.remarks],
+        "attention": proof.attention(),
         "letters": status.other_letters,
-        "by_region": by_region(rows),
+        "by_region": by_region(proof),
         "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(asked.by)],
         "drift": [row for row in rows if row.drift],
         "costs": [*_costs(status)],
-        "regions": regions_of(rows),
+        "regions": sorted({*regions_of(rows), *proof.regions}),
         "tag_keys": asked.by,
         "rows": rows,
     }
