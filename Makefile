@@ -23,7 +23,7 @@ export SAM_CLI_TELEMETRY := 0
 export AWS_DEFAULT_REGION ?= us-east-1
 
 # What is given to make reaches a command as it is, in the environment: it is text, not shell or make.
-$(foreach name,EVENT PORT SECRETS SEED WORLD,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,EVENT PORT SECONDS_IN_PROGRESS SECRETS SEED WORLD WORLDS,$(eval override export $(name) := $$(value $(name))))
 
 .PHONY: help setup demo drill local invoke test-fast test test-all check-quick check backfill chaos mutate build bench package preview requirements clean
 
@@ -49,9 +49,9 @@ demo: setup ## deploy to a local AWS and watch secrets appear in other Regions
 drill: setup ## fail over to another Region and come back, on the strict Secrets Manager
 	@python -m local drill
 
-local: setup ## the same stack, staying up: make local [PORT=4566] [SECONDS_IN_PROGRESS=3]
+local: setup ## the same stack, staying up: make local [PORT=4566] [SECONDS_IN_PROGRESS=3] [WORLDS="repeat=refused"]
 	@python -m local up $${PORT:+--port "$$PORT"} \
-	  $${SECONDS_IN_PROGRESS:+--worlds "seconds_in_progress=$$SECONDS_IN_PROGRESS"} \
+	  --worlds "seconds_in_progress=$${SECONDS_IN_PROGRESS:-3} $${WORLDS:-}" \
 	  || test $$? -eq 130 # Ctrl-C
 
 invoke: setup build ## run the built function on a file: make invoke EVENT=events/create-secret.json

@@ -63,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     staying.add_argument(
         "--worlds",
         type=_worlds,
-        help="take the strict Secrets Manager, with these switches: 'repeat=refused seconds_in_progress=5'",
+        default="",
+        help="switches of the strict Secrets Manager, for example 'repeat=refused seconds_in_progress=5'",
     )
     invoking = commands.add_parser("invoke", help="run what `make build` made in Lambda's runtime emulator")
     invoking.add_argument("event", type=Path, help="a JSON file, for example one of events/")

@@ -27,13 +27,14 @@ Step = Callable[[str], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Variant:
-    """What is to be other than in the demo: parameters of the template, variables of all functions."""
+    """What is to be other than by default: the template's parameters, functions' variables, the worlds."""
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    worlds: str = ""
 
 
-THE_DEMO = Variant()
+AS_IT_IS = Variant()
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ class Stack:
 
 
 @contextmanager
-def local_stack(step: Step, port: int = 0, variant: Variant = THE_DEMO) -> Iterator[Stack]:
+def local_stack(step: Step, port: int = 0, variant: Variant = AS_IT_IS) -> Iterator[Stack]:
     """Run the whole system until the end of the block; raise LocalError if a part of it cannot be had."""
     sam, _uv = tool("sam"), tool("uv")
     with ExitStack() as running:
         with step("Start the local AWS (MiniStack)"):
-            aws = running.enter_context(local_aws(port, variant.environment))
+            aws = running.enter_context(local_aws(port, variant.environment, variant.worlds))
         with step("Build the function (sam build)"):
             _build(sam, aws)
         with step("Deploy template.yaml (sam deploy)"):

@@ -9,7 +9,7 @@ from functools import partial
 from rich.console import Console
 
 from local.aws import observe, plain_http
-from local.aws.ministack import WORLDS
+from local.aws.ministack import clients
 from local.aws.observe import FunctionLog, LogLine
 from local.cloudtrail.relay import Delivery, Relay
 from local.console import step
@@ -27,13 +27,13 @@ _POWERTOOLS_FACTS = {
 _SAID_FIRST = {"secret", "outcome", "reason", "message_id"}
 
 
-def run(console: Console, port: int, worlds: str | None = None) -> int:
-    """Keep the stack up until it is interrupted; with `worlds`, its Secrets Manager is the strict one."""
-    variant = Variant(environment={} if worlds is None else {WORLDS: worlds})
+def run(console: Console, port: int, worlds: str) -> int:
+    """Keep the stack up until it is interrupted; `worlds` are the switches of its Secrets Manager."""
     with ExitStack() as running:
-        stack = running.enter_context(local_stack(partial(step, console), port, variant))
+        stack = running.enter_context(local_stack(partial(step, console), port, Variant(worlds=worlds)))
         # Before the relay: for the function of the stack it is as if their events were lost.
         examples.create(stack.clients.secrets)
+        examples.create_key(clients(stack.aws, examples.KEY_REGION).keys)
         try:
             running.enter_context(plain_http.opened(stack.aws))
         except LocalError as error:

@@ -19,7 +19,7 @@ from local.aws import observe
 from local.aws.ministack import KEY, secrets_in
 from local.cloudtrail.relay import Relay
 from local.process.environment import HOME_REGION
-from local.stack import Stack, local_stack
+from local.stack import Stack, Variant, local_stack
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -160,7 +160,7 @@ def draw_metric(axes: Any, widget: dict[str, Any], points: Series, start: float)
 def main() -> None:
     """Run the system, let secrets come and go, draw."""
     points: Series = defaultdict(list)
-    with local_stack(lambda _text: nullcontext()) as stack:
+    with local_stack(lambda _text: nullcontext(), variant=Variant({"MaxAttempts": "3"})) as stack:
         with Relay(stack.clients, lambda _delivery: None).running():
             live(stack, points)
         failures = published(stack, points)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudtrail import CloudTrailClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 WORLDS = "SECRETS_MANAGER_WORLDS"
-"""Its variable puts the strict Secrets Manager in place of MiniStack's: `seconds_in_progress=3`, or empty."""
+"""The variable with the switches of the strict Secrets Manager: `repeat=refused seconds_in_progress=3`."""
 
 ADDRESS = "127.0.0.1"
 ACCOUNT = "123456789012"
@@ -84,6 +85,7 @@ class Clients:
     events: "EventBridgeClient"
     functions: "LambdaClient"
     iam: "IAMClient"
+    keys: "KMSClient"
     logs: "CloudWatchLogsClient"
     queues: "SQSClient"
     secrets: "SecretsManagerClient"
@@ -108,6 +110,7 @@ def clients(aws: LocalAws, region: str = HOME_REGION) -> Clients:
         events=session.client("events", endpoint_url=url, verify=ca, config=config),
         functions=session.client("lambda", endpoint_url=url, verify=ca, config=config),
         iam=session.client("iam", endpoint_url=url, verify=ca, config=config),
+        keys=session.client("kms", endpoint_url=url, verify=ca, config=config),
         logs=session.client("logs", endpoint_url=url, verify=ca, config=config),
         queues=session.client("sqs", endpoint_url=url, verify=ca, config=config),
         secrets=secrets_in(aws, region),
@@ -116,13 +119,15 @@ def clients(aws: LocalAws, region: str = HOME_REGION) -> Clients:
 
 
 @contextmanager
-def local_aws(port: int = 0, environment: Mapping[str, str] | None = None) -> Iterator[LocalAws]:
+def local_aws(
+    port: int = 0, environment: Mapping[str, str] | None = None, worlds: str | None = ""
+) -> Iterator[LocalAws]:
     """Run a local AWS on this port (0: a free one) until the end of the block.
 
-    `environment` is what its functions find in theirs besides what they always find.
+    `environment` is what its functions find in theirs besides what they always find, `worlds` the switches
+    of its Secrets Manager. None leaves MiniStack's own, which is only good to be compared with.
     Nothing of it stays behind. Raise LocalError if the port is taken or it does not come up.
     """
-    given = dict(environment or {})
     with ExitStack() as stack:
         listener = stack.enter_context(_listener(port))
         aws = LocalAws(listener.getsockname()[1], stack.enter_context(_folder()))
@@ -130,8 +135,8 @@ def local_aws(port: int = 0, environment: Mapping[str, str] | None = None) -> It
         log = aws.folder / "ministack.log"
         stack.enter_context(
             processes.running(
-                _command(aws, listener, strict=WORLDS in given),
-                _environment(aws) | given,
+                _command(aws, listener, own=worlds is None),
+                _environment(aws) | {WORLDS: worlds or "", **(environment or {})},
                 aws.folder,
                 log,
                 [listener.fileno()],
@@ -191,9 +196,9 @@ def _certify(aws: LocalAws) -> None:
     certificate.private_key_and_cert_chain_pem.write_to_path(str(aws.folder / "server.pem"))
 
 
-def _command(aws: LocalAws, listener: socket.socket, *, strict: bool) -> list[str]:
+def _command(aws: LocalAws, listener: socket.socket, *, own: bool) -> list[str]:
     # MiniStack's own command would also open port 443. Its server is hypercorn; this is the same server.
-    part = "secrets_manager" if strict else "aws"
+    part = "aws" if own else "secrets_manager"
     certificate = str(aws.folder / "server.pem")
     return [
         *(sys.executable, "-X", f"pycache_prefix={Path(sys.prefix) / 'pycache'}", "-m", "hypercorn"),

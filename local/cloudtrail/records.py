@@ -1,4 +1,4 @@
-"""From MiniStack's record of a call to the event that CloudTrail sends through EventBridge.
+"""From the local CloudTrail's record to the event that CloudTrail sends through EventBridge.
 
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html
 """
@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
+
+from local.secrets_manager.events import EVENT_NAMES, envelope
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Fields: TypeAlias = dict[str, Json]
@@ -34,6 +36,9 @@ WRITES = (
 )
 """The calls that EventBridge hears of. It does not pass on calls that only read."""
 
+SERVICE_EVENTS = tuple(EVENT_NAMES.values())
+"""What Secrets Manager says of itself."""
+
 _VALUES = frozenset({"SecretString", "SecretBinary"})
 _UNANSWERED = frozenset({"RestoreSecret"})
 
@@ -49,27 +54,22 @@ class Secret:
 
 def secret_id(record: Mapping[str, Json]) -> str:
     """Return the name or ARN that the call was made for."""
-    request = _fields(record["requestParameters"])
-    return str(request.get("SecretId") or request.get("Name") or "")
+    named = {**_optional(record, "requestParameters"), **_optional(record, "additionalEventData")}
+    entities = record.get("resources")
+    listed = [_fields(entity).get("ARN") for entity in entities] if isinstance(entities, list) else []
+    return str(next(filter(None, (named.get("SecretId"), named.get("Name"), *listed)), ""))
 
 
 def event(record: Mapping[str, Json], secret: Secret | None) -> Fields:
-    """Return the event for MiniStack's record of a call on this secret (None: there is no such secret now).
+    """Return the event for the record of a call on this secret (None: there is no such secret now).
 
-    MiniStack records a call that its service refused like one that succeeded, and one that IAM refused not at
-    all. So no event has an `errorCode`. A secret that is gone, or never was, leaves the response out.
+    A call that IAM refuses is not recorded here. A call that was refused, and one on a secret that is gone,
+    have no response. A service event is what CloudTrail has of it.
     """
-    return {
-        "version": "0",
-        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, str(record["eventID"]))),
-        "detail-type": "AWS API Call via CloudTrail",
-        "source": "aws.secretsmanager",
-        "account": record["recipientAccountId"],
-        "time": record["eventTime"],
-        "region": record["awsRegion"],
-        "resources": [],
-        "detail": _detail(record, secret),
-    }
+    identity = str(uuid.uuid5(uuid.NAMESPACE_OID, str(record["eventID"])))
+    if record["eventType"] == "AwsServiceEvent":
+        return envelope("AWS Service Event via CloudTrail", dict(record), identity)
+    return envelope("AWS API Call via CloudTrail", _detail(record, secret), identity)
 
 
 def _detail(record: Mapping[str, Json], secret: Secret | None) -> Fields:
@@ -79,7 +79,7 @@ def _detail(record: Mapping[str, Json], secret: Secret | None) -> Fields:
     return kept | {
         "eventVersion": "1.11",
         "requestParameters": _lower_camel_case(_fields(record["requestParameters"])),
-        "responseElements": _response(str(record["eventName"]), secret),
+        "responseElements": _response(str(record["eventName"]), None if "errorCode" in record else secret),
         "readOnly": False,
         "managementEvent": True,
         "eventCategory": "Management",
@@ -117,6 +117,10 @@ def _lower_camel_case(value: Json) -> Json:
             if name not in _VALUES
         }
     return value
+
+
+def _optional(record: Mapping[str, Json], name: str) -> Fields:
+    return _fields(record.get(name) or {})
 
 
 def _fields(value: Json) -> Fields:

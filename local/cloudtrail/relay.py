@@ -1,8 +1,8 @@
 """From CloudTrail through EventBridge's rules to their queues, which the local AWS does not do by itself.
 
 Only public AWS APIs are used: LookupEvents, TestEventPattern with the deployed rules' own patterns,
-SendMessage. What it cannot know: MiniStack does not record whether a call failed (see records.event), and
-calls every caller an `IAMUser`, also a role.
+SendMessage. What it cannot know: MiniStack does not record what IAM refused, and calls every caller an
+`IAMUser`, also a role.
 """
 
 import json
@@ -62,7 +62,7 @@ class Reader:
 
     client: "CloudTrailClient"
     start: datetime
-    calls: tuple[str, ...] = records.WRITES
+    calls: tuple[str, ...] = (*records.WRITES, *records.SERVICE_EVENTS)
     _since: dict[str, datetime] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
 
@@ -138,7 +138,6 @@ class Sender:
         """Send each record to every rule that wants it; yield what was done with it."""
         wanting = list(routes(self.clients))
         for record in found:
-            # A call that names no secret was refused: AWS's event would have an `errorCode`.
             secret_id, call = records.secret_id(record), str(record["eventName"])
             yield self._deliver(record, call, secret_id, wanting) if secret_id else Delivery(call, "", ())
 

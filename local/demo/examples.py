@@ -3,15 +3,13 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-EXAMPLES = {"orders/db-AbCdEf": "eu-west-1", "orders/db": "eu-west-1", "billing/api": "us-west-2"}
-"""Name, and where its tag wants a replica.
+EXAMPLES = {"orders/db": "eu-west-1", "billing/api": "us-west-2"}
+"""Name, and where its tag wants a replica."""
 
-events/create-secret.json names a secret whose ARN ends in `orders/db-AbCdEf`. MiniStack chooses the end of an
-ARN itself, but finds a secret by how its ARN begins (AWS would not: to AWS the ARN in the file is complete).
-Files that have no ARN name `orders/db`.
-"""
+KEY_REGION = "us-west-2"
 
 
 def create(secrets: "SecretsManagerClient") -> None:
@@ -20,3 +18,10 @@ def create(secrets: "SecretsManagerClient") -> None:
         secrets.create_secret(
             Name=name, SecretString="example", Tags=[{"Key": "replicate-to", "Value": region}]
         )
+
+
+def create_key(keys: "KMSClient") -> str:
+    """Make the key that local/policy.toml names, and return its id. Raise botocore's errors."""
+    key = keys.create_key(Description="replicas of the payments team")["KeyMetadata"]["KeyId"]
+    keys.create_alias(AliasName="alias/payments", TargetKeyId=key)
+    return key

@@ -2,35 +2,40 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from local.aws import observe
-from local.aws.ministack import secrets_in
+from local.aws.ministack import clients, secrets_in
 from local.aws.observe import IN_SYNC, REASONS, DeadLetter, FunctionLog
 from local.cloudtrail.relay import Delivery, Relay
 from local.console import step
+from local.demo import examples
 from local.demo.cases import (
     CASES,
+    CORRECTED,
+    CORRECTED_REGIONS,
+    DELETED,
+    KEYED,
     MARK,
-    MENDED,
-    MENDED_REGIONS,
     MISTAKEN,
-    OPTED_OUT,
+    ROTATED,
     TAKEN,
-    TAKEN_IN,
-    UNTOLD,
+    WITHOUT_EVENT,
     Case,
     value,
 )
-from local.demo.tables import Result, letter_table, secrets_table
+from local.demo.checks import Checks
+from local.demo.lives import NO_REPLICA, Lives
+from local.demo.tables import Result, dead_letter_table, secrets_table
 from local.process.environment import HOME_REGION, LOCAL_POLICY
-from local.stack import ALLOWED_REGIONS, Stack, local_stack
+from local.stack import ALLOWED_REGIONS, Stack, Variant, local_stack
 from replicas.aws.dead_letters import Queues, choose, read_letters, secret_name
 from replicas.aws.dead_letters import redrive as move
 from replicas.aws.function_log import Account, Follower
@@ -39,23 +44,9 @@ from secret_replicator.messages import SweepRequest
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import TagTypeDef
 
-PATIENCE_SECONDS = 60
-NO_REPLICA = "no replica"
-
-
-@dataclass
-class Checks:
-    """What was promised, and what of it was not kept."""
-
-    kept: int = 0
-    broken: list[str] = field(default_factory=list)
-
-    def that(self, promise: str, kept: object) -> None:
-        """Note whether the promise was kept."""
-        if kept:
-            self.kept += 1
-        else:
-            self.broken.append(promise)
+TIMEOUT_SECONDS = 60
+VARIANT = Variant({"PruneReplicas": "true"}, worlds="seconds_in_progress=2.5")
+"""What a day of the demo needs: removals, and an `InProgress` that can be seen."""
 
 
 @dataclass
@@ -68,31 +59,60 @@ class Play:
     relay: Relay
     checks: Checks = field(default_factory=Checks)
     began: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    lives: Lives = field(default_factory=lambda: Lives(time.monotonic))
+    fixes: dict[Case, Callable[[], object]] = field(default_factory=dict)
+    """What is to be done once AWS has said why the replica of a secret failed."""
 
     def play(self) -> None:
         """Play all of it."""
-        other = secrets_in(self.stack.aws, TAKEN_IN).create_secret(Name=TAKEN.name, SecretString=value())
         self.console.print(
             f"\nThe policy, local/policy.toml:\n\n{_indented(LOCAL_POLICY.read_text('utf-8'))}\n"
         )
-        self.console.print(f"There before, made by somebody else: a secret {TAKEN.name} in {TAKEN_IN}.")
-        with step(self.console, "Create seven secrets, tag one of them later, wait for all"):
+        self._prepare()
+        with step(self.console, "Create eight secrets, tag one of them later, wait for all"):
             self._create_all()
-            observe.until(self._all_done, PATIENCE_SECONDS)
-        results = [self._result(case) for case in CASES]
-        letters = self._letters()
-        self.console.print(secrets_table(results), *map(letter_table, letters))
-        for result in results:
-            self._check_result(result)
-        self._check_letters(letters)
-        self._mend_and_redrive(letters)
-        self._opt_out()
+            self._until(self._all_done)
+        self.console.print(secrets_table(self._checked_result(case) for case in CASES))
+        self._show_fixed(KEYED, "The key was enabled")
+        self._show_fixed(TAKEN, "The other secret was deleted")
+        dead_letters = self._dead_letters()
+        self.console.print("", *map(dead_letter_table, dead_letters))
+        self._check_dead_letters(dead_letters)
+        self._correct_and_redrive(dead_letters)
+        self._rotate()
+        self._delete()
         self._sweep()
-        self._check_other_secret(other["ARN"])
-        self._check_values(letters)
-        self.checks.that(
-            "the ReplicationQueue is empty in the end", observe.until(self._nothing_left, PATIENCE_SECONDS)
+        self._check_values(dead_letters)
+        self.checks.that("the ReplicationQueue is empty in the end", self._until(self._nothing_left))
+
+    def _until(self, is_so: Callable[[], bool]) -> bool:
+        """Look at everything until it is so, or the time is up; return which."""
+
+        def look() -> bool:
+            self.relay.check()
+            self.log.read()
+            return is_so()
+
+        return observe.until(look, TIMEOUT_SECONDS)
+
+    # Before the day, and the first scene
+
+    def _prepare(self) -> None:
+        keys = clients(self.stack.aws, KEYED.fails_in).keys
+        key = examples.create_key(keys)
+        keys.disable_key(KeyId=key)
+        self.fixes[KEYED] = partial(keys.enable_key, KeyId=key)
+        others = secrets_in(self.stack.aws, TAKEN.fails_in)
+        arn = others.create_secret(Name=TAKEN.name, SecretString=value())["ARN"]
+        self.fixes[TAKEN] = partial(self._delete_other, arn)
+
+    def _delete_other(self, arn: str) -> None:
+        """Let the other team give the name up, once it is known that nobody has touched its secret."""
+        found = observe.describe(self.stack.aws, TAKEN.fails_in, TAKEN.name)
+        as_it_was = found and found["ARN"] == arn and "PrimaryRegion" not in found
+        self.checks.that(f"the other {TAKEN.name}, in {TAKEN.fails_in}, is as it was", as_it_was)
+        secrets_in(self.stack.aws, TAKEN.fails_in).delete_secret(
+            SecretId=TAKEN.name, ForceDeleteWithoutRecovery=True
         )
 
     def _create_all(self) -> None:
@@ -102,80 +122,79 @@ class Play:
                 Name=case.name, SecretString=value(), Tags=_aws_tags(case.tags)
             )
         for case in (case for case in CASES if case.later):
-            left_alone = observe.until(partial(self._is_skipped, case), PATIENCE_SECONDS)
+            left_alone = self._until(partial(self._is_skipped, case))
             self.checks.that(f"{case.name} is looked at, and left alone while it has no tag", left_alone)
             self.began[case.name] = time.monotonic()
             self._tag(case, case.later)
+
+    def _is_skipped(self, case: Case) -> bool:
+        return self._outcome(case) == "skipped"
 
     def _tag(self, case: Case, tags: Mapping[str, str]) -> None:
         self.stack.clients.secrets.tag_resource(SecretId=case.name, Tags=_aws_tags(tags))
 
     def _all_done(self) -> bool:
-        """Look at everything once; tell whether there is nothing more to wait for."""
-        self.relay.check()
-        self.log.read()
+        """Look at every secret once, fix what AWS names; tell whether there is nothing more to wait for."""
         for case in CASES:
-            if case.in_sync and case.name not in self.seconds and self._is_in_sync(case):
-                self.seconds[case.name] = time.monotonic() - self.began[case.name]
-        dead = {secret_name(letter.secret) for letter in self._letters()}
+            self.lives.note(case.name, observe.describe(self.stack.aws, HOME_REGION, case.name))
+            if case in self.fixes and self.lives.failure(case.name, case.fails_in):
+                self.fixes.pop(case)()
+        dead = {secret_name(each.secret) for each in self._dead_letters()}
         return all(
-            self._outcome(case) == case.outcome
-            and (case.name in self.seconds or not case.in_sync)
+            self._outcome(case) in case.outcomes
+            and all(self.lives.now(case.name, region) == IN_SYNC for region in case.in_sync)
             and (case.name in dead or not case.refused)
             for case in CASES
         )
-
-    def _is_in_sync(self, case: Case) -> bool:
-        now = self._statuses(case)
-        return all(now.get(region) == IN_SYNC for region in case.in_sync)
-
-    def _is_skipped(self, case: Case) -> bool:
-        self.relay.check()
-        self.log.read()
-        return self._outcome(case) == "skipped"
-
-    def _statuses(self, case: Case) -> dict[str, str]:
-        return observe.statuses(observe.describe(self.stack.aws, HOME_REGION, case.name))
 
     def _outcome(self, case: Case) -> str:
         return self._said(case, "outcome") or "not read"
 
     def _said(self, case: Case, fact: str) -> str:
         """Return a fact of what the function came to last about the secret."""
-        lines = [
+        lines = self._lines(case)
+        return lines[-1].fact(fact) if lines else ""
+
+    def _lines(self, case: Case) -> list[observe.LogLine]:
+        return [
             line
             for line in self.log.lines
             if line.event == "secret_reconciled" and secret_name(line.fact("secret")) == case.name
         ]
-        return lines[-1].fact(fact) if lines else ""
 
-    def _letters(self) -> list[DeadLetter]:
+    def _dead_letters(self) -> list[DeadLetter]:
         return observe.dead_letters(self.stack.clients.queues, self.stack.dead_letter_queue_url)
 
-    def _result(self, case: Case) -> Result:
-        now = self._statuses(case)
-        return Result(
-            case,
-            {region: now.get(region, NO_REPLICA) for region in case.desired or ALLOWED_REGIONS},
-            self._outcome(case),
-            self._said(case, "reason"),
-            self.seconds.get(case.name),
-        )
-
-    def _check_result(self, result: Result) -> None:
-        case = result.case
-        self.checks.that(
-            f"{case.name} is {case.outcome}, not {result.outcome}", result.outcome == case.outcome
-        )
-        for region, status in result.regions.items():
+    def _checked_result(self, case: Case) -> Result:
+        regions = case.desired or ALLOWED_REGIONS
+        outcome = self._outcome(case)
+        promised_outcome = " or ".join(case.outcomes)
+        self.checks.that(f"{case.name} is {promised_outcome}, not {outcome}", outcome in case.outcomes)
+        for region in regions:
+            status = self.lives.now(case.name, region)
             promised = IN_SYNC if region in case.in_sync else NO_REPLICA
             self.checks.that(f"{case.name}: {region} says {promised}, not {status}", status == promised)
             if region in case.in_sync:
                 shown = self._is_replica(case, region)
                 self.checks.that(f"DescribeSecret in {region} shows the replica of {case.name}", shown)
+                began = self.lives.of(case.name, region)[:1]
+                in_progress = [each.status for each in began] == ["InProgress"]
+                self.checks.that(f"{case.name}: {region} was InProgress first", in_progress)
+            if region == case.fails_in:
+                failure = self.lives.failure(case.name, region)
+                self.checks.that(
+                    f"AWS says of {case.name}: {case.reason}, not {failure}", case.reason in failure
+                )
         if not case.desired:
             there = [region for region in ALLOWED_REGIONS if self._is_there(case, region)]
             self.checks.that(f"{case.name} is in no other Region, not in {there}", not there)
+        return Result(
+            case,
+            {region: self.lives.text(case.name, region) for region in regions},
+            outcome,
+            self._said(case, "reason"),
+            self.lives.seconds(self.began, case.name, *case.in_sync),
+        )
 
     def _is_there(self, case: Case, region: str) -> bool:
         return observe.describe(self.stack.aws, region, case.name) is not None
@@ -191,110 +210,130 @@ class Play:
             and replica["ARN"] == primary["ARN"].replace(HOME_REGION, region)
         )
 
-    def _check_letters(self, letters: Sequence[DeadLetter]) -> None:
+    def _show_fixed(self, case: Case, fix: str) -> None:
+        failure = self.lives.failure(case.name, case.fails_in)
+        self.console.print(
+            f'{case.name}, {case.fails_in}: "{failure}". {fix}; the rest went by itself.', markup=False
+        )
+
+    # Dead letters
+
+    def _check_dead_letters(self, dead_letters: Sequence[DeadLetter]) -> None:
         refused = {case.name: case.refused for case in CASES if case.refused}
-        found = sorted(secret_name(letter.secret) for letter in letters)
+        found = sorted(secret_name(each.secret) for each in dead_letters)
         self.checks.that(f"one dead letter each for {sorted(refused)}, not {found}", found == sorted(refused))
-        for letter in letters:
-            name = secret_name(letter.secret)
+        for each in dead_letters:
+            name = secret_name(each.secret)
             region = refused.get(name, "?")
-            full = all(letter.reasons.get(reason) for reason in REASONS)
+            full = all(each.reasons.get(reason) for reason in REASONS)
             self.checks.that(f"the dead letter of {name} has {', '.join(REASONS)}", full)
-            named = letter.reasons.get("FailedRegions")
+            named = each.reasons.get("FailedRegions")
             self.checks.that(f"the dead letter of {name} names {region}, not {named}", named == region)
-            original = _secret_in(letter.body) == letter.secret
+            original = _secret_in(each.body) == each.secret
             self.checks.that(f"the dead letter of {name} has the original body", original)
 
-    def _mend_and_redrive(self, letters: Sequence[DeadLetter]) -> None:
-        letter = next((letter for letter in letters if secret_name(letter.secret) == MISTAKEN.name), None)
-        self.checks.that(f"there is a dead letter of {MISTAKEN.name} to redrive", letter)
-        if letter is None:
-            return
-        what = " ".join(f"{key} = {text}" for key, text in MENDED.items())
-        with step(self.console, f"Fix {MISTAKEN.name} ({what}) and redrive its dead letter"):
-            self._tag(MISTAKEN, MENDED)
-            mended = observe.until(partial(self._has_converged, 1), PATIENCE_SECONDS)
-            self.checks.that(f"{MISTAKEN.name} converges once it is fixed", mended)
-            redrive(self.stack, letter)
-            converged = observe.until(partial(self._has_converged, 2), PATIENCE_SECONDS)
-        self.checks.that(f"{MISTAKEN.name} converges again once it is redriven", converged)
-        now, left = self._statuses(MISTAKEN), [secret_name(letter.secret) for letter in self._letters()]
-        in_sync = now == dict.fromkeys(MENDED_REGIONS, IN_SYNC)
-        self.checks.that(f"{MISTAKEN.name} is InSync in {MENDED_REGIONS}, not {now}", in_sync)
-        self.checks.that(f"only the dead letter of {TAKEN.name} is left, not {left}", left == [TAKEN.name])
-        says = ", ".join(f"{region} {status}" for region, status in now.items())
-        self.console.print(f"{MISTAKEN.name} now: {says}. Dead letters left: {', '.join(left) or 'none'}.\n")
+    def _correct_and_redrive(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Only begin it: what comes of it is seen after the sweep."""
+        chosen = [each for each in dead_letters if secret_name(each.secret) == MISTAKEN.name]
+        self.checks.that(f"there is a dead letter of {MISTAKEN.name} to redrive", chosen)
+        tags = " ".join(f"{key} = {text}" for key, text in CORRECTED.items())
+        with step(self.console, f"Correct {MISTAKEN.name} ({tags}) and redrive its dead letter"):
+            self._tag(MISTAKEN, CORRECTED)
+            moved = sum(redrive(self.stack, each) for each in chosen)
+        self.checks.that(f"one dead letter is redriven, not {moved}", moved == 1)
 
-    def _opt_out(self) -> None:
-        (case,) = [case for case in CASES if case.name == OPTED_OUT]
-        with step(self.console, f"Opt {OPTED_OUT} out (replicate-to = none)"):
-            self._tag(case, {"replicate-to": "none"})
-            observe.until(partial(self._has_drifted, case), PATIENCE_SECONDS)
-        drift = self._drift(case)
-        unwanted = dict.fromkeys(case.in_sync, "unwanted")
-        self.checks.that(f"{OPTED_OUT} is reported as {unwanted}, not {drift}", drift == unwanted)
-        self.checks.that(
-            f"the replicas of {OPTED_OUT} stay while PruneReplicas is off", self._is_in_sync(case)
+    # A new value, and a deletion
+
+    def _rotate(self) -> None:
+        began = time.monotonic()
+        with step(self.console, f"Give {ROTATED.name} a new value, wait until its replicas have it"):
+            version = self.stack.clients.secrets.put_secret_value(
+                SecretId=ROTATED.name, SecretString=value()
+            )["VersionId"]
+            everywhere = self._until(
+                lambda: all(self._current(ROTATED, region) == version for region in ROTATED.desired)
+            )
+        self.checks.that(f"the new value of {ROTATED.name} is in {', '.join(ROTATED.desired)}", everywhere)
+        self.console.print(
+            f"{ROTATED.name}: version {version[:8]} is AWSCURRENT in {' and '.join(ROTATED.desired)} "
+            f"after {time.monotonic() - began:.1f} s. No value was read to know it.\n"
         )
-        says = ", ".join(f"{region} {kind}" for region, kind in drift.items())
-        self.console.print(f"{OPTED_OUT} now: {says}. They stay, because PruneReplicas is off.\n")
 
-    def _has_drifted(self, case: Case) -> bool:
-        self.relay.check()
-        self.log.read()
-        return len(self._drift(case)) == len(case.in_sync)
+    def _current(self, case: Case, region: str) -> str:
+        """Return the version that is current in a Region."""
+        described = observe.describe(self.stack.aws, region, case.name)
+        versions = described.get("VersionIdsToStages", {}) if described else {}
+        return next((key for key, stages in versions.items() if "AWSCURRENT" in stages), "")
 
-    def _drift(self, case: Case) -> dict[str, str]:
-        """Return the Regions that the function has reported as drift, with their kinds."""
-        lines = [line for line in self.log.lines if line.event == "drift_found"]
-        about = [line for line in lines if secret_name(line.fact("secret")) == case.name]
-        return {line.fact("region"): line.fact("kind") for line in about}
+    def _delete(self) -> None:
+        name = DELETED.name
+        with step(self.console, f"Delete {name}: refused; opt it out (replicate-to = none), delete it again"):
+            refusal = self._refusal_to_delete()
+            self._tag(DELETED, {"replicate-to": "none"})
+            removed = self._until(
+                lambda: not any(self._is_there(DELETED, region) for region in DELETED.desired)
+            )
+            again = self._refusal_to_delete()
+        self.checks.that(f"AWS refuses to delete {name} while it has replicas", "replica regions" in refusal)
+        self.checks.that(f"the replicas of {name} are removed once nobody wants them", removed)
+        self.checks.that(f"AWS deletes {name} then, and does not say {again}", not again)
+        self.console.print(
+            f'{name}: "{refusal}"\nThe function removed them (PruneReplicas is on), and it was deleted.\n',
+            markup=False,
+        )
+
+    def _refusal_to_delete(self) -> str:
+        try:
+            self.stack.clients.secrets.delete_secret(SecretId=DELETED.name)
+        except ClientError as error:
+            return error.response["Error"]["Message"]
+        return ""
+
+    # The account of all
 
     def _sweep(self) -> None:
-        clients = self.stack.clients
-        follower = Follower(clients.logs, self.stack.log_group, str(uuid4()), Account(), 0)
+        stack = self.stack
+        follower = Follower(stack.clients.logs, stack.log_group, str(uuid4()), Account(), 0)
         with step(self.console, "Sweep: check every selected secret, wait until each is accounted for"):
-            clients.queues.send_message(
-                QueueUrl=self.stack.queue_url, MessageBody=SweepRequest(follower.sweep_id).body()
+            stack.clients.queues.send_message(
+                QueueUrl=stack.queue_url, MessageBody=SweepRequest(follower.sweep_id).body()
             )
-            observe.until(partial(self._is_swept, follower), PATIENCE_SECONDS)
-        account, letters = follower.account, follower.account.of("dead_letter")
+            self._until(partial(self._is_swept, follower))
+        account = follower.account
         self.checks.that("the sweep accounts for every selected secret", account.complete)
-        self.checks.that(
-            f"only {TAKEN.name} is a dead letter of it", [*map(secret_name, letters)] == [TAKEN.name]
-        )
-        self.checks.that(f"it finds {UNTOLD.name}, for which there was no event", self._is_in_sync(UNTOLD))
-        everything = (*CASES, UNTOLD)
-        selected = [case for case in everything if case.desired]
+        converged = len(account.of("converged"))
+        self.checks.that(f"all of them are converged, not {converged}", converged == account.selected)
+        selected = [case for case in (*CASES, WITHOUT_EVENT) if case.desired and case is not DELETED]
         self.checks.that(
             f"the sweep selects {len(selected)} secrets", sum(account.selected_on.values()) == len(selected)
         )
-        left_out = ", ".join(case.name for case in everything if not case.desired)
-        now = "".join(f"{region} {status}" for region, status in self._statuses(UNTOLD).items())
+        corrected, found = self._statuses(MISTAKEN), self._statuses(WITHOUT_EVENT)
+        expected = dict.fromkeys(CORRECTED_REGIONS, IN_SYNC)
+        self.checks.that(f"{MISTAKEN.name} is InSync in {CORRECTED_REGIONS}", corrected == expected)
+        self.checks.that(
+            f"it finds {WITHOUT_EVENT.name}, for which there was no event",
+            found == dict.fromkeys(WITHOUT_EVENT.desired, IN_SYNC),
+        )
+        left = [secret_name(each.secret) for each in self._dead_letters()]
+        self.checks.that(f"no dead letter is left, not {left}", not left)
+        left_out = ", ".join(case.name for case in CASES if not case.desired)
         self.console.print(
-            f"{account}\nThese are {len(everything)} secrets, the {len(CASES)} above and {UNTOLD.name} "
-            f"({UNTOLD.story}), but for {left_out}, which nothing selects.\n{UNTOLD.name} now: {now}.\n"
+            f"{account}\nThese are the {len(CASES)} secrets above but for {DELETED.name} (deleted) and "
+            f"{left_out} (not selected), and {WITHOUT_EVENT.name} ({WITHOUT_EVENT.story}).\n"
+            f"{WITHOUT_EVENT.name} now: {_listed(found)}. {MISTAKEN.name} now: {_listed(corrected)}. "
+            f"Dead letters left: {', '.join(left) or 'none'}.\n"
         )
 
     def _is_swept(self, follower: Follower) -> bool:
         follower.look()
-        self.log.read()
         return follower.account.complete
 
-    def _has_converged(self, times: int) -> bool:
-        self.relay.check()
-        self.log.read()
-        lines = [line for line in self.log.lines if secret_name(line.fact("secret")) == MISTAKEN.name]
-        return [line.fact("outcome") for line in lines].count("converged") >= times
+    def _statuses(self, case: Case) -> dict[str, str]:
+        return observe.statuses(observe.describe(self.stack.aws, HOME_REGION, case.name))
 
-    def _check_other_secret(self, arn: str) -> None:
-        found = observe.describe(self.stack.aws, TAKEN_IN, TAKEN.name)
-        as_it_was = found and found["ARN"] == arn and "PrimaryRegion" not in found
-        self.checks.that(f"the other {TAKEN.name}, in {TAKEN_IN}, is as it was", as_it_was)
-
-    def _check_values(self, letters: Sequence[DeadLetter]) -> None:
+    def _check_values(self, dead_letters: Sequence[DeadLetter]) -> None:
         logged = [line.event + json.dumps(dict(line.facts)) for line in self.log.lines]
-        written = [letter.body + json.dumps(dict(letter.reasons)) for letter in letters]
+        written = [each.body + json.dumps(dict(each.reasons)) for each in dead_letters]
         hidden = logged and written and not any(MARK in text for text in logged + written)
         self.checks.that("no value is in the function's log or in a dead letter", hidden)
 
@@ -306,19 +345,23 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines() if line).replace("[", "\\[")
 
 
-def redrive(stack: Stack, letter: DeadLetter) -> int:
-    """Move the letters of this letter's secret as `replicas redrive --secret` does; return how many."""
+def _listed(statuses: Mapping[str, str]) -> str:
+    return ", ".join(f"{region} {status}" for region, status in statuses.items())
+
+
+def redrive(stack: Stack, dead_letter: DeadLetter) -> int:
+    """Move the dead letters of its secret as `replicas redrive --secret` does; return how many."""
     queues = Queues(stack.clients.queues, stack.queue_url, stack.dead_letter_queue_url)
-    chosen = choose(read_letters(queues, _ignore), [letter.secret], [])
+    chosen = choose(read_letters(queues, _ignore), [dead_letter.secret], [])
     return move(queues, chosen, _ignore, everything=False)
 
 
 def run(console: Console) -> int:
     """Play the demo; return the exit code: 0 if everything shown is as promised."""
     began = time.monotonic()
-    with local_stack(partial(step, console)) as stack:
+    with local_stack(partial(step, console), variant=VARIANT) as stack:
         stack.clients.secrets.create_secret(
-            Name=UNTOLD.name, SecretString=value(), Tags=_aws_tags(UNTOLD.tags)
+            Name=WITHOUT_EVENT.name, SecretString=value(), Tags=_aws_tags(WITHOUT_EVENT.tags)
         )
         relay = Relay(stack.clients, _ignore)
         log = FunctionLog(stack.clients.logs, stack.log_group)

@@ -13,7 +13,7 @@ from replicas.aws.dead_letters import secret_name
 
 @dataclass(frozen=True)
 class Result:
-    """What one secret has come to."""
+    """What one secret has come to; `regions` is what AWS said of each Region, one after the other."""
 
     case: Case
     regions: dict[str, str]
@@ -25,20 +25,22 @@ class Result:
 def secrets_table(results: Iterable[Result]) -> Table:
     """Return the table of all secrets."""
     table = Table(title="Secrets", title_justify="left", box=SIMPLE)
-    for column in ("Secret", "Tags", "Desired", "Each Region now", "Outcome"):
-        table.add_column(column)
+    table.add_column("Secret")
+    table.add_column("Tags")
+    table.add_column("What AWS said of each Region", no_wrap=True)
+    table.add_column("Outcome")
     table.add_column("Seconds\nto InSync", justify="right")
     for result in results:
         table.add_row(*_row(result))
     return table
 
 
-def letter_table(letter: DeadLetter) -> Table:
+def dead_letter_table(dead_letter: DeadLetter) -> Table:
     """Return the table of one dead letter's reasons."""
-    name = secret_name(letter.secret)
+    name = secret_name(dead_letter.secret)
     table = Table(title=f"Dead letter: {name}", title_justify="left", box=SIMPLE, show_header=False)
     for reason in REASONS:
-        table.add_row(reason, letter.reasons.get(reason, "-"))
+        table.add_row(reason, dead_letter.reasons.get(reason, "-"))
     return table
 
 
@@ -49,8 +51,7 @@ def _row(result: Result) -> list[str]:
     return [
         f"{case.name}\n{case.story}",
         _lines(f"{key}={value}" for key, value in {**case.tags, **case.later}.items()),
-        _lines(case.desired),
-        _lines(f"{region} {status}" for region, status in result.regions.items()),
+        _lines(f"{region} {life}" for region, life in result.regions.items()),
         _lines(filter(None, [outcome, reason])),
         "-" if result.seconds is None else f"{result.seconds:.1f}",
     ]

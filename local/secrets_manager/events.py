@@ -1,5 +1,6 @@
 """What happens to replicas, in order, and the service events that CloudTrail makes of it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import NAMESPACE_OID, uuid5
@@ -25,6 +26,13 @@ class StatusChange:
     region: str
     status: str
     message: str | None = None
+
+
+def service_events(history: Sequence[StatusChange], worlds: Worlds, since: int = 0) -> Iterator[Params]:
+    """Yield the event of each change that has one, from the change with this number on."""
+    for number, change in enumerate(history[since:], since):
+        if change.status in EVENT_NAMES:
+            yield service_event(number, change, worlds)
 
 
 def service_event(number: int, change: StatusChange, worlds: Worlds) -> Params:
@@ -62,16 +70,24 @@ def service_event(number: int, change: StatusChange, worlds: Worlds) -> Params:
         "eventCategory": "Management",
         **({"resources": [entity]} if listed else {}),
     }
+    return envelope("AWS Service Event via CloudTrail", detail, _identity("delivery", number))
+
+
+def envelope(detail_type: str, record: Params, identity: str) -> Params:
+    """Return the event that EventBridge gets of CloudTrail's record.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html
+    """
     return {
         "version": "0",
-        "id": _identity("delivery", number),
-        "detail-type": "AWS Service Event via CloudTrail",
+        "id": identity,
+        "detail-type": detail_type,
         "source": "aws.secretsmanager",
-        "account": account,
-        "time": time,
-        "region": region,
+        "account": record["recipientAccountId"],
+        "time": record["eventTime"],
+        "region": record["awsRegion"],
         "resources": [],
-        "detail": detail,
+        "detail": record,
     }
 
 

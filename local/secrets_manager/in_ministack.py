@@ -1,23 +1,28 @@
 """The strict Secrets Manager in MiniStack's process. Only what is named in_ministack knows its inside.
 
-MiniStack keeps TLS, signatures, IAM and CloudTrail's records. Its own Secrets Manager is not asked any more:
-a secret that CloudFormation makes is not here. Rotation is not, either.
+MiniStack keeps TLS, signatures and IAM. Its own Secrets Manager is not asked any more: a secret that
+CloudFormation makes is not here. Rotation is not, either. CloudTrail's records get what MiniStack leaves out:
+that a call was refused, and the service events.
 """
 
 import json
 import os
+import time
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
 from ministack.core import iam_actions
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import secretsmanager
+from ministack.services import cloudtrail, secretsmanager
 
 from local.aws.events_in_ministack import find_key
 from local.aws.in_ministack import app
 from local.aws.ministack import WORLDS
-from local.secrets_manager.model import Params, Secret
+from local.secrets_manager.events import service_events
+from local.secrets_manager.model import AwsError, Params, Secret
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.transport import Reply, reply
 from local.secrets_manager.worlds import read_worlds
@@ -26,7 +31,10 @@ __all__ = ["app"]
 Answer = tuple[int, dict[str, str], bytes]
 
 _UNTOLD = frozenset({"AWSPENDING", "AWSPREVIOUS"})
+_WORLDS = os.environ.pop(WORLDS)
 _tag_context = iam_actions.request_tag_context
+_refusal: ContextVar[AwsError | None] = ContextVar("_refusal", default=None)
+_changes_recorded: Counter[tuple[str, str]] = Counter()
 
 
 class Keys(Mapping[tuple[str, str], str]):
@@ -50,8 +58,9 @@ class Keys(Mapping[tuple[str, str], str]):
 @cache
 def model_of(account: str) -> StrictSecretsManager:
     """Return the secrets of an account: MiniStack takes an access key of 12 digits for one."""
-    model = StrictSecretsManager(account=account, worlds=read_worlds(os.environ[WORLDS]))
+    model = StrictSecretsManager(account=account, worlds=read_worlds(_WORLDS))
     model.values_readable = True
+    model.suffixes["orders/db"] = "AbCdEf"  # the ARN in the files of events/
     model.replication.keys = Keys(account)  # type: ignore[assignment]
     return model
 
@@ -60,6 +69,7 @@ async def handle_request(
     method: str, path: str, headers: Mapping[str, str], body: bytes, query_params: Mapping[str, Any]
 ) -> Answer:
     """Answer as `ministack.services.secretsmanager.handle_request` would."""
+    _refusal.set(None)
     target = headers.get("x-amz-target", "")
     if target.endswith(".GetRandomPassword"):
         answer: Answer = await _own_handler(method, path, headers, body, query_params)
@@ -72,7 +82,11 @@ def _handle(operation: str, region: str, params: Params) -> Params:
     model = model_of(get_account_id())
     secret = _find(str(params.get("SecretId")))
     before = _labels(secret) if secret else {}
-    answer = model.handle(operation, region, params)
+    try:
+        answer = model.handle(operation, region, params)
+    except AwsError as refusal:
+        _refusal.set(refusal)
+        raise
     if secret:
         _tell_of_labels(secret, before)
     return answer
@@ -126,13 +140,51 @@ def _replication_keys(asked: Params) -> dict[str, Any]:
     return {f"secretsmanager:{name}": value for name, value in keys.items() if value is not None}
 
 
+def record_event(service: str, **call: Any) -> None:  # noqa: ANN401  as MiniStack has it
+    """Record a call as MiniStack does, and, which it does not, that it was refused."""
+    _own_record_event(service=service, **call)
+    refusal = _refusal.get()
+    if service == "secretsmanager" and refusal:
+        last = event_queue()[-1]
+        refused = {"errorCode": refusal.code, "errorMessage": str(refusal)}
+        last["CloudTrailEvent"] = json.dumps(json.loads(last["CloudTrailEvent"]) | refused)
+
+
+def event_queue() -> "deque[dict[str, Any]]":
+    """Return CloudTrail's records of this Region, the service events of replication among them."""
+    records: deque[dict[str, Any]] = _own_event_queue()
+    account, region = get_account_id(), get_region()
+    model = model_of(account)
+    history, begin = model.history, _changes_recorded[account, region]
+    _changes_recorded[account, region] = len(history)
+    events = [event["detail"] for event in service_events(history, model.worlds, begin)]
+    records.extend(_looked_up(detail) for detail in events if detail["awsRegion"] == region)
+    return records
+
+
+def _looked_up(detail: Params) -> dict[str, Any]:
+    return {
+        "EventId": detail["eventID"],
+        "EventName": detail["eventName"],
+        "EventSource": detail["eventSource"],
+        "EventTime": time.time(),
+        "ReadOnly": "false",
+        "Resources": [],
+        "CloudTrailEvent": json.dumps(detail),
+    }
+
+
 def install() -> None:
     """Put this in place of MiniStack's own Secrets Manager."""
     secretsmanager.handle_request = handle_request
     secretsmanager._resolve = resolve  # noqa: SLF001
     secretsmanager.secret_policy_for_arn = secret_policy_for_arn
     iam_actions.request_tag_context = condition_keys
+    cloudtrail.record_event = record_event
+    cloudtrail._get_event_queue = event_queue  # noqa: SLF001
 
 
 _own_handler = secretsmanager.handle_request
+_own_record_event = cloudtrail.record_event
+_own_event_queue = cloudtrail._get_event_queue  # noqa: SLF001
 install()

@@ -53,6 +53,7 @@ class Operations:
         self.worlds = worlds or Worlds()
         self.regions = set(REGIONS)
         self.seconds_until_visible = 0.0
+        self.suffixes: dict[str, str] = {}
         self.random = Random(0)  # noqa: S311 - repeatable on purpose
         self.listing = Listing(clock, self.worlds)
         self._clock = clock
@@ -84,9 +85,13 @@ class Operations:
     def add_secret(
         self, region: str, name: str, *, value: str | None = "a value", **fields: object
     ) -> Secret:
-        """Put a secret there without a call; `fields` are those of Secret, as `tags` and `owning_service`."""
+        """Put a secret there without a call; `fields` are those of Secret, as `tags` and `owning_service`.
+
+        Its ARN ends as `suffixes` says for its name, or as it happens.
+        """
         with self._lock:
-            suffix = "".join(self.random.choices(ascii_letters + digits, k=6))
+            drawn = "".join(self.random.choices(ascii_letters + digits, k=6))
+            suffix = self.suffixes.get(name, drawn)
             arn = f"arn:aws:secretsmanager:{region}:{self.account}:secret:{name}-{suffix}"
             secret = replace(Secret(region, name, arn, self._clock()), **fields)  # type: ignore[arg-type]
             if value is not None:

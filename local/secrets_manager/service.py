@@ -13,7 +13,7 @@ from dataclasses import replace
 from botocore.client import BaseClient
 
 from local.secrets_manager import transport
-from local.secrets_manager.events import EVENT_NAMES, StatusChange, service_event
+from local.secrets_manager.events import StatusChange, service_events
 from local.secrets_manager.model import (
     AwsError,
     Call,
@@ -116,9 +116,8 @@ class StrictSecretsManager(Operations):
 
     @property
     def service_events(self) -> list[Params]:
-        """What EventBridge gets of the changes, oldest first; an event keeps its place and its id."""
-        told = [change for change in self.history if change.status in EVENT_NAMES]
-        return [service_event(number, change, self.worlds) for number, change in enumerate(told)]
+        """What EventBridge gets of the changes, oldest first; an event keeps its id."""
+        return list(service_events(self.history, self.worlds))
 
     def handle(self, operation: str, region: str, params: Params) -> Params:
         """Do one call; raises AwsError for an error answer, ConnectionCutError for none."""

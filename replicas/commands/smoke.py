@@ -26,10 +26,9 @@ CLEANUP_SECONDS = 120.0
 VISIBLE_SECONDS = 20.0
 """As in the function: what is not visible for so long after its creation is not there."""
 
-_NO_SUCH_ACTION = "Unknown action"
-"""How MiniStack says that it has no such call. It has no error code of its own for it."""
-
 _GONE = "ResourceNotFoundException"
+_NOT_YET = ("InvalidParameterException", "InvalidRequestException")
+"""What is refused may be so by an old reading: DescribeSecret is eventually consistent."""
 
 Say = Callable[[str], None]
 
@@ -220,8 +219,7 @@ def _delete(trial: Trial) -> None:
     try:
         trial.home.delete_secret(SecretId=trial.name, ForceDeleteWithoutRecovery=True)
     except ClientError as error:
-        # DescribeSecret is eventually consistent: a replica may still be there.
-        if error.response["Error"].get("Code") not in ("InvalidRequestException", _GONE):
+        if error.response["Error"].get("Code") not in (*_NOT_YET, _GONE):
             raise
 
 
@@ -229,14 +227,7 @@ def _remove_replicas(trial: Trial, regions: Sequence[str]) -> None:
     try:
         trial.home.remove_regions_from_replication(SecretId=trial.name, RemoveReplicaRegions=[*regions])
     except ClientError as error:
-        said = error.response["Error"]
-        if said.get("Message", "").startswith(_NO_SUCH_ACTION):
-            _delete(trial)
-            trial.say(
-                "This AWS has no RemoveRegionsFromReplication (the local one). "
-                "Its DeleteSecret takes the replicas along"
-            )
-        elif said.get("Code") not in ("InvalidParameterException", "InvalidRequestException"):
+        if error.response["Error"].get("Code") not in _NOT_YET:
             raise
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.aws.ministack import WORLDS, LocalAws, local_aws
+from local.aws.ministack import LocalAws, local_aws
 from tests.support.world import log_lines, world
 
 __all__ = ["log_lines", "world"]
@@ -13,5 +13,5 @@ __all__ = ["log_lines", "world"]
 @pytest.fixture(scope="session")
 def strict_aws() -> Iterator[LocalAws]:
     """The local AWS with the strict Secrets Manager in MiniStack's process."""
-    with local_aws(environment={WORLDS: ""}) as aws:
+    with local_aws() as aws:
         yield aws

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.aws.ministack import ACCOUNT, LocalAws, clients, secrets_in
+from local.cloudtrail.records import SERVICE_EVENTS
 from local.process.environment import HOME_REGION
 from tests.support.clients import queue_for_rules
 
@@ -152,6 +153,55 @@ def test_a_moved_label_is_told_to_eventbridge(strict_aws: LocalAws, secret: str)
     told = home.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)["Messages"]
     details = [json.loads(message["Body"])["detail"] for message in told]
     assert details == [{"name": secret, "labelUpdated": "AWSCURRENT", "versionId": version}]
+
+
+def records_of(strict_aws: LocalAws, event_name: str, region: str = HOME_REGION) -> list[Any]:
+    """Return what CloudTrail of a Region has of calls or service events with this name, newest first."""
+    found = clients(strict_aws, region).cloudtrail.lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": event_name}]
+    )
+    return [json.loads(each["CloudTrailEvent"]) for each in found["Events"]]
+
+
+def test_a_call_that_was_refused_is_recorded_with_its_error(strict_aws: LocalAws, secret: str) -> None:
+    home = secrets_in(strict_aws, HOME_REGION)
+    with pytest.raises(ClientError):
+        home.delete_secret(SecretId=secret)
+    refused = records_of(strict_aws, "DeleteSecret")[0]
+    assert refused["requestParameters"]["SecretId"] == secret
+    assert refused["errorCode"] == "InvalidParameterException"
+    assert "still has replica regions" in refused["errorMessage"]
+    home.remove_regions_from_replication(SecretId=secret, RemoveReplicaRegions=[WEST])
+    home.delete_secret(SecretId=secret)
+    assert "errorCode" not in records_of(strict_aws, "DeleteSecret")[0]
+
+
+def test_cloudtrail_of_the_sending_region_has_the_service_events(strict_aws: LocalAws, secret: str) -> None:
+    home = secrets_in(strict_aws, HOME_REGION)
+    arn = home.describe_secret(SecretId=secret)["ARN"]
+    unknown: Any = [{"Region": EU, "KmsKeyId": "alias/not-there"}]
+    home.replicate_secret_to_regions(SecretId=secret, AddReplicaRegions=unknown)
+    seen = {
+        name: [
+            record["additionalEventData"]["SecretId"]
+            for record in records_of(strict_aws, name)
+            if record["additionalEventData"]["SecretId"] == arn
+        ]
+        for name in SERVICE_EVENTS
+    }
+    assert {name: len(arns) for name, arns in seen.items()} == {
+        "ReplicationStarted": 2,
+        "ReplicationSucceeded": 1,
+        "ReplicationFailed": 1,
+    }
+    (failed,) = [
+        record
+        for record in records_of(strict_aws, "ReplicationFailed")
+        if record["additionalEventData"]["SecretId"] == arn
+    ]
+    assert failed["eventType"] == "AwsServiceEvent"
+    assert "alias/not-there is missing" in failed["errorMessage"]
+    assert not records_of(strict_aws, "ReplicationFailed", EU)
 
 
 def test_keys_of_the_local_kms_decide_about_replicas(strict_aws: LocalAws, secret: str) -> None:

@@ -19,6 +19,11 @@ NEEDED = [
     (SECRETS, "services.secretsmanager._resolve", "secret_id use_arn_scope"),
     (SECRETS, "services.secretsmanager.secret_policy_for_arn", "resource_arn"),
     (SECRETS, "services.secretsmanager._emit_secret_label_updated", "secret label version_id"),
+    (
+        *(SECRETS, "services.cloudtrail.record_event"),
+        "service event_name username access_key_id resources region request_id user_agent request_params method",  # noqa: E501
+    ),
+    (SECRETS, "services.cloudtrail._get_event_queue", ""),
     (SECRETS, "core.iam_actions.request_tag_context", "service iam_action body params"),
     (SECRETS, "core.responses.get_account_id", ""),
     (SECRETS, "core.responses.get_region", ""),
@@ -71,6 +76,8 @@ def test_keys_are_read_by_account_and_region(name: str) -> None:
         ),
         pytest.param(SECRETS, "app.py", "await mod.handle_request(", id="requests"),
         pytest.param(SECRETS, "app.py", "**request_tag_context(service, iam_action, body,", id="conditions"),
+        pytest.param(SECRETS, "app.py", "ct_mod.record_event(", id="records of calls"),
+        pytest.param(*(SECRETS, "services/cloudtrail.py", "event_queue = _get_event_queue()"), id="records"),
         pytest.param(
             *(SECRETS, "core/iam_evaluator.py", '("secretsmanager", "secret_policy_for_arn")'), id="policies"
         ),

@@ -506,7 +506,7 @@ def client_of(account: str, region: str, **where: Any) -> "SecretsManagerClient"
 
 @pytest.fixture(scope="session")
 def ministack() -> Iterator[LocalAws]:
-    with local_aws() as aws:
+    with local_aws(worlds=None) as aws:
         yield aws
 
 

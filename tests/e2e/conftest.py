@@ -1,6 +1,7 @@
 """One deployed stack on a local AWS, for all e2e tests that need no stack of their own."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from local.aws.ministack import WORLDS
 from local.aws.observe import FunctionLog
 from local.cloudtrail.relay import Relay
-from local.stack import Stack, local_stack
+from local.stack import Stack, Variant, local_stack
 from tests.e2e.world import World
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -18,7 +20,8 @@ EVENTS = Path(__file__).parents[2] / "events"
 
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Stack]:
-    with local_stack(lambda _text: nullcontext()) as stack:
+    variant = Variant(worlds=os.environ.get(WORLDS, ""))
+    with local_stack(lambda _text: nullcontext(), variant=variant) as stack:
         yield stack
 
 

@@ -114,7 +114,7 @@ def test_smoke_follows_its_secret_to_every_region_and_leaves_nothing_behind(rela
     for region in ALLOWED_REGIONS:
         assert re.search(rf"^ +[0-9.]+ s  {region} is InSync$", done.stdout, re.MULTILINE)
     assert "with the tag replicate-to=all" in done.stdout
-    assert "This AWS has no RemoveRegionsFromReplication (the local one)" in done.stdout
+    assert "Removed secret-replicator-smoke/" in done.stdout
     assert left_over(relayed.stack) == []
 
 

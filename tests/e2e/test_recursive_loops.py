@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from local.aws.lineage import MAX_INVOCATIONS
-from local.aws.ministack import WORLDS
 from local.aws.observe import FunctionLog
 from local.stack import STACK, Stack, Variant, describe, local_stack
 from tests.e2e.world import World, service
@@ -25,7 +24,7 @@ NAMES = [f"looped/{number}" for number in range(PAGES * ON_A_PAGE)]
 @pytest.fixture(scope="module")
 def small_pages() -> Iterator[World]:
     """A stack whose Secrets Manager lists two secrets at a time: pages need not be large to be many."""
-    variant = Variant(environment={WORLDS: f"secrets_on_a_page={ON_A_PAGE}"})
+    variant = Variant(worlds=f"secrets_on_a_page={ON_A_PAGE}")
     with local_stack(lambda _text: nullcontext(), variant=variant) as stack:
         world = World(stack, FunctionLog(stack.clients.logs, stack.log_group))
         for name in NAMES:

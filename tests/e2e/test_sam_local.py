@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.slow]
 
 ENVIRONMENT = ROOT / "local/env.json"
 SECONDS = 120
-ORDERS, _, BILLING = examples.EXAMPLES
+ORDERS, BILLING = examples.EXAMPLES
 
 
 @dataclass(frozen=True)
@@ -110,15 +110,16 @@ def test_one_event_makes_the_replica(sam_local: SamLocal, world: World) -> None:
     arn = world.arn(ORDERS)
     assert not world.replicas(ORDERS)
     answer, log = sam_local.invoke("events/create-secret.json")
-    assert answer == {"outcome": "converged", "secret": arn, "plan": {"add": ["eu-west-1"]}}
-    assert [(line["outcome"], line["secret"]) for line in reconciled(log)] == [("converged", arn)]
+    assert (answer["outcome"], answer["secret"]) == ("waiting", arn)
+    assert answer["plan"] == {"add": ["eu-west-1"]}
+    assert [(line["outcome"], line["secret"]) for line in reconciled(log)] == [("waiting", arn)]
     assert world.replicas(ORDERS) == {"eu-west-1"}
 
 
 def test_a_batch_makes_the_replicas_and_writes_the_dead_letter(sam_local: SamLocal, world: World) -> None:
     answer, log = sam_local.invoke("events/sqs-batch.json")
-    assert answer == {"batchItemFailures": []}
-    assert [line["verdict"] for line in reconciled(log)] == ["done", "done", "dead_letter"]
+    assert len(answer["batchItemFailures"]) == 1, "what was requested just now comes back"
+    assert [line["verdict"] for line in reconciled(log)] == ["done", "put_off", "dead_letter"]
     assert world.replicas(BILLING) == {"us-west-2"}
     (letter,) = world.letters("unknown")
     assert (letter.body, letter.reasons["ErrorType"]) == ("orders/db, please", "MalformedMessage")
@@ -130,7 +131,7 @@ def test_an_event_made_by_sam_can_be_piped_into_it(sam_local: SamLocal, world: W
     body = json.dumps(json.dumps({"secret_id": name}))[1:-1]  # sam puts it into JSON as it is
     made = sam_local.run([tool("sam"), "local", "generate-event", "sqs", "receive-message", "--body", body])
     answer, _log = sam_local.invoke("-", made.stdout)
-    assert answer == {"batchItemFailures": []}
+    assert len(answer["batchItemFailures"]) == 1
     assert world.replicas(name) == {"eu-central-1"}
 
 

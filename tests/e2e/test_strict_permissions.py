@@ -9,7 +9,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.aws import observe
-from local.aws.ministack import WORLDS
 from local.aws.observe import FunctionLog
 from local.process.environment import HOME_REGION
 from local.stack import Variant, local_stack
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("strict e2e")
 
 @pytest.fixture(scope="module")
 def pruning() -> Iterator[World]:
-    variant = Variant({"PruneReplicas": "true"}, {WORLDS: "seconds_in_progress=1"})
+    variant = Variant({"PruneReplicas": "true"}, worlds="seconds_in_progress=1")
     with local_stack(lambda _text: nullcontext(), variant=variant) as stack:
         yield World(stack, FunctionLog(stack.clients.logs, stack.log_group))
 

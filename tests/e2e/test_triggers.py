@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from local.cloudtrail.relay import routes
+from local.aws.ministack import clients
+from local.demo import examples
+from local.stack import logical_id
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.xdist_group("e2e")
@@ -16,7 +18,7 @@ TAG = {"replicate-to": "eu-west-1"}
 @pytest.fixture
 def converged(relayed: World) -> str:
     """A tagged secret that is already where it must be."""
-    name = relayed.create(TAG)
+    name = relayed.create(TAG, in_regions=["eu-west-1"])
     relayed.wait(lambda: relayed.said(name) == ["converged"])
     return name
 
@@ -32,12 +34,14 @@ def test_an_update_is_looked_at(relayed: World, converged: str) -> None:
     relayed.wait(lambda: relayed.said(converged) == ["converged", "converged"])
 
 
-def test_a_deletion_is_not_looked_at_and_a_restoration_is(relayed: World, converged: str) -> None:
-    relayed.stack.clients.secrets.delete_secret(SecretId=converged)
-    relayed.ask_for(converged)
-    relayed.wait(lambda: relayed.said(converged) == ["converged", "skipped scheduled_for_deletion"])
-    relayed.stack.clients.secrets.restore_secret(SecretId=converged)
-    relayed.wait(lambda: relayed.said(converged)[2:] == ["converged"])
+def test_a_deletion_is_not_looked_at_and_a_restoration_is(relayed: World) -> None:
+    name = relayed.create({"replicate-to": "none"})  # AWS deletes nothing that has replicas
+    relayed.wait(lambda: relayed.said(name) == ["converged"])
+    relayed.stack.clients.secrets.delete_secret(SecretId=name)
+    relayed.ask_for(name)
+    relayed.wait(lambda: relayed.said(name) == ["converged", "skipped scheduled_for_deletion"])
+    relayed.stack.clients.secrets.restore_secret(SecretId=name)
+    relayed.wait(lambda: relayed.said(name)[2:] == ["converged"])
 
 
 def test_a_new_value_is_looked_at_without_cloudtrail(world: World) -> None:
@@ -75,27 +79,16 @@ def test_called_with_one_event_the_function_answers_with_the_outcome(
     )
     outcome = json.loads(answer["Payload"].read())
     assert "FunctionError" not in answer
-    assert (outcome["outcome"], outcome["secret"]) == ("converged", arn)
+    assert (outcome["outcome"], outcome["secret"]) == ("waiting", arn)
     assert world.replicas(name) == {"eu-west-1"}
 
 
-def test_that_aws_could_not_replicate_is_looked_at_through_its_rule(
-    world: World, event_files: dict[str, Any]
-) -> None:
-    # The local AWS makes no service events, and takes none from others: its own rule decides about ours.
-    name = world.create(TAG)
-    world.ask_for(name)
-    world.wait(lambda: world.said(name) == ["converged"])
-    event = event_files["replication-failed"]
-    event["detail"]["additionalEventData"]["SecretId"] = world.arn(name).replace("us-east-1", "eu-west-1")
-    (route,) = [
-        route
-        for route in routes(world.stack.clients)
-        if world.stack.clients.events.test_event_pattern(EventPattern=route.pattern, Event=json.dumps(event))[
-            "Result"
-        ]
-    ]
-    assert "ReplicationFailedRule" in route.rule
-    for url in route.queue_urls:
-        world.stack.clients.queues.send_message(QueueUrl=url, MessageBody=json.dumps(event))
-    world.wait(lambda: world.said(name) == ["converged", "converged"])
+def test_that_aws_could_not_replicate_is_looked_at_through_its_rule(relayed: World) -> None:
+    # local/policy.toml names a key for this team, which is not there.
+    name = relayed.create({"replicate-to": "us-west-2", "team": "payments"})
+    relayed.wait(lambda: [each for each in relayed.deliveries if each.call == "ReplicationFailed"])
+    failed = next(each for each in relayed.deliveries if each.call == "ReplicationFailed")
+    assert failed.secret_id == relayed.arn(name)
+    assert [logical_id(rule) for rule in failed.rules] == ["ReplicationFailedRule"]
+    examples.create_key(clients(relayed.stack.aws, examples.KEY_REGION).keys)
+    relayed.wait_for_replicas(name, "us-west-2")

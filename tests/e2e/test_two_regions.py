@@ -10,7 +10,6 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from local.aws import observe
 from local.aws.ministack import KEY, LocalAws, clients, secrets_in
@@ -137,16 +136,3 @@ def test_an_upgrade_loses_no_message(other: Stack, files: tuple[Path, Path]) -> 
         other.dead_letter_queue_url,
     )
     world.wait(lambda: all(world.said(name) == ["skipped not_selected"] for name in names))
-
-
-def test_with_pruning_the_role_may_ask_for_a_removal(other: Stack) -> None:
-    """MiniStack has no RemoveRegionsFromReplication; it asks IAM first, and then says that it has none."""
-    found = other.clients.sts.assume_role(
-        RoleArn=other.clients.iam.get_role(RoleName=other.role)["Role"]["Arn"], RoleSessionName="e2e"
-    )["Credentials"]
-    as_function: Any = boto3.Session(
-        found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], OTHER_REGION
-    ).client("secretsmanager", endpoint_url=other.aws.endpoint, verify=str(other.aws.ca_bundle))
-    with pytest.raises(ClientError) as refused:
-        as_function.remove_regions_from_replication(SecretId="pair/there", RemoveReplicaRegions=[HOME_REGION])
-    assert "AccessDenied" not in refused.value.response["Error"]["Code"]

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +35,16 @@ class World:
     relay: Relay | None = None
     deliveries: list[Delivery] = field(default_factory=list)
 
-    def create(self, tags: Mapping[str, str] | None = None, name: str = "") -> str:
+    def create(
+        self, tags: Mapping[str, str] | None = None, name: str = "", in_regions: Iterable[str] = ()
+    ) -> str:
+        """Make a secret with these tags, and with replicas that the function is not needed for."""
         name = name or f"e2e/{next(_numbers)}"
-        self.stack.clients.secrets.create_secret(Name=name, SecretString=VALUE, Tags=aws_tags(tags or {}))
+        replicas: Any = [{"Region": region} for region in in_regions]
+        with_replicas: Any = {"AddReplicaRegions": replicas} if replicas else {}
+        self.stack.clients.secrets.create_secret(
+            Name=name, SecretString=VALUE, Tags=aws_tags(tags or {}), **with_replicas
+        )
         return name
 
     def tag(self, name: str, tags: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ RECORD: Any = {
     "eventID": "1",
     "eventTime": "2026-11-20T09:14:05Z",
     "eventName": "TagResource",
+    "eventType": "AwsApiCall",
     "eventSource": "secretsmanager.amazonaws.com",
     "awsRegion": "us-east-1",
     "recipientAccountId": "123456789012",

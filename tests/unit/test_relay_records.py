@@ -141,6 +141,22 @@ def test_a_secret_that_is_not_there_any_more_leaves_the_response_out() -> None:
     assert event["detail"]["responseElements"] is None
 
 
+def test_a_call_that_was_refused_has_its_error_and_no_response() -> None:
+    refused = recorded(file("tag-resource"), REQUESTS["tag-resource"]) | {"errorCode": "AccessDenied"}
+    event: dict[str, Any] = records.event(refused, SECRET)
+    assert event["detail"]["errorCode"] == "AccessDenied"
+    assert event["detail"]["responseElements"] is None
+
+
+@pytest.mark.parametrize(
+    "name", ["replication-failed", "replication-failed-by-resources", "replication-started"]
+)
+def test_a_service_event_is_passed_on_as_it_is(name: str) -> None:
+    expected = file(name)
+    assert records.secret_id(expected["detail"]) == ARN
+    assert records.event(expected["detail"], None) | {"id": "any"} == expected | {"id": "any"}
+
+
 def test_one_record_always_makes_the_same_event() -> None:
     record = recorded(file("create-secret"), REQUESTS["create-secret"])
     assert records.event(record, SECRET) == records.event(record, SECRET)
