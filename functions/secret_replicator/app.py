@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
 from secret_replicator import VERSION
-from secret_replicator.budget import Budget, require_time
+from secret_replicator.budget import Budget
 from secret_replicator.clients import Clients
 from secret_replicator.disposition import Disposition, conclude, outcome_of_error
-from secret_replicator.echo_filter import EchoFilter, Unseen
+from secret_replicator.echo_filter import EchoFilter, Unseen, as_sent
 from secret_replicator.errors import (
     MalformedMessageError,
     PermanentError,
@@ -38,11 +38,12 @@ from secret_replicator.notices import Notifier, notice
 from secret_replicator.overwrites import Overwrites
 from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import NOT_FOUND_ATTEMPTS, Reconciler
-from secret_replicator.results import Result
+from secret_replicator.results import Result, response
 from secret_replicator.settings import Settings, read_settings
+from secret_replicator.settle import RESERVED_SECONDS, Settler
 from secret_replicator.sweep import Sweeper
 from secret_replicator.unready import Unready, unready
-from secret_replicator.work_queue import Message, WorkQueue, error_message
+from secret_replicator.work_queue import Message, WorkQueue
 from secret_replicator.writes import Answers
 
 if TYPE_CHECKING:
@@ -50,9 +51,6 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
-
-RESERVED_SECONDS = 15
-"""The end of the function's time, kept for dead letters, delays and notices."""
 
 logger = Logger()
 
@@ -64,7 +62,7 @@ class App:
     settings: Settings
     reconciler: Reconciler
     sweeper: Sweeper
-    queue: WorkQueue
+    settler: Settler
     traffic: Traffic
     notifier: Notifier | None = None
     now: Callable[[], float] = time.time
@@ -76,12 +74,13 @@ class App:
         messages = [Message.from_record(record) for record in records]
         begun = self.now()
         with self.reconciler.budget.invocation():
-            results = self._attempt(messages, deadline)
-            results = self._settle(results, deadline, begun)
+            results = self.settler.settle(self._attempt(messages, deadline), deadline)
+        for result in results:
+            if result.answers_echoes:
+                self.echo_filter.note(result.outcome.secret, begun)
         self._measure(results)
         self._notify(results, deadline)
-        staying = [result.message.message_id for result in results if result.stays]
-        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in staying]}
+        return response(results)
 
     def handle_one(self, event: object, deadline: float, request_id: str) -> dict[str, Any]:
         """Do what one event asks for, as a last attempt; return the outcome, or raise why it failed."""
@@ -101,7 +100,7 @@ class App:
         """Return the outcome of what is asked for; raise ReplicatorError."""
         if isinstance(request, SweepRequest):
             return self.sweeper.sweep(request, attempt.deadline)
-        if attempt.answered:
+        if attempt.read_only and self.echo_filter.answers(request.secret_id, request.happened_at):
             return Outcome(Kind.SKIPPED, request.secret_id, "followed_by_another_message")
         return self.reconciler.reconcile(request.secret_id, attempt)
 
@@ -121,13 +120,14 @@ class App:
     def _concluded(self, message: Message, request: Request, job: Future[Outcome]) -> Result:
         outcome = _outcome(message, request, job)
         outcome, disposition = conclude(outcome, message.attempt, self.settings.max_attempts)
-        acted = not job.exception() and not _is_read_only(request, message)
+        acted = not job.exception() and not request.echo
         brought = self.unseen.note(message.message_id, message.attempt, outcome)
         return Result(message, request, outcome, disposition, acted, brought)
 
     def _begin(self, pool: Executor, message: Message, deadline: float) -> tuple[Request, Future[Outcome]]:
         try:
             request = self._read(message.body, message.message_id)
+            request = as_sent(request, message.sent_at, redriven=message.redriven)
         except MalformedMessageError as error:
             malformed: Future[Outcome] = Future()
             malformed.set_exception(error)
@@ -138,75 +138,11 @@ class App:
             now - message.first_received_at,
             deadline,
             now,
-            read_only=_is_read_only(request, message),
+            read_only=request.echo,
             last=message.attempt >= self.settings.max_attempts,
             together=message.attempt == 1,
-            answered=self._is_answered(request, message),
         )
         return request, pool.submit(self.do, request, attempt)
-
-    def _is_answered(self, request: Request, message: Message) -> bool:
-        """Tell whether a message that only looks has nothing to see that another does not."""
-        return (
-            isinstance(request, ReconcileRequest)
-            and _is_read_only(request, message)
-            and self.echo_filter.answers(request.secret_id, min(request.happened_at, message.sent_at))
-        )
-
-    def _settle(self, results: Sequence[Result], deadline: float, begun: float) -> list[Result]:
-        """Write dead letters, and put off what stays: all at the same time, for SQS may take what is left.
-
-        A message whose dead letter was not written stays, and comes back when its visibility timeout ends.
-        """
-        staying = [result for result in results if result.stays]
-        ending = [result for result in results if result.disposition is Disposition.DEAD_LETTER]
-        put_off, *written = self.at_once(
-            partial(self._put_off, staying),
-            *(partial(self._dead_letter, result, deadline) for result in ending),
-        )
-        noted = [result for result in staying if result.acted] if put_off else []
-        noted += [result for result, done in zip(ending, written, strict=True) if done]
-        for result in noted:
-            self.echo_filter.note(result.outcome.secret, begun)
-        lost = {result.message for result, done in zip(ending, written, strict=True) if not done}
-        kept = Disposition.RETRY_LATER
-        return [replace(one, disposition=kept) if one.message in lost else one for one in results]
-
-    def at_once(self, *jobs: Callable[[], bool]) -> list[bool]:
-        """Do all of this at the same time."""
-        with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
-            return list(pool.map(lambda job: job(), jobs))
-
-    def _dead_letter(self, result: Result, deadline: float) -> bool:
-        """Tell whether the dead letter is surely in its queue."""
-        outcome = result.outcome
-        try:
-            require_time(self.reconciler.gateway.clock(), deadline + RESERVED_SECONDS)
-            self.queue.dead_letter(
-                result.message,
-                error_type="AttemptsUsedUp"
-                if outcome.kind in (Kind.WAITING, Kind.OUT_OF_TIME)
-                else outcome.problems[0].error_type,
-                error=error_message(outcome.secret, outcome.reason, outcome.remedy),
-                secret=outcome.secret,
-                regions=",".join(outcome.regions) or "none",
-            )
-        except TransientError as error:
-            logger.warning("dead_letter_not_written", secret=outcome.secret, error=str(error))
-            return False
-        return True
-
-    def _put_off(self, results: Sequence[Result]) -> bool:
-        """Tell whether the messages are surely still in the queue."""
-        if not results:
-            return True
-        try:
-            self.queue.put_off({result.message: result.delay_seconds() for result in results})
-        except TransientError as error:
-            # The messages stay all the same, and come back after the queue's own visibility timeout.
-            logger.warning("delay_not_set", error=str(error))
-            return False
-        return True
 
     def _measure(self, results: Sequence[Result]) -> None:
         """Log and count what became of the messages."""
@@ -252,7 +188,7 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
     traffic = Traffic()
     traffic.watch(secrets)
     notifier = Notifier(events) if events else None
-    return App(settings, reconciler, sweeper, queue, traffic, notifier, now)
+    return App(settings, reconciler, sweeper, Settler(queue, budget.clock), traffic, notifier, now)
 
 
 def start(environment: Mapping[str, str]) -> App | Unready:
@@ -295,11 +231,6 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
 
 def _is_of_sqs(record: object) -> bool:
     return isinstance(record, dict) and record.get("eventSource") == "aws:sqs"
-
-
-def _is_read_only(request: Request, message: Message) -> bool:
-    """Tell whether it may call nothing that has events of its own, unless a person has redriven it."""
-    return isinstance(request, ReconcileRequest) and request.echo and not message.redriven
 
 
 def _outcome(message: Message, request: Request, future: Future[Outcome]) -> Outcome:

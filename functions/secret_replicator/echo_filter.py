@@ -1,7 +1,8 @@
 """What this instance knows of secrets and messages, so that events of its own calls lead to nothing new."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from secret_replicator.messages import ReconcileRequest, Request
 from secret_replicator.models import Outcome
 
 MAX_SECRETS = 10_000
@@ -9,6 +10,17 @@ MAX_SECRETS = 10_000
 
 MARGIN_SECONDS = 5
 """An event tells the second, clocks differ, and AWS may show an attempt what was true a moment before."""
+
+
+def as_sent(request: Request, sent_at: float, *, redriven: bool) -> Request:
+    """Return the request as its message came: it tells of nothing later, and redriven it is no echo.
+
+    An echo only checks, for to act on it could go on for ever. Then a person wants another try.
+    """
+    if not isinstance(request, ReconcileRequest):
+        return request
+    echo, happened_at = request.echo and not redriven, min(request.happened_at, sent_at)
+    return replace(request, echo=echo, happened_at=happened_at)
 
 
 @dataclass

@@ -91,6 +91,7 @@ class SweepRequest:
     next_token: str = ""
     restarted: bool = False
     event_id: str = ""
+    echo = False
 
     @property
     def secret_id(self) -> str:

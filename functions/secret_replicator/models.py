@@ -225,8 +225,6 @@ class Attempt:
     """Whether nothing may be called that changes anything."""
     last: bool = False
     """Whether nobody will see what comes of asking again for a Failed Region."""
-    answered: bool = False
-    """Whether another message sees, or has told, what this one came for."""
     together: bool = True
     """Whether all Regions may be asked for in one call: an earlier attempt may have been refused that."""
 

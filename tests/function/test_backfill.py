@@ -12,6 +12,7 @@ from local.secrets_manager.model import Params
 from secret_replicator.app import make_app
 from secret_replicator.budget import Budget
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL
+from tests.support.model.one_by_one import OneByOne
 from tests.support.model.queues import ModelQueues
 from tests.support.model.virtual_time import TimedApp, TimedQueue, VirtualTime
 from tests.support.world import FUNCTION_SECONDS, HOME, World, make_world
@@ -51,7 +52,8 @@ class Backfill:
         app = make_app(self.settings, transport.client_maker(self._answer), self.queues, budget, self.time)
         queue = TimedQueue(self.queues, QUEUE_URL, DEAD_LETTER_QUEUE_URL, self.time)
         parts: dict[str, Any] = {part.name: getattr(app, part.name) for part in fields(app)}
-        parts |= {"queue": queue, "sweeper": replace(app.sweeper, queue=queue)}
+        settler = OneByOne(queue, budget.clock)
+        parts |= {"settler": settler, "sweeper": replace(app.sweeper, queue=queue)}
         timed = TimedApp(**parts, time=self.time)
         while self.queues.messages:
             self.time.sleep(POLL_SECONDS)

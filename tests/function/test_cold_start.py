@@ -9,6 +9,7 @@ import pytest
 
 from secret_replicator import VERSION, app
 from secret_replicator.errors import PolicyError, SettingsError
+from secret_replicator.settle import Settler
 from secret_replicator.unready import ATTEMPTS, Unready
 from secret_replicator.work_queue import WorkQueue
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, FakeQueues
@@ -28,7 +29,7 @@ class Broken:
     def __post_init__(self) -> None:
         self.queues = FakeQueues(lambda: self.now)
         queue = WorkQueue(self.queues, QUEUE_URL, DEAD_LETTER_QUEUE_URL)  # type: ignore[arg-type]
-        self.function = Unready(ERROR, HOME, queue)
+        self.function = Unready(ERROR, HOME, Settler(queue, lambda: self.now))
 
     def invoke(self, records: list[dict[str, Any]]) -> Any:
         """Do as Lambda does: an error leaves the whole batch in the queue."""
@@ -41,7 +42,7 @@ class Broken:
     def deliver(self, times: int) -> None:
         for _ in range(times):
             self.queues.deliver(self.invoke)
-            self.now += 1000
+            self.now += 2000
 
 
 def test_a_message_waits_for_a_better_deployment_and_then_ends_with_the_reason() -> None:
@@ -67,7 +68,7 @@ def test_it_waits_longer_from_time_to_time() -> None:
     broken.queues.send('{"secret_id": "orders/db"}')
     broken.deliver(1)
     (message,) = broken.queues.messages
-    assert message.visible_at == 1_000 + 10
+    assert message.visible_at == pytest.approx(1_000 + 10, abs=2)
 
 
 def test_young_messages_of_the_same_batch_stay() -> None:
@@ -118,7 +119,7 @@ def test_a_cold_start_that_fails_is_no_crash(
     started = app.start({**os.environ, **changes})
     assert isinstance(started, Unready)
     assert isinstance(started.error, error)
-    assert bool(started.queue) is queues_known
+    assert bool(started.settler) is queues_known
     (line,) = log_lines()
     assert (line["level"], line["message"], line["version"]) == ("CRITICAL", "cannot_start", VERSION)
     assert line["error"] == str(started.error)

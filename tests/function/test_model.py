@@ -69,6 +69,7 @@ from secret_replicator.budget import Budget
 from tests.support.fakes.queues import QueuedMessage
 from tests.support.model.conductor import ConductedApp, ConductedQueue, Conductor, Instance
 from tests.support.model.events import ECHO, MALFORMED, MARK, SHAPES, names_the_name
+from tests.support.model.one_by_one import OneByOne
 from tests.support.model.oracle import ALLOWED, HOME, PAYMENTS_KEY, TAG, Look, look, wish
 from tests.support.model.queues import ModelQueues
 from tests.support.world import make_world
@@ -291,7 +292,8 @@ class Model(RuleBasedStateMachine):
         app = make_app(self.settings, transport.client_maker(self._answer), self.queues, budget, self.clock)
         queue = ConductedQueue(self.queues, app.settings.queue_url, app.settings.dead_letter_queue_url)
         parts = {part.name: getattr(app, part.name) for part in fields(app)}
-        parts |= {"queue": queue, "sweeper": replace(app.sweeper, queue=queue)}
+        settler = OneByOne(queue, budget.clock)
+        parts |= {"settler": settler, "sweeper": replace(app.sweeper, queue=queue)}
         return ConductedApp(**parts, conductor=self.conductor, number=number)
 
     # Users

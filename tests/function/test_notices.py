@@ -11,10 +11,10 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, NoRegionError
 
 from local.secrets_manager.model import THROTTLED
 from local.secrets_manager.service import StrictSecretsManager
-from secret_replicator import app as lambda_app
 from secret_replicator.echo_filter import MAX_SECRETS
 from secret_replicator.models import Kind, Outcome
 from secret_replicator.notices import CALL_SECONDS, Notifier
+from secret_replicator.settle import RESERVED_SECONDS
 from tests.support.world import Lines, World
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -216,7 +216,7 @@ def test_it_is_not_begun_when_the_functions_time_is_up(
     send = telling.queues.send_message
 
     def slowly(**sent: Any) -> dict[str, Any]:
-        telling.clock.advance(lambda_app.RESERVED_SECONDS - 2 * CALL_SECONDS + 1)
+        telling.clock.advance(RESERVED_SECONDS - 2 * CALL_SECONDS + 1)
         return send(**sent)
 
     monkeypatch.setattr(telling.queues, "send_message", slowly)

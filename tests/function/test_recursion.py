@@ -45,7 +45,8 @@ class Chains:
         client.meta.events.register("before-send.sqs", self._answer)
         queue = WorkQueue(client, QUEUE_URL, DEAD_LETTER_QUEUE_URL)
         app = self.world.app
-        return replace(app, queue=queue, sweeper=replace(app.sweeper, queue=queue))
+        sweeper = replace(app.sweeper, queue=queue)
+        return replace(app, settler=replace(app.settler, queue=queue), sweeper=sweeper)
 
     def _answer(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         headers = {name: _text(value) for name, value in request.headers.items()}

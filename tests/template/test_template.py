@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.model import Fault
-from secret_replicator import VERSION, app, budget, reconciler
+from secret_replicator import VERSION, app, budget, reconciler, settle
 from secret_replicator.errors import SettingsError
 from secret_replicator.notices import CONVERGED, FAILED, SOURCE
 from secret_replicator.policy import REGION_CODE
@@ -255,12 +255,14 @@ def test_a_message_is_hidden_six_times_as_long_as_the_function_may_run() -> None
 
 def test_the_functions_own_times_fit_into_its_timeout() -> None:
     timeout_seconds = deployed().properties("ReplicatorFunction")["Timeout"]
-    assert app.RESERVED_SECONDS >= budget.CALL_SECONDS, "there must be time for one more call to SQS"
-    assert timeout_seconds >= app.RESERVED_SECONDS + 2 * budget.CALL_SECONDS, "a look is two calls at least"
+    assert settle.RESERVED_SECONDS >= budget.CALL_SECONDS, "there must be time for one more call to SQS"
+    assert timeout_seconds >= settle.RESERVED_SECONDS + 2 * budget.CALL_SECONDS, (
+        "a look is two calls at least"
+    )
 
 
 @pytest.mark.parametrize(
-    "client", [app.app.reconciler.gateway.client, app.app.queue.client], ids=["gateway", "queue"]
+    "client", [app.app.reconciler.gateway.client, app.app.settler.queue.client], ids=["gateway", "queue"]
 )
 def test_no_call_takes_longer_than_the_function_counts_on(client: Any) -> None:
     config = client.meta.config

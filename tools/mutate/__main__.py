@@ -90,7 +90,7 @@ MUTATIONS = (
     Mutation(
         "Lambda counts it when the function cannot start",
         f"{CODE}/unready.py",
-        "        if not ended:\n            self.fail()\n",
+        "        if all(result.stays for result in results):\n            self.fail()\n",
         "",
         "tests/function/test_cold_start.py",
     ),
@@ -214,14 +214,14 @@ MUTATIONS = (
     ),
     Mutation(
         "1 a message whose dead letter could not be written stays",
-        f"{CODE}/app.py",
-        "[replace(one, disposition=kept) if one.message in lost else one for one in results]",
-        "[*results]",
+        f"{CODE}/settle.py",
+        "if result.disposition is Disposition.DEAD_LETTER and not sure:",
+        "if not result:",
         LIFE,
     ),
     Mutation(
         "1 only messages that are named in the answer stay",
-        f"{CODE}/app.py",
+        f"{CODE}/results.py",
         "for message_id in staying]}",
         "for message_id in staying[1:]]}",
         LIFE,
@@ -362,7 +362,7 @@ MUTATIONS = (
     Mutation(
         "1 an event of our own call ends in no further call",
         f"{CODE}/app.py",
-        "read_only=_is_read_only(request, message)",
+        "read_only=request.echo",
         "read_only=False",
         NO_LOOP,
     ),
@@ -376,15 +376,15 @@ MUTATIONS = (
     Mutation(
         "1 two such events are not left to each other",
         f"{CODE}/app.py",
-        "acted = not job.exception() and not _is_read_only(request, message)",
+        "acted = not job.exception() and not request.echo",
         "acted = not job.exception()",
         f"{LIFE} {MODEL}",
     ),
     Mutation(
         "1 such an event is not left to a message that could not look",
         f"{CODE}/app.py",
-        "acted = not job.exception() and not _is_read_only(request, message)",
-        "acted = not _is_read_only(request, message)",
+        "acted = not job.exception() and not request.echo",
+        "acted = not request.echo",
         LIFE,
     ),
     Mutation(
@@ -403,9 +403,9 @@ MUTATIONS = (
     ),
     Mutation(
         "1 such an event is not left to a message that is perhaps gone",
-        f"{CODE}/app.py",
-        "if result.acted] if put_off else []",
-        "if result.acted]",
+        f"{CODE}/settle.py",
+        "return replace(result, sure=sure)",
+        "return replace(result, sure=True)",
         LIFE,
     ),
     Mutation(
@@ -974,23 +974,23 @@ MUTATIONS = (
     ),
     Mutation(
         "8 a dead letter's attributes do not quote its body",
-        f"{CODE}/app.py",
+        f"{CODE}/settle.py",
         "                secret=outcome.secret,\n                regions",
-        "                secret=message.body,\n                regions",
+        "                secret=result.message.body,\n                regions",
         f"{LIFE} {MODEL}",
     ),
     # When SQS is slow, or the function's time is nearly up.
     Mutation(
         "dead letters are written at the same time",
-        f"{CODE}/app.py",
+        f"{CODE}/settle.py",
         "with ThreadPoolExecutor(max_workers=len(jobs)) as pool:",
         "with ThreadPoolExecutor(max_workers=1) as pool:",
         LIFE,
     ),
     Mutation(
         "no dead letter is begun that the function may not outlive",
-        f"{CODE}/app.py",
-        "            require_time(self.reconciler.gateway.clock(), deadline + RESERVED_SECONDS)\n",
+        f"{CODE}/settle.py",
+        "            require_time(self.clock(), deadline + RESERVED_SECONDS)\n",
         "",
         LIFE,
     ),

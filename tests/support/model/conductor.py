@@ -152,9 +152,6 @@ class ConductedApp(App):
     conductor: Conductor
     number: int
 
-    def at_once(self, *jobs: Callable[[], bool]) -> list[bool]:
-        return [job() for job in jobs]
-
     def do(self, request: Request, attempt: Attempt) -> Outcome:
         with self.conductor.worker(self.number, f"{request.secret_id} {request.event_id} {attempt.number}"):
             return super().do(request, attempt)

@@ -113,9 +113,6 @@ class TimedApp(App):
         self.crew[0] = self.time.crew(len(records))
         return super().handle_batch(records, deadline)
 
-    def at_once(self, *jobs: Callable[[], bool]) -> list[bool]:
-        return [job() for job in jobs]
-
     def do(self, request: Request, attempt: Attempt) -> Outcome:
         with self.time.worker(self.crew):
             return super().do(request, attempt)
