@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from aws_lambda_powertools import Logger
 from secret_replicator import VERSION
 from secret_replicator.budget import Budget
 from secret_replicator.clients import Clients
-from secret_replicator.disposition import Disposition, conclude, outcome_of_error
+from secret_replicator.disposition import conclude, outcome_of_error
 from secret_replicator.echo_filter import EchoFilter, Unseen, as_sent
 from secret_replicator.errors import (
     MalformedMessageError,
@@ -30,9 +30,9 @@ from secret_replicator.errors import (
     TransientError,
 )
 from secret_replicator.gateway import Gateway
-from secret_replicator.measures import Tally, Traffic, count_seconds
+from secret_replicator.measures import Traffic, facts, measure, measure_one
 from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, parse
-from secret_replicator.models import SIMILAR_TAG, Attempt, Kind, Outcome
+from secret_replicator.models import Attempt, Kind, Outcome
 from secret_replicator.notices import CALL_SECONDS as NOTICE_SECONDS
 from secret_replicator.notices import Notifier, notice
 from secret_replicator.overwrites import Overwrites
@@ -78,7 +78,7 @@ class App:
         for result in results:
             if result.answers_echoes:
                 self.echo_filter.note(result.outcome.secret, begun)
-        self._measure(results)
+        measure(results, self.traffic, self.now())
         self._notify(results, deadline)
         return response(results)
 
@@ -88,13 +88,10 @@ class App:
         with self.reconciler.budget.invocation():
             outcome = self.do(request, Attempt(NOT_FOUND_ATTEMPTS, math.inf, deadline, self.now()))
         outcome, _ = conclude(outcome, NOT_FOUND_ATTEMPTS, self.settings.max_attempts)
-        _report(outcome, request)
-        tally = Tally()
-        tally.count(outcome)
-        tally.publish(self.traffic)
+        measure_one(outcome, request, self.traffic)
         if outcome.kind is Kind.FAILED:
             raise PermanentError(f"{outcome.secret} - {outcome.reason}", outcome.remedy)
-        return _facts(outcome)
+        return facts(outcome)
 
     def do(self, request: Request, attempt: Attempt) -> Outcome:
         """Return the outcome of what is asked for; raise ReplicatorError."""
@@ -143,15 +140,6 @@ class App:
             together=message.attempt == 1,
         )
         return request, pool.submit(self.do, request, attempt)
-
-    def _measure(self, results: Sequence[Result]) -> None:
-        """Log and count what became of the messages."""
-        tally = Tally()
-        for result in results:
-            _report(result.outcome, result.request, result.message, result.disposition)
-            tally.count(result.outcome, result.disposition)
-            count_seconds(result, self.now())
-        tally.publish(self.traffic)
 
     def _notify(self, results: Sequence[Result], deadline: float) -> None:
         """Tell others, when all that matters is done: what cannot be told is lost, and nothing else."""
@@ -240,58 +228,3 @@ def _outcome(message: Message, request: Request, future: Future[Outcome]) -> Out
     if not isinstance(error, ReplicatorError):
         logger.error("unexpected_error", secret=request.secret_id, exc_info=error)
     return outcome_of_error(error, request.secret_id, message.attempt)
-
-
-def _facts(outcome: Outcome) -> dict[str, Any]:
-    facts = {
-        "outcome": str(outcome.kind),
-        "secret": outcome.secret,
-        "reason": outcome.reason,
-        "plan": outcome.plan.regions(),
-        **{drift.kind: drift.said for drift in outcome.plan.drift if drift.kind == SIMILAR_TAG},
-        **(asdict(outcome.swept) if outcome.swept else {}),
-    }
-    return {key: value for key, value in facts.items() if value not in ("", {})}
-
-
-def _report(
-    outcome: Outcome,
-    request: Request,
-    message: Message | None = None,
-    disposition: Disposition | None = None,
-) -> None:
-    """Log what happened. Only names, ARNs, Regions and statuses may stand in either."""
-    facts: dict[str, Any] = {"sweep_id": request.sweep_id} if request.sweep_id else {}
-    if isinstance(request, SweepRequest):
-        facts["page"] = request.page
-    if message:
-        facts |= {"attempt": message.attempt, "verdict": str(disposition), "message_id": message.message_id}
-    logger.info(
-        _event_name(outcome, request),
-        correlation_id=request.event_id or facts.get("message_id"),
-        **facts | _facts(outcome),
-    )
-    if disposition in (None, Disposition.DELETE, Disposition.DEAD_LETTER):
-        _report_drift(outcome, request)
-
-
-def _event_name(outcome: Outcome, request: Request) -> str:
-    if isinstance(request, ReconcileRequest):
-        return "secret_reconciled"
-    if not outcome.swept:
-        return "page_not_swept"
-    return "sweep_restarted" if outcome.note else "page_swept"
-
-
-def _report_drift(outcome: Outcome, request: Request) -> None:
-    """Say what nobody here can mend, when the message ends: so once in a sweep."""
-    for drift in outcome.plan.drift:
-        logger.warning(
-            "drift_found",
-            secret=outcome.secret,
-            region=drift.region,
-            kind=drift.kind,
-            said=drift.said,
-            what_to_do=drift.remedy,
-            sweep_id=request.sweep_id,
-        )

@@ -1,12 +1,15 @@
 """What this instance knows of secrets and messages, so that events of its own calls lead to nothing new."""
 
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from secret_replicator.messages import ReconcileRequest, Request
 from secret_replicator.models import Outcome
 
 MAX_SECRETS = 10_000
 """Of more, those noted first are forgotten: that costs further dead letters about one failure at most."""
+
+T = TypeVar("T")
 
 MARGIN_SECONDS = 5
 """An event tells the second, clocks differ, and AWS may show an attempt what was true a moment before."""
@@ -36,10 +39,7 @@ class EchoFilter:
 
     def note(self, secret: str, attempted_at: float) -> None:
         """Note such an attempt, by when it began."""
-        self._attempted_at.pop(secret, None)
-        self._attempted_at[secret] = attempted_at
-        if len(self._attempted_at) > MAX_SECRETS:
-            del self._attempted_at[next(iter(self._attempted_at))]
+        _remember(self._attempted_at, secret, attempted_at)
 
     def answers(self, secret: str, happened_at: float) -> bool:
         """Tell whether what happened at this time was surely seen by such an attempt."""
@@ -62,7 +62,13 @@ class Unseen:
             return True
         if attempt > 1:
             return message_id not in self._ids
-        self._ids[message_id] = None
-        if len(self._ids) > MAX_SECRETS:
-            del self._ids[next(iter(self._ids))]
+        _remember(self._ids, message_id, None)
         return False
+
+
+def _remember(known: dict[str, T], key: str, value: T) -> None:
+    """Note it last, and forget what was noted first where there is too much."""
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > MAX_SECRETS:
+        del known[next(iter(known))]

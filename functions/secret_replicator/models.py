@@ -107,12 +107,17 @@ class Cut:
 
 @dataclass(frozen=True)
 class Claim:
-    """A Region that is asked for, the home Region too: by what, what cuts it, and where its key is named."""
+    """A replica that is asked for, in the home Region too: by what, what cuts it, where its key is named."""
 
-    region: str
-    asked_by: tuple[Asker, ...]
+    replica: DesiredReplica
+    asked_by: tuple[Asker, ...] = ()
     cut: Cut | None = None
     key_from: str = ""
+
+    @property
+    def region(self) -> str:
+        """The Region."""
+        return self.replica.region
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -33,32 +33,22 @@ _MAX_ENTRIES = 10
 
 @dataclass(frozen=True)
 class Notice:
-    """What became of a secret, seconds after the event that began it."""
+    """What became of a secret, as an event says it."""
 
     detail_type: str
-    secret: str
-    regions: tuple[str, ...]
-    seconds: float
-    reason: str = ""
-
-    def detail(self) -> dict[str, object]:
-        """Return what others read."""
-        facts: dict[str, object] = {
-            "secret": self.secret,
-            "regions": [*self.regions],
-            "seconds": self.seconds,
-        }
-        return facts | ({"reason": self.reason[:_MAX_REASON_CHARACTERS]} if self.reason else {})
+    detail: Mapping[str, object]
 
 
 def notice(result: Result, now: float) -> Notice | None:
     """Return what is to be told of this result: nothing while it is open, nor if nothing had to be done."""
     outcome, seconds = result.outcome, round(max(0, now - result.message.sent_at), 1)
+    facts = {"secret": outcome.secret, "seconds": seconds}
     if result.disposition is Disposition.DEAD_LETTER:
-        return Notice(FAILED, outcome.secret, outcome.regions, seconds, outcome.reason)
+        reason = outcome.reason[:_MAX_REASON_CHARACTERS]
+        return Notice(FAILED, facts | {"regions": [*outcome.regions], "reason": reason})
     if result.has_become_converged:
-        in_sync = tuple(replica.region for replica in outcome.replicas if replica.status == IN_SYNC)
-        return Notice(CONVERGED, outcome.secret, in_sync, seconds)
+        in_sync = [replica.region for replica in outcome.replicas if replica.status == IN_SYNC]
+        return Notice(CONVERGED, facts | {"regions": in_sync})
     return None
 
 
@@ -76,7 +66,7 @@ class Notifier:
     def send(self, notices: Sequence[Notice]) -> None:
         """Send ten notices at most in one call; raise TransientError if not all of them were taken."""
         entries: list[PutEventsRequestEntryTypeDef] = [
-            {"Source": SOURCE, "DetailType": one.detail_type, "Detail": json.dumps(one.detail())}
+            {"Source": SOURCE, "DetailType": one.detail_type, "Detail": json.dumps(one.detail)}
             for one in notices[:_MAX_ENTRIES]
         ]
         try:

@@ -74,27 +74,33 @@ def desired_replicas(
     if policy.tag_key not in tags and not any(rule.regions for rule in rules):
         return Desired(selected=False)
     words = tag_words(tags.get(policy.tag_key, NONE))
-    asked, problems = _asked_by_tag(policy, words, [one for one in allowed if not _cut(one, rules, allowed)])
+    reachable = [region for region in allowed if not _cut(region, rules, allowed)]
+    asked, problems = _asked_by_tag(policy, words, reachable)
     asked += [(Asker(rule.name), rule.regions) for rule in rules]
-    replicas, claims = [], []
-    for region in sorted({region for _, regions in asked for region in regions}):
-        askers = tuple(asker for asker, regions in asked if region in regions)
-        cut = _cut(region, rules, allowed)
-        key, key_from = _kms_key(region, policy, rules)
-        claims.append(Claim(region, askers, cut, key_from))
-        if region == home_region:
-            continue
-        if cut:
-            problems.append(_cut_problem(region, askers[0], cut))
-        else:
-            replicas.append(DesiredReplica(region, key, _may_overwrite(region, rules)))
+    claims = tuple(_claims(policy, rules, allowed, asked))
+    elsewhere = [claim for claim in claims if claim.region != home_region]
+    problems += [_cut_problem(claim.region, claim.asked_by[0], claim.cut) for claim in elsewhere if claim.cut]
     return Desired(
         selected=True,
         asked_by_tag=words != [NONE],
-        replicas=tuple(replicas),
+        replicas=tuple(claim.replica for claim in elsewhere if not claim.cut),
         problems=tuple(sorted(problems)),
-        claims=tuple(claims),
+        claims=claims,
     )
+
+
+def _claims(
+    policy: Policy,
+    rules: Sequence[Rule],
+    allowed: frozenset[str],
+    asked: Sequence[tuple[Asker, Sequence[str]]],
+) -> Iterator[Claim]:
+    """Yield a claim for each Region that anything asks for."""
+    for region in sorted({region for _, regions in asked for region in regions}):
+        key, key_from = _kms_key(region, policy, rules)
+        replica = DesiredReplica(region, key, _may_overwrite(region, rules))
+        askers = tuple(asker for asker, regions in asked if region in regions)
+        yield Claim(replica, askers, _cut(region, rules, allowed), key_from)
 
 
 def similar_tag_key(tags: Iterable[str], tag_key: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from secret_replicator.budget import Budget, Slot, require_time
 from secret_replicator.disposition import REFUSED_ATTEMPTS, region_problem
@@ -85,6 +86,11 @@ class Work:
         """What is to be done about it."""
         return self.reading.intent
 
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt."""
+        return self.requests.attempt
+
     def read_again(self, reading: Reading) -> None:
         """Go on by a newer reading. What was asked for by an older one stays in the outcome's plan."""
         self.reading = reading
@@ -118,9 +124,8 @@ class Reconciler:
             if attempt.number < NOT_FOUND_ATTEMPTS or attempt.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
-        requests = Requests(read.secret.arn, attempt.number, attempt.together, attempt.last, self.answers)
-        work = Work(read, requests)
-        outcome = self._outcome(work, attempt)
+        work = Work(read, Requests(read.secret.arn, attempt, self.answers))
+        outcome = self._outcome(work)
         return replace(outcome, secret=work.secret.arn, plan=work.shown.plan)
 
     def _read(self, secret_id: str, attempt: Attempt) -> Reading:
@@ -136,40 +141,40 @@ class Reconciler:
             found = replace(found, plan=_asking_nothing_again(found.plan, secret))
         return Reading(secret, found, unseen, self.budget.clock())
 
-    def _outcome(self, work: Work, attempt: Attempt) -> Outcome:
+    def _outcome(self, work: Work) -> Outcome:
         if not work.intent.skip and self.settings.mode == "plan":
             return Outcome(Kind.SKIPPED, note="plan_mode", problems=work.intent.problems)
         try:
-            self._work(work, attempt)
+            self._work(work)
         except ReplicatorError as error:
             plan = work.shown.plan
             raise error.about(work.secret.arn, plan.open_regions, _known(work)) from error
-        return _assess(work, attempt.number)
+        return _assess(work)
 
-    def _work(self, work: Work, attempt: Attempt) -> None:
+    def _work(self, work: Work) -> None:
         """Ask for all that is to be asked for, and see what came of it."""
         began = self.budget.clock()
         try:
             while work.next_write():
-                self._write_next(work, attempt, began)
+                self._write_next(work, began)
             if work.refusals:
                 # Perhaps another call for the same secret was first: see what is true now.
-                work.read_again(self._read(work.secret.arn, attempt))
+                self._read_again(work)
         except DeadlineExceededError:
             if not work.requests.has_written:
                 raise
             work.finished = False
 
-    def _write_next(self, work: Work, attempt: Attempt, began: float) -> None:
+    def _read_again(self, work: Work) -> None:
+        work.read_again(self._read(work.secret.arn, work.attempt))
+
+    def _write_next(self, work: Work, began: float) -> None:
         """Make the next call, whatever it is when its slot has come: nothing is written by an old reading."""
         if work.requests.has_written:
             # No more than half of the time for one secret: others are waiting.
-            require_time(2 * self.budget.clock() - began, attempt.deadline)
-
-        def refresh() -> None:
-            work.read_again(self._read(work.secret.arn, attempt))
-
-        with self.budget.slot(attempt.deadline, refresh) as slot:
+            require_time(2 * self.budget.clock() - began, work.attempt.deadline)
+        refresh = partial(self._read_again, work)
+        with self.budget.slot(work.attempt.deadline, refresh) as slot:
             if self.budget.clock() - work.reading.read_at > MOMENT_SECONDS:
                 refresh()
             if write := work.next_write():
@@ -235,7 +240,7 @@ def _not_there(work: Work, region: str) -> str:
     return "not requested yet" if waits else "not listed by AWS (yet)"
 
 
-def _assess(work: Work, attempt: int) -> Outcome:
+def _assess(work: Work) -> Outcome:
     """Say how near the secret is. Only what AWS reports as InSync counts."""
     removed = work.requests.removed
     if work.intent.skip and not removed:
@@ -243,7 +248,9 @@ def _assess(work: Work, attempt: int) -> Outcome:
     desired = work.intent.desired
     open_ends = (*_open_ends(work), *(_removed(region) for region in removed))
     problems = open_ends + desired.problems
-    settled = {"AccessDenied", "Refused"} if attempt >= REFUSED_ATTEMPTS and work.finished else set()
+    settled = (
+        {"AccessDenied", "Refused"} if work.attempt.number >= REFUSED_ATTEMPTS and work.finished else set()
+    )
     kind = Kind.FAILED if problems else Kind.CONVERGED
     if any(problem.error_type not in settled for problem in open_ends):
         kind = Kind.WAITING

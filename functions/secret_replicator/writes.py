@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from secret_replicator.models import DesiredReplica, Plan
+from secret_replicator.models import Attempt, DesiredReplica, Plan
 
 REMEMBERED_SECONDS = 300
 
@@ -58,11 +58,7 @@ class Requests:
     """What one attempt at a secret has asked for so far, by what AWS answered."""
 
     arn: str
-    attempt: int
-    together: bool
-    """Whether all Regions may be asked for in one call: an earlier attempt may have been refused that."""
-    last: bool
-    """Whether no later attempt will ask for what this one leaves."""
+    attempt: Attempt
     answers: Answers
     taken: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
@@ -92,12 +88,12 @@ class Requests:
     def _may_wait(self, left: list[DesiredReplica]) -> bool:
         """Tell whether all that is left was lately refused: first others get their good Regions."""
         refused = all(self.answers.took(want.region) is False for want in left)
-        return refused and self.together and not self.last and bool(self.taken)
+        return refused and self.attempt.together and not self.attempt.last and bool(self.taken)
 
     def _next_regions(self, left: list[DesiredReplica]) -> tuple[DesiredReplica, ...]:
         good = [want for want in left if self.answers.took(want.region)]
         hopeful = [want for want in left if self.answers.took(want.region) is not False]
-        group = hopeful if self.together and not self.refused_together else good
+        group = hopeful if self.attempt.together and not self.refused_together else good
         regions = frozenset(want.region for want in group)
         if len(group) > 1 and not any(refused <= regions for refused in self.refused_together):
             return tuple(sorted(group))
@@ -110,6 +106,6 @@ class Requests:
 
     def _rotated(self, left: list[DesiredReplica]) -> list[DesiredReplica]:
         """Begin elsewhere in each attempt, and with each secret: another instance may know nothing."""
-        start = (zlib.crc32(self.arn.encode()) + self.attempt) % len(left)
+        start = (zlib.crc32(self.arn.encode()) + self.attempt.number) % len(left)
         ordered = sorted(left)
         return ordered[start:] + ordered[:start]

@@ -93,12 +93,10 @@ def sources(seen: Seen, policy: Policy) -> list[Source]:
 
 def places(seen: Seen) -> list[Place]:
     """Return every Region that is asked for or has a replica, the home Region aside."""
-    desired = seen.intent.desired
-    claims = {claim.region: claim for claim in desired.claims}
-    wanted = {want.region: want for want in desired.replicas}
+    claims = {claim.region: claim for claim in seen.intent.desired.claims}
     actual = best_by_region(seen.secret.replicas)
     return [
-        _place(claims.get(region, Claim(region, ())), wanted.get(region), actual.get(region), seen.intent)
+        _place(claims.get(region, Claim(DesiredReplica(region))), actual.get(region), seen.intent)
         for region in sorted((claims.keys() | actual.keys()) - {seen.home})
     ]
 
@@ -129,10 +127,11 @@ def misspelt(policy: Policy, settings: Settings, secret: Secret, aws_regions: Se
         yield f"{kind} {word}: did you mean {near}?" if near else f"{kind} {word}"
 
 
-def _place(claim: Claim, want: DesiredReplica | None, have: Replica | None, intent: Intent) -> Place:
+def _place(claim: Claim, have: Replica | None, intent: Intent) -> Place:
+    wanted = bool(claim.asked_by) and not claim.cut
     key, key_from = "", ""
-    if want:
-        key = wording.of_key(want.kms_key_id)
+    if wanted:
+        key = wording.of_key(claim.replica.kms_key_id)
         key_from = claim.key_from or "no rule and no [kms_keys] names one"
     elif have:
         key, key_from = wording.of_key(have.kms_key_id), "AWS reports it"
@@ -142,7 +141,7 @@ def _place(claim: Claim, want: DesiredReplica | None, have: Replica | None, inte
         cut=wording.of_cut(claim.cut) if claim.cut else "",
         key=key,
         key_from=key_from,
-        status=have.status if have else MISSING if want else NOWHERE,
+        status=have.status if have else MISSING if wanted else NOWHERE,
         message=have.message if have else "",
         drift=tuple(
             wording.of_drift(drift, intent) for drift in intent.plan.drift if drift.region == claim.region

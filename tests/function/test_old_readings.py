@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from secret_replicator.budget import CALL_SECONDS, Budget
+from secret_replicator.budget import CALL_SECONDS, LEAD_SECONDS, Budget
 from secret_replicator.errors import DeadlineExceededError
 from secret_replicator.models import Attempt
 from secret_replicator.reconciler import MOMENT_SECONDS
@@ -110,6 +110,21 @@ def test_what_has_not_waited_is_written_by_the_reading_there_is(world: World) ->
         world.secrets.calls.clear()
         world.deliver()
     assert [call.operation for call in world.secrets.calls] == ["DescribeSecret", "ReplicateSecretToRegions"]
+
+
+def test_what_was_read_before_a_sleep_that_took_too_long_is_read_again(world: World) -> None:
+    """A paused process wakes late: then even the last reading before the write is old."""
+    world.add("orders/db", to="all")
+    world.send("orders/db")
+
+    def oversleep(seconds: float) -> None:
+        if seconds <= LEAD_SECONDS:
+            retag(world, "orders/db", {"replicate-to": "us-west-2"})
+        world.clock.advance(seconds + 2 * MOMENT_SECONDS)
+
+    world.app.reconciler.budget.sleep = oversleep
+    world.deliver()
+    assert set(world.status("orders/db")) == {"us-west-2"}
 
 
 def test_out_of_time_before_its_first_write_an_attempt_asks_for_nothing(world: World) -> None:

@@ -226,10 +226,11 @@ def test_what_the_deployed_policy_shows_in_comments_is_the_example_of_the_design
 
 def test_a_rule_selects_a_secret_that_has_no_tag() -> None:
     wanted = desired(tags={"environment": "prod", "criticality": "critical"})
+    replica = DesiredReplica("us-west-2", "alias/secrets")
     assert wanted == Desired(
         selected=True,
-        replicas=(DesiredReplica("us-west-2", "alias/secrets"),),
-        claims=(Claim("us-west-2", (Asker("rule 1"),), key_from="[kms_keys]"),),
+        replicas=(replica,),
+        claims=(Claim(replica, (Asker("rule 1"),), key_from="[kms_keys]"),),
     )
 
 
@@ -253,20 +254,20 @@ def test_each_region_says_what_asks_for_it_what_cuts_it_and_where_its_key_is_nam
     """`replicas explain` shows just this: nobody else evaluates the policy."""
     tags = {"environment": "prod", "criticality": "high", "residency": "eu"}
     by_tag, by_rule = "tag replicate-to", Asker("rule 1")
+    only_europe = Cut("rule 2", ("eu-central-1", "eu-west-1"))
+    oregon = DesiredReplica("us-west-2", "alias/secrets")
     assert desired("all DR eu-west-1 us-east-1", tags).claims == (
-        Claim("eu-central-1", (Asker(by_tag, "all"),)),
-        Claim("eu-west-1", (Asker(by_tag, "all"), Asker(by_tag, "eu-west-1"))),
-        Claim("us-east-1", (Asker(by_tag, "us-east-1"),), Cut("rule 2", ("eu-central-1", "eu-west-1"))),
-        Claim(
-            "us-west-2",
-            (Asker(by_tag, "dr"), by_rule),
-            Cut("rule 2", ("eu-central-1", "eu-west-1")),
-            "[kms_keys]",
-        ),
+        Claim(DesiredReplica("eu-central-1"), (Asker(by_tag, "all"),)),
+        Claim(DesiredReplica("eu-west-1"), (Asker(by_tag, "all"), Asker(by_tag, "eu-west-1"))),
+        Claim(DesiredReplica("us-east-1"), (Asker(by_tag, "us-east-1"),), only_europe),
+        Claim(oregon, (Asker(by_tag, "dr"), by_rule), only_europe, "[kms_keys]"),
     )
-    assert desired("sa-east-1").claims == (Claim("sa-east-1", (Asker(by_tag, "sa-east-1"),), Cut()),)
+    assert desired("sa-east-1").claims == (
+        Claim(DesiredReplica("sa-east-1"), (Asker(by_tag, "sa-east-1"),), Cut()),
+    )
+    payments = DesiredReplica("us-west-2", "alias/payments", overwrite=True)
     assert desired("us-west-2", {"team": "payments"}).claims == (
-        Claim("us-west-2", (Asker(by_tag, "us-west-2"), Asker("rule 3")), key_from="rule 3"),
+        Claim(payments, (Asker(by_tag, "us-west-2"), Asker("rule 3")), key_from="rule 3"),
     )
 
 

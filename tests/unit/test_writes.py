@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from secret_replicator.models import DesiredReplica, Plan
+from secret_replicator.models import Attempt, DesiredReplica, Plan
 from secret_replicator.writes import REMEMBERED_SECONDS, Answers, Requests, Write
 
 REGIONS = ["a", "b", "c", "d"]
@@ -23,7 +23,8 @@ def missing(*regions: str, overwrite: bool = False) -> Plan:
 
 
 def requests(attempt: int = 1, answers: Answers | None = None) -> Requests:
-    return Requests("arn", attempt, attempt == 1, last=False, answers=answers or Answers(Clock()))
+    made = Attempt(attempt, 0, 0, 0, together=attempt == 1)
+    return Requests("arn", made, answers or Answers(Clock()))
 
 
 def regions(write: Write | None) -> Iterable[str]:
@@ -68,9 +69,8 @@ def test_secrets_that_ask_at_the_same_time_ask_for_different_regions() -> None:
     answers = Answers(Clock())
     firsts = set()
     for number in range(4):
-        write = Requests(f"arn {number}", 2, together=False, last=False, answers=answers).next_write(
-            missing(*REGIONS)
-        )
+        second = Attempt(2, 0, 0, 0, together=False)
+        write = Requests(f"arn {number}", second, answers).next_write(missing(*REGIONS))
         assert write
         answers.ask(write.regions)
         firsts |= write.regions

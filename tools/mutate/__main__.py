@@ -890,7 +890,7 @@ MUTATIONS = (
     Mutation(
         "7 each attempt begins with other Regions",
         f"{CODE}/writes.py",
-        "(zlib.crc32(self.arn.encode()) + self.attempt) % len(left)",
+        "(zlib.crc32(self.arn.encode()) + self.attempt.number) % len(left)",
         "0",
         WRITES,
     ),
@@ -960,7 +960,7 @@ MUTATIONS = (
     # 8. Secrets never reach logs, metrics, dead-letter attributes or error texts.
     Mutation(
         "8 a message's body is not logged",
-        f"{CODE}/app.py",
+        f"{CODE}/measures.py",
         '"message_id": message.message_id}',
         '"message_id": message.message_id, "body": message.body}',
         f"{HANDLER} {MODEL}",
