@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -65,6 +65,13 @@ def local_stack(step: Step, port: int = 0, variant: Variant = AS_IT_IS) -> Itera
         with step("Call the function once"):
             _call(stack)
         yield stack
+
+
+def deployed_in(account: str, stack: Stack, **parameters: str) -> Stack:
+    """Deploy what was built for this stack in another account of the same local AWS, too."""
+    aws = replace(stack.aws, key=account)
+    _deploy(tool("sam"), aws, parameters)
+    return describe(aws, clients(aws))
 
 
 def _build(sam: str, aws: LocalAws) -> None:

@@ -48,6 +48,8 @@ class LocalAws:
 
     port: int
     folder: Path
+    key: str = KEY
+    """The access key, which is the account's number where it is not the first account."""
 
     @property
     def endpoint(self) -> str:
@@ -65,7 +67,7 @@ class LocalAws:
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_CA_BUNDLE": str(self.ca_bundle),
-            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": KEY,
             "AWS_DEFAULT_REGION": HOME_REGION,
         }
@@ -95,7 +97,7 @@ class Clients:
 @cache
 def secrets_in(aws: LocalAws, region: str) -> "SecretsManagerClient":
     """Return the Secrets Manager of a Region."""
-    return local_session(region).client(
+    return local_session(region, aws.key).client(
         "secretsmanager", endpoint_url=aws.endpoint, verify=str(aws.ca_bundle), config=_config()
     )
 
@@ -103,7 +105,7 @@ def secrets_in(aws: LocalAws, region: str) -> "SecretsManagerClient":
 @cache
 def clients(aws: LocalAws, region: str = HOME_REGION) -> Clients:
     """Return the clients in a Region."""
-    session, url, ca, config = local_session(region), aws.endpoint, str(aws.ca_bundle), _config()
+    session, url, ca, config = local_session(region, aws.key), aws.endpoint, str(aws.ca_bundle), _config()
     return Clients(
         cloudformation=session.client("cloudformation", endpoint_url=url, verify=ca, config=config),
         cloudtrail=session.client("cloudtrail", endpoint_url=url, verify=ca, config=config),

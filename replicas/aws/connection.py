@@ -171,6 +171,7 @@ def _session(access: Access) -> boto3.Session:
     extra = {"RoleSessionName": "replicas"}
     if access.role.external_id:
         extra["ExternalId"] = access.role.external_id
+    name_services(own.events)
     source = own._session  # noqa: SLF001  boto3 has no public way to a role's session
     fetcher = AssumeRoleCredentialFetcher(
         partial(source.create_client, region_name=own.region_name, endpoint_url=access.endpoint_url),

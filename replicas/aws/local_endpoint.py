@@ -20,7 +20,7 @@ ADDRESSES = Path(".aws-sam", "local")
 
 _SECONDS = 2
 KEY = "test"
-"""Access key and secret key: what MiniStack takes for the account's root."""
+"""Access key and secret key: what MiniStack takes for the account's root. Twelve digits name another."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def local_policy(endpoint_url: str) -> Path | None:
     return Path(address.policy_file) if address.endpoint == endpoint_url.rstrip("/") else None
 
 
-def local_session(region: str) -> boto3.Session:
+def local_session(region: str, key: str = KEY) -> boto3.Session:
     """Return a session that takes nothing from the person's AWS configuration."""
     own = {
         "profile": (None, None, None, None),
@@ -90,7 +90,7 @@ def local_session(region: str) -> boto3.Session:
     }
     return boto3.Session(
         botocore_session=botocore.session.Session(own),
-        aws_access_key_id=KEY,
+        aws_access_key_id=key,
         aws_secret_access_key=KEY,
         region_name=region,
     )

@@ -169,6 +169,17 @@ def test_roles_are_assumed_with_the_external_id(desks: dict[str, Desk], tmp_path
     assert {*desks["blue"].account.assumed} == {(role, "x-1")}
 
 
+def test_a_role_that_may_not_be_assumed_is_named_with_its_permission(
+    desks: dict[str, Desk], tmp_path: Path
+) -> None:
+    desks["blue"].account.denied.add("sts:AssumeRole")
+    file = tmp_path / "accounts.toml"
+    file.write_text('[[accounts]]\nprofile = "blue"\nrole_arn = "arn:aws:iam::111122223333:role/auditor"\n')
+    result = run(desks, "status", "--accounts", str(file))
+    assert "Permission sts:AssumeRole is missing" in result.stderr
+    assert result.exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

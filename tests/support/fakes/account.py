@@ -244,7 +244,7 @@ def md5(text: str) -> str:
 
 def _denial(action: str) -> str:
     said = f"User: x may not {action}"
-    if action.startswith("cloudformation:"):
+    if action.startswith(("cloudformation:", "sts:")):
         error = f"<Error><Code>AccessDenied</Code><Message>{said}</Message></Error>"
         return f"<ErrorResponse>{error}</ErrorResponse>"
     return json.dumps({"__type": "AccessDeniedException", "message": said})
