@@ -76,49 +76,42 @@ class Clients:
         """The Region of all of them; raise NoRegionError."""
         return self.cloudformation.meta.region_name
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What each client is made with, of whatever service and Region."""
+        return {"endpoint_url": self.endpoint_url, "verify": self.ca_bundle, "config": self.config}
+
     @cached_property
     def cloudformation(self) -> "CloudFormationClient":
         """CloudFormation."""
-        return self.session.client(
-            "cloudformation", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
-        )
+        return self.session.client("cloudformation", **self.options)
 
     @cached_property
     def functions(self) -> "LambdaClient":
         """Lambda."""
-        return self.session.client(
-            "lambda", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
-        )
+        return self.session.client("lambda", **self.options)
 
     @cached_property
     def keys(self) -> "KMSClient":
         """KMS."""
-        return self.session.client(
-            "kms", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
-        )
+        return self.session.client("kms", **self.options)
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         """CloudWatch Logs."""
-        return self.session.client(
-            "logs", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
-        )
+        return self.session.client("logs", **self.options)
 
     @cached_property
     def secrets(self) -> "SecretsManagerClient":
         """Secrets Manager, for many calls at once. What it throttles is counted."""
-        client = self.session.client(
-            "secretsmanager", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
-        )
+        client = self.session.client("secretsmanager", **self.options)
         client.meta.events.register("needs-retry.secrets-manager", self.throttling.note)
         return client
 
     @cached_property
     def sqs(self) -> "SQSClient":
         """SQS."""
-        return self.session.client(
-            "sqs", endpoint_url=self.endpoint_url, verify=self.ca_bundle, config=self.config
-        )
+        return self.session.client("sqs", **self.options)
 
 
 @dataclass(frozen=True)

@@ -32,72 +32,36 @@ class Services:
     @cached_property
     def account(self) -> "AccountClient":
         """Account Management, which is in one Region for all."""
-        return self.clients.session.client(
-            "account",
-            endpoint_url=self.clients.endpoint_url,
-            verify=self.clients.ca_bundle,
-            config=self.clients.config,
-        )
+        return self.clients.session.client("account", **self.clients.options)
 
     @cached_property
     def cloudwatch(self) -> "CloudWatchClient":
         """CloudWatch."""
-        return self.clients.session.client(
-            "cloudwatch",
-            endpoint_url=self.clients.endpoint_url,
-            verify=self.clients.ca_bundle,
-            config=self.clients.config,
-        )
+        return self.clients.session.client("cloudwatch", **self.clients.options)
 
     @cached_property
     def events(self) -> "EventBridgeClient":
         """EventBridge."""
-        return self.clients.session.client(
-            "events",
-            endpoint_url=self.clients.endpoint_url,
-            verify=self.clients.ca_bundle,
-            config=self.clients.config,
-        )
+        return self.clients.session.client("events", **self.clients.options)
 
     @cached_property
     def iam(self) -> "IAMClient":
         """IAM."""
-        return self.clients.session.client(
-            "iam",
-            endpoint_url=self.clients.endpoint_url,
-            verify=self.clients.ca_bundle,
-            config=self.clients.config,
-        )
+        return self.clients.session.client("iam", **self.clients.options)
 
     def cloudtrail(self, region: str) -> "CloudTrailClient":
         """Return CloudTrail in a Region."""
-        return self.clients.session.client(
-            "cloudtrail",
-            region_name=region,
-            endpoint_url=self.clients.endpoint_url,
-            verify=self.clients.ca_bundle,
-            config=self.clients.config,
-        )
+        return self.clients.session.client("cloudtrail", region_name=region, **self.clients.options)
 
     def keys(self, region: str) -> "KMSClient":
         """Return KMS in a Region."""
-        return self.clients.session.client(
-            "kms",
-            region_name=region,
-            endpoint_url=self.clients.endpoint_url,
-            verify=self.clients.ca_bundle,
-            config=self.clients.config,
-        )
+        return self.clients.session.client("kms", region_name=region, **self.clients.options)
 
     def secrets(self, region: str) -> "SecretsManagerClient":
         """Return Secrets Manager in a Region: a client for each, whose connection is kept."""
         if region not in self._secrets:
             self._secrets[region] = self.clients.session.client(
-                "secretsmanager",
-                region_name=region,
-                endpoint_url=self.clients.endpoint_url,
-                verify=self.clients.ca_bundle,
-                config=self.clients.config,
+                "secretsmanager", region_name=region, **self.clients.options
             )
         return self._secrets[region]
 
