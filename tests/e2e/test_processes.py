@@ -10,15 +10,21 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
+from local import stack
 from local.aws import observe
 from local.demo.cases import CASES, MARK
 from local.demo.examples import EXAMPLES
+from local.errors import LocalError
 from local.process.environment import HOME_REGION
+from local.stack import Stack
 from replicas.aws.dead_letters import secret_name
 from secret_replicator.errors import MalformedMessageError
 from secret_replicator.messages import parse
@@ -86,6 +92,7 @@ def copy(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_demo_shows_each_secret_and_ends_well_whatever_the_environment(
     tmp_path: Path, copy: Path
 ) -> None:
@@ -104,7 +111,7 @@ def test_the_demo_shows_each_secret_and_ends_well_whatever_the_environment(
     [
         pytest.param("Build the function (sam build)", id="while it builds"),
         pytest.param("Deploy template.yaml (sam deploy)", id="while it deploys"),
-        pytest.param("Create eight secrets", id="while it plays"),
+        pytest.param("Create eight secrets", id="while it plays", marks=pytest.mark.slow),
     ],
 )
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
@@ -200,24 +207,33 @@ def test_a_failed_build_is_told_with_its_reason(tmp_path: Path, copy: Path) -> N
     assert "not a requirement" in demo.err
 
 
+NO_TEMPLATE = """
+AWSTemplateFormatVersion: "2010-09-09"
+Parameters: { AllowedRegions: { Type: CommaDelimitedList } }
+Resources: { Topic: { Type: AWS::SNS::Nothing } }
+"""
+
+
 def test_a_failed_deployment_is_told_with_its_reason(tmp_path: Path, copy: Path) -> None:
-    template = (copy / "template.yaml").read_text("utf-8")
-    (copy / "template.yaml").write_text(
-        template.replace("AWS::SNS::Topic", "AWS::SNS::Nothing").replace("Condition: MakesTopic", "")
-    )
+    (copy / "template.yaml").write_text(NO_TEMPLATE)
     with running(local("demo"), tmp_path, copy) as demo:
         assert demo.end() == 1
     assert demo.err.startswith("`sam deploy` failed. Its last lines:\n")
     assert "AWS::SNS::Nothing" in demo.err
 
 
-def test_a_function_that_does_not_work_is_told_with_its_reason(tmp_path: Path, copy: Path) -> None:
-    with (copy / "functions" / "secret_replicator" / "app.py").open("a") as app:
-        app.write("import no_such_module\n")
-    with running(local("demo"), tmp_path, copy) as demo:
-        assert demo.end() == 1
-    assert demo.err.startswith("The function does not work: ")
-    assert "no_such_module" in demo.err
+@pytest.mark.xdist_group("e2e")
+def test_a_function_that_does_not_work_is_told_with_its_reason(deployed: Stack) -> None:
+    with ZipFile(archive := BytesIO(), "w") as file:
+        file.writestr("app.py", "import no_such_module\n")
+    functions, name = deployed.clients.functions, "does-not-work"
+    role = functions.get_function_configuration(FunctionName=deployed.function_name)["Role"]
+    code: Any = {"ZipFile": archive.getvalue()}
+    functions.create_function(
+        FunctionName=name, Runtime="python3.13", Role=role, Handler="app.handler", Code=code
+    )
+    with pytest.raises(LocalError, match=r"The function does not work: .*no_such_module"):
+        stack._call(replace(deployed, function_name=name))
 
 
 def test_a_missing_tool_is_one_clear_sentence(tmp_path: Path, copy: Path) -> None:
