@@ -1,6 +1,6 @@
 """Lambda counts how often one chain of requests invokes a function, and stops it after about sixteen times.
 
-A page of a sweep sends the next page, so a sweep is one chain (see local/aws/lineage.py). Here it has 1,800
+A page of a sweep sends the next page, so a sweep is one chain (see local/aws/lineage.py). Here it has 180
 secrets; tests/e2e/test_recursive_loops.py has a short one on the deployed stack.
 """
 
@@ -17,6 +17,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from local.aws.lineage import MAX_INVOCATIONS, invocations, next_header
+from local.secrets_manager.worlds import Worlds
 from secret_replicator.app import App
 from secret_replicator.work_queue import WorkQueue
 from tests.support.fakes.queues import DEAD_LETTER_QUEUE_URL, QUEUE_URL, Record
@@ -90,10 +91,13 @@ def _body(answer: Mapping[str, Any]) -> Any:
     return raw
 
 
-def account(folder: Path, secrets: int) -> World:
-    """Return an account with so many secrets, and a sweep that begins."""
-    world = make_world(folder)
-    for number in range(secrets):
+SECRETS = 10 * (MAX_INVOCATIONS + 2)
+
+
+def account(folder: Path) -> World:
+    """Return an account with two pages of secrets too many, and a sweep that begins."""
+    world = make_world(folder, worlds=Worlds(secrets_on_a_page=10))
+    for number in range(SECRETS):
         world.add(f"{number:04}", to="eu-west-1")
     world.queues.send('{"sweep": {"id": "a sweep"}}')
     return world
@@ -106,21 +110,21 @@ def in_sync(world: World) -> int:
 def test_a_sweep_of_eighteen_pages_comes_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From page 17 on nothing would be checked, and no alarm of the function's own would say so."""
     function = deployed().properties("ReplicatorFunction")
-    world = account(tmp_path, 1_800)
+    world = account(tmp_path)
     chains = Chains(world, monkeypatch, function.get("RecursiveLoop", "Terminate"))
     chains.deliver_until_empty()
     assert max(invocations(ARN, header) for header in chains.headers.values()) > MAX_INVOCATIONS, (
         "the header must reach the queue, or this tests nothing"
     )
-    assert (in_sync(world), chains.dropped) == (1_800, 0)
+    assert (in_sync(world), chains.dropped) == (SECRETS, 0)
 
 
 def test_lambda_stops_a_sweep_where_the_loop_is_not_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the setting is for, and what a Region does that does not know it."""
-    world = account(tmp_path, 1_800)
+    world = account(tmp_path)
     chains = Chains(world, monkeypatch, "Terminate")
     chains.deliver_until_empty()
     assert chains.dropped
-    assert in_sync(world) <= MAX_INVOCATIONS * 100
+    assert in_sync(world) <= MAX_INVOCATIONS * 10

@@ -73,7 +73,8 @@ OPTIONS = (
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    with at_desk(make_world(tmp_path)) as desk:
+    # One Region to look for replicas in: hundreds of commands run here.
+    with at_desk(make_world(tmp_path).having(allowed_regions=("us-west-2",))) as desk:
         desk.world.add("a", "us-west-2")
         yield desk
 

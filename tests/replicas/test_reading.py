@@ -3,8 +3,10 @@
 import re
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import boto3
@@ -23,6 +25,7 @@ from secret_replicator.gateway import Gateway
 from secret_replicator.models import Secret
 from secret_replicator.policy import parse_policy
 from tests.support.desk import Desk, at_desk
+from tests.support.fakes.account import Answer
 from tests.support.world import HOME, POLICY, World, make_world
 
 
@@ -92,6 +95,14 @@ def test_ten_thousand_secrets_are_read_in_a_call_per_page_and_selected_secret_an
 def test_never_more_than_a_hundred_requests_are_under_way(desk: Desk) -> None:
     for number in range(300):
         desk.world.add(f"s/{number}", "eu-west-1")
+    answer, two, begun = desk.account.answer, Barrier(2), count()
+
+    def answer_two_at_once(method: str, path: str, headers: Mapping[str, str], body: str) -> Answer:
+        if headers.get("X-Amz-Target", "").endswith(".DescribeSecret") and next(begun) < 2:
+            two.wait(20)
+        return answer(method, path, headers, body)
+
+    desk.account.answer = answer_two_at_once  # type: ignore[method-assign]
     assert "300 to add" in desk.run("plan").stdout
     assert 1 < desk.account.most_at_once <= 100
     assert desk.account.calls["secretsmanager:DescribeSecret"] == 300

@@ -28,6 +28,13 @@ def test_one():
 def test_two():
     assert TWO == 2
 """
+RED = """
+import pytest
+
+@pytest.mark.slow
+def test_three():
+    assert False
+"""
 
 
 @pytest.mark.slow
@@ -38,12 +45,18 @@ def test_each_mutation_is_said_as_it_ends_and_slow_tests_come_last(tmp_path: Pat
         (tree / "pytest.ini").write_text("[pytest]\npythonpath = .\nmarkers = slow\n")
         (tree / "code_under_test.py").write_text("ONE = 1\nTWO = 2\nTHREE = 3\n")
         (tree / "test_it.py").write_text(TESTS)
-    broken = {"one": "1", "two": "2", "three": "3", "four": "4"}
+        (tree / "test_red.py").write_text(RED)
     chosen = [
-        Mutation(name, "code_under_test.py", f"= {old}", "= 9", "test_it.py") for name, old in broken.items()
+        Mutation(f"{old} by {tests}", "code_under_test.py", f"= {old}", "= 9", f"test_{tests}.py")
+        for old, tests in [("2", "it"), ("3", "it"), ("3", "red"), ("4", "it")]
     ]
     console = Console(file=(said := StringIO()), width=200)
-    assert play(chosen, trees, console) == 2
+    assert play(chosen, trees, console) == 1
     ends = {line.partition(" s  ")[2].partition(" (")[0] for line in said.getvalue().splitlines()}
-    assert ends == {"caught: one", "caught: two", "SURVIVED: three", "OLD TEXT NOT FOUND ONCE: four"}
+    assert ends == {
+        "caught: 2 by it",
+        "SURVIVED: 3 by it",
+        "SLOW TESTS ARE RED ANYWAY: 3 by red",
+        "OLD TEXT NOT FOUND ONCE: 4 by it",
+    }
     assert {(tree / "code_under_test.py").read_text() for tree in trees} == {"ONE = 1\nTWO = 2\nTHREE = 3\n"}

@@ -17,6 +17,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
+import pytest
 from rich.console import Console
 from rich.text import Text
 
@@ -61,6 +62,14 @@ class Verdict(StrEnum):
     SURVIVED = "SURVIVED"
     NOT_FOUND = "OLD TEXT NOT FOUND ONCE"
     DOES_NOT_RUN = "TESTS DO NOT RUN"
+    RED_ANYWAY = "SLOW TESTS ARE RED ANYWAY"
+
+
+VERDICTS = {
+    pytest.ExitCode.TESTS_FAILED: Verdict.CAUGHT,
+    pytest.ExitCode.OK: Verdict.SURVIVED,
+    pytest.ExitCode.NO_TESTS_COLLECTED: Verdict.SURVIVED,
+}
 
 
 MUTATIONS = (
@@ -1133,7 +1142,7 @@ MUTATIONS = (
     Mutation(
         "ops: what needs a person comes first",
         "replicas/commands/status.py",
-        "    status.rows.sort(key=lambda row: row.place)\n",
+        "    answers.total.rows.sort(key=lambda row: row.place)\n",
         "",
         "tests/replicas/test_status.py",
     ),
@@ -1217,7 +1226,7 @@ def copy_tree(to: Path) -> None:
 
 
 def run_tests(tree: Path, tests: Iterable[str], *options: str) -> "subprocess.CompletedProcess[str]":
-    """Run pytest: code 0 is green, 1 is red, 5 is no test, others are none of these."""
+    """Run pytest until its end."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", "--no-header", "-p", "no:cacheprovider", *options, *tests],
         cwd=tree,
@@ -1228,25 +1237,32 @@ def run_tests(tree: Path, tests: Iterable[str], *options: str) -> "subprocess.Co
     )
 
 
-def outcome(tree: Path, tests: Sequence[str]) -> Verdict:
-    """Run the tests until one fails, the slow ones last."""
-    code = run_tests(tree, tests, "--exitfirst", "-m", "not slow").returncode
-    if code in (0, 5):
-        code = run_tests(tree, tests, "--exitfirst", "-m", "slow").returncode
-    return {0: Verdict.SURVIVED, 1: Verdict.CAUGHT, 5: Verdict.SURVIVED}.get(code, Verdict.DOES_NOT_RUN)
+def ending(tree: Path, tests: Iterable[str], choice: str) -> pytest.ExitCode:
+    """Run the chosen tests until one fails."""
+    return pytest.ExitCode(run_tests(tree, tests, "--exitfirst", "-m", choice).returncode)
 
 
 def judge(tree: Path, mutation: Mutation) -> Verdict:
-    """Mutate the tree, run the tests that must fail, and restore the tree."""
-    file = tree / mutation.file
+    """Mutate the tree, run the tests that must fail, the slow ones if no other does, and restore the tree."""
+    file, tests = tree / mutation.file, mutation.tests.split()
     sound = file.read_text("utf-8")
     if sound.count(mutation.old) != 1:
         return Verdict.NOT_FOUND
     file.write_text(sound.replace(mutation.old, mutation.new), "utf-8")
     try:
-        return outcome(tree, mutation.tests.split())
+        ended = ending(tree, tests, "not slow")
+        slow = ended in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if slow:
+            ended = ending(tree, tests, "slow")
     finally:
         file.write_text(sound, "utf-8")
+    if (
+        slow
+        and ended is pytest.ExitCode.TESTS_FAILED
+        and ending(tree, tests, "slow") is not pytest.ExitCode.OK
+    ):
+        return Verdict.RED_ANYWAY
+    return VERDICTS.get(ended, Verdict.DOES_NOT_RUN)
 
 
 def play(chosen: Sequence[Mutation], trees: Iterable[Path], console: Console) -> int:
@@ -1291,7 +1307,7 @@ def main(words: Sequence[str]) -> int:
             copy_tree(tree)
         console.print("First the tests as they are, with nothing broken")
         tests = sorted({test for one in chosen for test in one.tests.split()})
-        unbroken = run_tests(trees[0], tests, "--numprocesses", str(WORKERS))
+        unbroken = run_tests(trees[0], tests, "-m", "not slow", "--numprocesses", str(WORKERS))
         if unbroken.returncode:
             console.print(Text(unbroken.stdout[-4000:]))
             console.print("The tests are not green before anything is broken", style="red")
