@@ -131,7 +131,10 @@ def local_aws(
     Nothing of it stays behind. Raise LocalError if the port is taken or it does not come up.
     """
     with ExitStack() as stack:
-        listener = stack.enter_context(_listener(port))
+        # Before the server is begun, so that it cannot be lost to somebody else in between.
+        advice = f"for example `make local PORT={free_port()}`, or none to get a free one"
+        listener = stack.enter_context(bound(ADDRESS, port, f": name another one, {advice}"))
+        listener.listen()
         aws = LocalAws(listener.getsockname()[1], stack.enter_context(_folder()))
         _certify(aws)
         log = aws.folder / "ministack.log"
@@ -153,19 +156,15 @@ def local_aws(
             interrupts.end()
 
 
-def _listener(port: int) -> socket.socket:
-    """Take the port before the server is begun: it cannot be lost to somebody else in between."""
+def bound(address: str, port: int, advice: str) -> socket.socket:
+    """Return the socket that has this port; raise LocalError with the advice if somebody else has it."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((ADDRESS, port))
+        listener.bind((address, port))
     except OSError as error:
         listener.close()
-        raise LocalError(
-            f"Port {port} of {ADDRESS} cannot be used ({error.strerror}): name another one, "
-            f"for example `make local PORT={free_port()}`, or none to get a free one"
-        ) from error
-    listener.listen()
+        raise LocalError(f"Port {port} of {address} cannot be used ({error.strerror}){advice}") from error
     return listener
 
 

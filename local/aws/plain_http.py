@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from local.aws.ministack import ADDRESS, LocalAws
+from local.aws.ministack import ADDRESS, LocalAws, bound
 from local.errors import LocalError
 
 PORT = 4567
 """Where the door is, as local/env.json says."""
 
+_ADVICE = ", so `sam local` cannot reach this local AWS: end what uses it, most likely another `make local`"
 _CHUNK = 65_536
 _DOCKER_SECONDS = 10
 
@@ -30,7 +31,7 @@ def opened(aws: LocalAws, port: int = PORT) -> Iterator[None]:
     Docker Desktop leads `host.docker.internal` to 127.0.0.1. On Linux it is this machine's address on
     Docker's bridge, which nothing but this machine and its containers can reach.
     """
-    listeners = [_listener(address, port) for address in (ADDRESS, *bridge_addresses())]
+    listeners = [bound(address, port, _ADVICE) for address in (ADDRESS, *bridge_addresses())]
     door = _Door(aws.port, ssl.create_default_context(cafile=str(aws.ca_bundle)), Future())
     with ThreadPoolExecutor(1, "door") as thread:
         work = thread.submit(asyncio.run, door.serve(listeners))
@@ -79,20 +80,6 @@ def _is_here(address: str) -> bool:
         trial.bind((address, 0))
         return True
     return False
-
-
-def _listener(address: str, port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((address, port))
-    except OSError as error:
-        listener.close()
-        raise LocalError(
-            f"Port {port} of {address} cannot be used ({error.strerror}), so `sam local` cannot reach this "
-            "local AWS: end what uses it, most likely another `make local`"
-        ) from error
-    return listener
 
 
 @dataclass(frozen=True)

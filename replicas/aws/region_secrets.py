@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from replicas.aws.connection import connect
 from replicas.aws.errors import as_operator_errors
 from replicas.aws.held import Held
@@ -118,12 +116,6 @@ def region_secrets(access: Access, writes_per_second: float = 1) -> RegionSecret
         return RegionSecrets(
             secrets.meta.region_name, secrets, clients.keys, Budget(writes_per_second=writes_per_second)
         )
-
-
-def said_by_aws(error: Exception) -> str:
-    """Return AWS's code of what was refused, empty if AWS said nothing."""
-    cause = error.__cause__
-    return cause.response["Error"].get("Code", "") if isinstance(cause, ClientError) else ""
 
 
 def _held(region: str, answer: Mapping[str, Any], versions: str) -> Held:
