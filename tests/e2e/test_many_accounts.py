@@ -146,12 +146,12 @@ def test_one_account_that_refuses_is_a_line_and_exit_code_1(
     assert done.returncode == 1
 
 
-@pytest.mark.parametrize("command", ["status", "plan", "verify"])
+@pytest.mark.parametrize("command", ["status", "plan", "verify", "report"])
 def test_each_account_has_its_totals(
     answers: Mapping[str, subprocess.CompletedProcess[str]], command: str
 ) -> None:
     lines = [line.partition(": ")[0] for line in answers[command].stdout.splitlines() if "\t" not in line]
-    assert lines[:4] == [*ACCOUNTS, REFUSING]
+    assert [line for line in lines if line in (*ACCOUNTS, REFUSING)] == [*ACCOUNTS, REFUSING]
     assert f"\n{REFUSING}: could not be read\n" in answers[command].stdout
 
 
@@ -174,6 +174,11 @@ def test_each_account_answers_for_its_own_secrets(
 def test_the_report_tells_the_accounts_apart(auditor: Auditor) -> None:
     with auditor.table.open(encoding="utf-8", newline="") as lines:
         assert {line["account"] for line in csv.DictReader(lines)} == {*ACCOUNTS}
+    page = auditor.page.read_text("utf-8")
+    assert "4 accounts, 3 stacks." in page
+    assert f"<li><bdi>{REFUSING}</bdi>: <bdi>Permission sts:AssumeRole is missing" in page
+    for name, in_sync in (("payments", 1), ("search", 0), ("shop", 0)):
+        assert f'<bdi>{name}</bdi></th><td class="number">{in_sync}</td><td class="number">1</td>' in page
 
 
 def test_the_role_may_see_all_that_doctor_checks(

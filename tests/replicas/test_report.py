@@ -4,13 +4,18 @@ import csv
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import Result
 
 from local.secrets_manager.model import Outcome
-from replicas.commands.report.page import as_csv, percent, write
+from replicas.aws.accounts import Answer
+from replicas.commands.report.page import SHOWN, Asked, as_csv, by_account, page, percent, write
+from replicas.commands.status import Status
+from replicas.inventory.inventory import EVERYTHING
+from replicas.inventory.secret_status import Row, Standing
 from tests.support.desk import Desk, at_desk
 from tests.support.world import HOME, World, make_world
 
@@ -236,3 +241,75 @@ def test_the_page_and_the_table_are_two_files(desk: Desk, tmp_path: Path, table:
     assert result.exit_code == 1
     assert "--html and --csv name the same file" in result.stderr
     assert not (tmp_path / "report").exists()
+
+
+# An organisation: a page for many accounts.
+
+
+def status_of(account: str, secrets: int) -> Status:
+    """Return an account in which every other secret needs attention."""
+    status = Status()
+    for number in range(secrets):
+        standing = Standing.IN_SYNC if number % 2 else Standing.NEEDS_YOU
+        cells = (("us-west-2", "InSync" if number % 2 else "Failed"),)
+        row = Row(HOME, f"{account}-{number}", f"arn:{account}:{number}", standing, cells, account=account)
+        status.rows.append(row)
+        status.counts.count(row)
+    return status
+
+
+def organisation(accounts: int, secrets: int) -> Iterator[str]:
+    """Yield the page of so many accounts, with so many secrets each."""
+    answers = [Answer(name, status_of(name, secrets)) for name in (f"a{n:04}" for n in range(accounts))]
+    total = Status()
+    for answer in answers:
+        total.add(answer.value or Status())
+    several = answers if accounts > 1 else ()
+    return page(total, Asked(EVERYTHING, Path("r.html")), datetime(2026, 1, 1, tzinfo=UTC), several)
+
+
+def test_a_page_does_not_grow_with_the_secrets_of_a_thousand_accounts() -> None:
+    """A browser takes minutes for a table of 100,000 rows: the totals stay, the CSV has the rest."""
+    few, many = (sum(map(len, organisation(1000, each))) for each in (6, 12))
+    assert many < 1.01 * few
+
+
+def test_a_page_that_leaves_something_out_says_so() -> None:
+    text = "".join(organisation(2, SHOWN))
+    assert text.count("The first 2,000 of 4,000: the CSV of <code>--csv</code> has all.") == 1
+    assert "The first" not in "".join(organisation(1, SHOWN))
+
+
+def test_the_accounts_stand_in_the_order_in_which_they_need_attention() -> None:
+    found = by_account(
+        [
+            Answer("calm", status_of("calm", 0)),
+            Answer("busy", status_of("busy", 8)),
+            Answer("shut", None, "not allowed"),
+            Answer("some", status_of("some", 2)),
+        ]
+    )
+    assert [(line.name, line.in_sync, line.wanted, line.attention, line.error) for line in found] == [
+        ("shut", 0, 0, None, "not allowed"),
+        ("busy", 4, 8, 4, ""),
+        ("some", 1, 2, 1, ""),
+        ("calm", 0, 0, 0, ""),
+    ]
+
+
+def test_an_account_that_could_not_be_read_comes_first_with_its_reason() -> None:
+    answers = [Answer("fine", status_of("fine", 2)), Answer("<shut>", None, "not <allowed>")]
+    asked, made = Asked(EVERYTHING, Path("r.html")), datetime(2026, 1, 1, tzinfo=UTC)
+    text = "".join(page(status_of("fine", 2), asked, made, answers))
+    line = "<li><bdi>&lt;shut&gt;</bdi>: <bdi>not &lt;allowed&gt;</bdi></li>"
+    assert line in text
+    assert text.index(line) < text.index("<bdi>fine-0</bdi>")
+    assert "2 accounts, 0 stacks." in text
+    assert text.count("could not be read") == 2
+
+
+def test_one_account_is_not_told_apart(desk: Desk, tmp_path: Path) -> None:
+    some_secrets(desk.world)
+    text, _ = written(desk, tmp_path)
+    assert "By account" not in text
+    assert f"{HOME}: stack replicator, Mode=apply" in text

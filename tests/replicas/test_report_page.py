@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from replicas.aws.accounts import Answer
 from replicas.aws.dead_letters import Letter
-from replicas.commands.report.page import Asked, page, write
+from replicas.commands.report.page import SHOWN, Asked, page, write
 from replicas.commands.status import Status
 from replicas.inventory.inventory import EVERYTHING
 from replicas.inventory.secret_status import Counts, Row, Standing
+from tests.replicas.test_report import organisation
 from tests.support import chromium
 from tests.support.chromium import Chromium
 
@@ -73,13 +75,21 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         standing = Standing(number % 3)
         cells = (("eu-west-1", "InSync"), ("us-west-2", ("Failed", "missing", "InSync")[number % 3]))
         drift = (f"us-west-2: {text}",) if number % 2 else ()
-        row = Row("us-east-1", text, f"arn:{text}", standing, cells, since, "letter", text, 1, drift, (text,))
+        row = Row(
+            *("us-east-1", text, f"arn:{text}", standing, cells, since),
+            *("letter", text, 1, drift, (text,), text),
+        )
         status.rows.append(row)
         status.counts.count(row)
     status.other_letters.append(Letter(since, HOSTILE[0], HOSTILE[1], HOSTILE[2], 1, "id"))
     file = tmp_path_factory.mktemp("report") / "report.html"
     asked = Asked(EVERYTHING, file, by=[HOSTILE[0]], title=HOSTILE[1])
-    write(file, page(status, asked, since))
+    accounts = [
+        answer
+        for number, text in enumerate(HOSTILE)
+        for answer in (Answer(text, status), Answer(f"{number}{text}", None, text))
+    ]
+    write(file, page(status, asked, since, accounts))
     return file
 
 
@@ -104,7 +114,7 @@ def test_a_script_in_the_page_would_be_noticed(browser: Chromium, tmp_path: Path
 def test_hostile_names_and_tags_are_shown_as_text(browser: Chromium, report: Path) -> None:
     browser.open(report)
     shown = browser.value(
-        "[...document.querySelectorAll('#matrix ~ .scroll tbody th bdi')].map(e => e.textContent)"
+        "[...document.querySelectorAll('#matrix ~ .scroll tbody th > bdi')].map(e => e.textContent)"
     )
     assert sorted(shown) == sorted(HOSTILE)
     elements = (
@@ -153,6 +163,18 @@ def test_the_page_can_be_printed(browser: Chromium, report: Path) -> None:
     pdf = browser.pdf()
     assert pdf.startswith(b"%PDF-")
     assert len(pdf) > 20_000
+
+
+def test_a_thousand_accounts_are_hardly_more_to_a_browser_than_one(browser: Chromium, tmp_path: Path) -> None:
+    """What a page takes to open follows its elements: docs/explanation/many-accounts.md."""
+    elements = []
+    for number, each in ((1, SHOWN), (1000, 20)):
+        file = tmp_path / f"{number}.html"
+        write(file, organisation(number, each))
+        browser.open(file)
+        elements.append(browser.value("document.getElementsByTagName('*').length"))
+    one, thousand = elements
+    assert thousand < 3 * one
 
 
 def test_a_page_about_nothing_is_a_page(browser: Chromium, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from replicas.aws.accounts import Answer
 from replicas.aws.deployment import shown
 from replicas.commands.plan import unread_in_words
 from replicas.commands.report.proof import Proof
@@ -27,6 +28,9 @@ from replicas.terminal import Screen, count
 from secret_replicator.models import IN_SYNC
 
 TEMPLATE = "report.html.j2"
+
+SHOWN = 2000
+"""Rows of a table of secrets, and of a table of coverage: with 100,000 the page takes minutes to open."""
 
 NO_VALUE = "without it"
 """What stands for the secrets that do not have a tag."""
@@ -54,6 +58,10 @@ class Coverage:
     in_sync: int
     wanted: int
     current: int | None = None
+    attention: int | None = None
+    """Of an account: how many of its secrets need attention."""
+    error: str = ""
+    """Of an account: why it could not be read."""
 
     @property
     def percent(self) -> str:
@@ -83,14 +91,16 @@ def percent(part: int, whole: int) -> str:
     return f"{tenths // 10}.{tenths % 10} %"
 
 
-def page(status: Status, asked: Asked, made: datetime) -> Iterator[str]:
+def page(
+    status: Status, asked: Asked, made: datetime, accounts: Sequence[Answer[Status]] = ()
+) -> Iterator[str]:
     """Yield the page, piece by piece."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
     )
-    yield from environment.get_template(TEMPLATE).generate(**_facts(status, asked, made))
+    yield from environment.get_template(TEMPLATE).generate(**_facts(status, asked, made, accounts))
 
 
 def table(status: Status, by: Sequence[str]) -> Iterator[list[str]]:
@@ -150,6 +160,20 @@ def by_tag(rows: Iterable[Row], number: int) -> list[Coverage]:
     return sorted(found, key=lambda coverage: (coverage.width, coverage.name))
 
 
+def by_account(accounts: Iterable[Answer[Status]]) -> list[Coverage]:
+    """Return the coverage of each account: what could not be read first, then what needs attention."""
+    found = [_of_account(answer) for answer in accounts]
+    return sorted(found, key=lambda line: (not line.error, -(line.attention or 0), line.width, line.name))
+
+
+def _of_account(answer: Answer[Status]) -> Coverage:
+    if answer.value is None:
+        return Coverage(answer.account, 0, 0, error=answer.error)
+    counts = answer.value.counts
+    in_sync, attention = (counts.standings[one] for one in (Standing.IN_SYNC, Standing.NEEDS_YOU))
+    return Coverage(answer.account, in_sync, counts.wanting, attention=attention)
+
+
 def write(file: Path, pieces: Iterable[str]) -> None:
     """Write the file as a whole or not at all, a link's where it leads; raise OperatorError.
 
@@ -192,7 +216,8 @@ def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]
     _require_two_files(asked)
     answers = look(where, asked.choice, screen, with_letters=asked.letters, by=asked.by, verifying=True)
     status = answers.total
-    write(asked.html, page(status, asked, now()))
+    accounts = answers.of if len(answers.of) > 1 else ()
+    write(asked.html, page(status, asked, now(), accounts))
     screen.show(f"Written: {shown(asked.html)}")
     if asked.csv:
         write(asked.csv, as_csv(table(status, asked.by)))
@@ -202,6 +227,7 @@ def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]
     for text in status.verified.remarks:
         screen.say(text)
     screen.show(f"Verified: {status.verified}")
+    answers.show(screen)
     screen.show(str(status.counts), "bold")
     if status.unread:
         raise OperatorError(unread_in_words(status.unread))
@@ -213,7 +239,9 @@ def _disagreement(number: int) -> str:
     return f"AWS says InSync, and it is not so: {count(number, 'replica')}"
 
 
-def _facts(status: Status, asked: Asked, made: datetime) -> dict[str, Any]:
+def _facts(
+    status: Status, asked: Asked, made: datetime, accounts: Sequence[Answer[Status]]
+) -> dict[str, Any]:
     rows, counts, proof = status.rows, status.counts, Proof(status.rows, status.verified)
     in_sync = counts.standings[Standing.IN_SYNC]
     return {
@@ -221,7 +249,8 @@ def _facts(status: Status, asked: Asked, made: datetime) -> dict[str, Any]:
         "covered": percent(in_sync, counts.wanting),
         "counts": str(counts),
         "made": made,
-        "deployments": [str(deployment) for deployment in status.deployments],
+        "deployments": [*_deployments(status, accounts)],
+        "shown": SHOWN,
         "tiles": [*_tiles(status, with_letters=asked.letters)],
         "proof": proof,
         "verified": f"Verified: {status.verified}",
@@ -229,6 +258,7 @@ def _facts(status: Status, asked: Asked, made: datetime) -> dict[str, Any]:
         "remarks": [*status.verified.remarks],
         "attention": proof.attention(),
         "letters": status.other_letters,
+        "by_account": by_account(accounts),
         "by_region": by_region(proof),
         "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(asked.by)],
         "drift": [row for row in rows if row.drift],
@@ -237,6 +267,14 @@ def _facts(status: Status, asked: Asked, made: datetime) -> dict[str, Any]:
         "tag_keys": asked.by,
         "rows": rows,
     }
+
+
+def _deployments(status: Status, accounts: Sequence[Answer[Status]]) -> Iterator[str]:
+    """Yield by what is decided: a line for each stack, of several accounts only how many there are."""
+    if not accounts:
+        yield from map(str, status.deployments)
+        return
+    yield f"{count(len(accounts), 'account')}, {count(len(status.deployments), 'stack')}"
 
 
 def _tiles(status: Status, *, with_letters: bool) -> Iterator[dict[str, str]]:
