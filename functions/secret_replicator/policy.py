@@ -106,11 +106,12 @@ def _claims(
 def similar_tag_key(tags: Iterable[str], tag_key: str) -> str:
     """Return the tag key that is `tag_key` but for case and separators; empty if none is, or it is there."""
     keys = sorted(tags)
-    same = (key for key in keys if _plain(key) == _plain(tag_key))
+    same = (key for key in keys if plain(key) == plain(tag_key))
     return "" if tag_key in keys else next(same, "")
 
 
-def _plain(key: str) -> str:
+def plain(key: str) -> str:
+    """Return what is left of a tag key, or of another word, where case and separators do not matter."""
     return _KEY_SEPARATORS.sub("", key.lower())
 
 
