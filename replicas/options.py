@@ -16,9 +16,14 @@ _NO_OPTION = {"option": False}
 _EMPTY = "it is empty: a variable that is not set?"
 
 
+def is_region(value: object) -> bool:
+    """Tell whether it can be the code of a Region."""
+    return isinstance(value, str) and _REGION.fullmatch(value) is not None
+
+
 def _region(value: str | None) -> str | None:
     """Return the Region; raise BadParameter for what cannot be one."""
-    if value is not None and not _REGION.fullmatch(value):
+    if value is not None and not is_region(value):
         said = f"{value!r} is not a Region code such as eu-west-1" if value.strip() else _EMPTY
         raise typer.BadParameter(said)
     return value

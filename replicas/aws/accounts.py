@@ -4,16 +4,18 @@ import io
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from rich.console import Console
 
 from replicas.aws.errors import as_operator_errors
 from replicas.errors import OperatorError
-from replicas.options import Role, Where
-from replicas.terminal import Column, Screen
+from replicas.options import Role, Where, is_region
+from replicas.terminal import Column, Report, Screen, Total
 
 AT_ONCE = 8
 """AWS's limits are per account; this one is for the threads and connections of this machine."""
@@ -106,20 +108,48 @@ def ask_each(where: Where, work: Callable[[Where, Screen], T], total: T, screen:
 
 
 def _ask_all(places: Sequence[Where], work: Callable[[Where, Screen], T], screen: Screen) -> list[Answer[T]]:
-    found = []
+    found, stop = [], Event()
     with ThreadPoolExecutor(AT_ONCE) as pool, screen.progress("Asking the accounts", len(places)) as report:
-        for answer, said in pool.map(lambda place: _ask(place, work, screen), places):
-            found.append(answer)
-            report(len(found))
-            for line in [*said.splitlines(), *([answer.error] if answer.error else [])]:
-                screen.say(f"{answer.account}: {line}")
+        try:
+            for answer, said in pool.map(lambda place: _ask(place, work, screen, stop), places):
+                found.append(answer)
+                report(len(found))
+                for line in [*said.splitlines(), *([answer.error] if answer.error else [])]:
+                    screen.say(f"{answer.account}: {line}")
+        finally:
+            stop.set()
     return found
 
 
-def _ask(place: Where, work: Callable[[Where, Screen], T], screen: Screen) -> tuple[Answer[T], str]:
+@dataclass
+class _OwnScreen(Screen):
+    """What one account says meanwhile. Its progress ends the work when a person stops the command."""
+
+    stop: Event = field(default_factory=Event)
+
+    @contextmanager
+    def progress(
+        self, what: str, total: int | Total | None = None, note: Callable[[], str] = lambda: ""
+    ) -> Iterator[Report]:
+        """Report as every screen does; raise OperatorError once the command is stopped."""
+        with super().progress(what, total, note) as report:
+
+            def report_or_end(done: int) -> None:
+                if self.stop.is_set():
+                    raise OperatorError("It was stopped")
+                report(done)
+
+            yield report_or_end
+
+
+def _ask(
+    place: Where, work: Callable[[Where, Screen], T], screen: Screen, stop: Event
+) -> tuple[Answer[T], str]:
     """Return the answer, and what was said meanwhile: lines of several accounts would mingle."""
     said = io.StringIO()
-    own = Screen(screen.out, Console(file=said, soft_wrap=True, highlight=False, emoji=False))
+    own = _OwnScreen(screen.out, Console(file=said, soft_wrap=True, highlight=False, emoji=False), stop=stop)
+    if stop.is_set():
+        return Answer(place.account, None, "It was stopped"), ""
     try:
         with as_operator_errors():
             return Answer(place.account, work(place, own)), said.getvalue()
@@ -143,6 +173,8 @@ def _entries(file: Path) -> Iterator[Mapping[str, Any]]:
 def _checked(file: Path, number: int, entry: Any) -> str:  # noqa: ANN401  whatever the file has
     """Return the account's name; raise OperatorError for what cannot be one."""
     wrong = isinstance(entry, dict) and [key for key in entry if type(entry[key]) is not _KEYS.get(key)]
+    if not wrong and isinstance(entry, dict) and not all(map(is_region, entry.get("regions", []))):
+        wrong = ["regions"]
     if wrong or not isinstance(entry, dict) or not {"profile", "role_arn"} & entry.keys():
         said = f"{', '.join(wrong)} cannot be so" if wrong else "it has neither profile nor role_arn"
         raise OperatorError(f"{file}, account {number}: {said}. There are {', '.join(_KEYS)}")

@@ -1,18 +1,24 @@
 """Several accounts in one answer: profiles that are repeated, and a file of roles."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from threading import Barrier
+from typing import Self
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from replicas.aws.accounts import accounts
+from replicas.aws.accounts import AT_ONCE, accounts, ask_each
 from replicas.cli import app
 from replicas.errors import OperatorError
 from replicas.options import Role, Where
+from replicas.terminal import Screen
 from tests.support.desk import Desk, at_desk
 from tests.support.fakes.account import STACK
 from tests.support.world import HOME, make_world
@@ -155,6 +161,47 @@ def test_the_accounts_are_asked_at_the_same_time(desks: dict[str, Desk]) -> None
     assert run(desks, "plan", *profiles(*NAMES)).exit_code == 0
 
 
+@dataclass
+class Nothing:
+    """What an account answers that there is nothing to say of."""
+
+    def add(self, other: Self) -> None:
+        """Take in nothing."""
+
+
+class Impatient(Screen):
+    """A person who presses Ctrl-C when the first account has answered."""
+
+    def say(self, text: str) -> None:
+        """Stop the command."""
+        raise KeyboardInterrupt(text)
+
+
+def test_ctrl_c_ends_the_accounts_that_are_being_read_and_begins_no_other() -> None:
+    begun, seconds = [], []
+
+    def work(place: Where, own: Screen) -> Nothing:
+        begun.append(place.account)
+        if place.account == "0":
+            own.say("It is read")
+            return Nothing()
+        start = time.monotonic()
+        try:
+            with own.progress("Reading") as report:
+                while time.monotonic() < start + 20:
+                    report(1)
+        finally:
+            seconds.append(time.monotonic() - start)
+        return Nothing()
+
+    quiet = Console(file=StringIO())
+    where = Where(profiles=[str(number) for number in range(4 * AT_ONCE)])
+    with pytest.raises(KeyboardInterrupt):
+        ask_each(where, work, Nothing(), Impatient(quiet, quiet))
+    assert max(seconds, default=0) < 20
+    assert len(begun) < 4 * AT_ONCE
+
+
 def test_roles_are_assumed_with_the_external_id(desks: dict[str, Desk], tmp_path: Path) -> None:
     role = "arn:aws:iam::111122223333:role/auditor"
     file = tmp_path / "accounts.toml"
@@ -187,6 +234,8 @@ def test_a_role_that_may_not_be_assumed_is_named_with_its_permission(
         ("[[accounts]]\nname = 'a'", "account 1: it has neither profile nor role_arn"),
         ("[[accounts]]\nprofile = 1", "account 1: profile cannot be so"),
         ("[[accounts]]\nprofile = 'a'\nregion = 'b'", "account 1: region cannot be so"),
+        ("[[accounts]]\nprofile = 'a'\nregions = [1]", "account 1: regions cannot be so"),
+        ("[[accounts]]\nprofile = 'a'\nregions = ['']", "account 1: regions cannot be so"),
         ("[[accounts]]\nprofile = 'a'\n[[accounts]]\nprofile = 'a'", "names a twice"),
         ("accounts = [1]", "account 1: it has neither"),
         ("[", "cannot be read"),
