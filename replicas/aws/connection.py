@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SAM_CONFIG = Path("samconfig.toml")
 DEFAULT_STACK = "secret-replicator"
 MAX_CONNECTIONS = 50
+ATTEMPTS = 10
+"""How often a call is tried, unless AWS_MAX_ATTEMPTS or the profile's max_attempts says it."""
 
 _IMPATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1})
 _OUTPUTS = ("ReplicationQueueUrl", "DeadLetterQueueUrl", "ReplicatorFunctionName")
@@ -131,12 +133,12 @@ def connect(access: Access) -> Clients:
     if access.local:
         here = read_address()
         session = local_session(access.region or here.region)
-        clients = Clients(session, here.endpoint, here.ca_bundle, _config(proxies={}))
+        clients = Clients(session, here.endpoint, here.ca_bundle, _config(ATTEMPTS, proxies={}))
     else:
         session = _session(access)
         if session.region_name == "":
             raise NoRegionError
-        clients = Clients(session, access.endpoint_url, None, _config())
+        clients = Clients(session, access.endpoint_url, None, _config(_attempts(session)))
     name_services(session.events)
     _require_endpoint(clients)
     return clients
@@ -179,12 +181,26 @@ def _session(access: Access) -> boto3.Session:
     return boto3.Session(botocore_session=assumed, region_name=access.region or own.region_name)
 
 
-def _config(proxies: dict[str, str] | None = None) -> Config:
+def _attempts(session: boto3.Session) -> int:
+    """Return how often a call is tried: as the person's AWS configuration says, else patiently.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+    """
+    try:
+        said = session._session.get_config_variable("max_attempts")  # noqa: SLF001  boto3 does not hand it on
+    except ValueError as error:
+        raise OperatorError(
+            f"AWS_MAX_ATTEMPTS, or max_attempts in a profile, is no number: {error}"
+        ) from error
+    return max(1, said or ATTEMPTS)
+
+
+def _config(attempts: int, proxies: dict[str, str] | None = None) -> Config:
     # Throttling is waited out: https://docs.aws.amazon.com/boto3/latest/guide/retries.html
     return Config(
         connect_timeout=10,
         read_timeout=30,
-        retries={"mode": "standard", "total_max_attempts": 10},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=MAX_CONNECTIONS,
         proxies=proxies,
     )

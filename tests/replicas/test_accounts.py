@@ -26,6 +26,8 @@ from tests.support.world import HOME, make_world
 NAMES = ("blue", "green")
 SHUT = "grey"
 """An account where nothing may be asked."""
+GONE = "gone"
+"""A profile at whose address nobody answers."""
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def desks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
             desks[name] = stack.enter_context(at_desk(make_world(tmp_path / name)))
             desks[name].world.add(f"{name}-secret", "us-west-2")
         desks[SHUT].account.denied |= {"cloudformation:DescribeStacks", "secretsmanager:ListSecrets"}
-        urls = {name: desk.account.url for name, desk in desks.items()}
+        urls = {name: desk.account.url for name, desk in desks.items()} | {GONE: "http://127.0.0.1:9"}
         config = tmp_path / "config"
         keys = "aws_access_key_id = a\naws_secret_access_key = b\nmax_attempts = 1\n"
         config.write_text(
@@ -159,6 +161,14 @@ def test_the_accounts_are_asked_at_the_same_time(desks: dict[str, Desk]) -> None
     for desk in desks.values():
         desk.account.before["cloudformation:DescribeStacks"] = lambda: both.wait() and None
     assert run(desks, "plan", *profiles(*NAMES)).exit_code == 0
+
+
+def test_an_address_where_nobody_answers_is_a_line(desks: dict[str, Desk]) -> None:
+    """The profiles have `max_attempts = 1`: ten attempts take a minute."""
+    result = run(desks, "status", *profiles("blue", GONE))
+    assert "gone: Could not connect to the endpoint URL" in result.stderr
+    assert "blue-secret" in result.stdout
+    assert result.exit_code == 1
 
 
 @dataclass

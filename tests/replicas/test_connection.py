@@ -1,13 +1,15 @@
 """What AWS refuses is said in one sentence: what is wrong, and what to do."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 
-from replicas.aws.connection import default_stack
+from replicas.aws.connection import connect, default_stack
 from replicas.aws.errors import format_error
 from replicas.errors import OperatorError
+from replicas.options import Access
 
 
 def refused(code: str, operation: str) -> ClientError:
@@ -79,3 +81,30 @@ def test_without_a_stack_name_the_option_is_asked_for(tmp_path: Path, text: str 
         config.write_text(text)
     with pytest.raises(OperatorError, match="--stack"):
         default_stack(config)
+
+
+@pytest.mark.parametrize(
+    ("environment", "profile", "attempts"),
+    [
+        pytest.param("", "", 10, id="patiently where nobody says anything"),
+        pytest.param("3", "", 3, id="as the environment says"),
+        pytest.param("", "max_attempts = 2", 2, id="as the profile says"),
+        pytest.param("0", "", 1, id="at least once"),
+    ],
+)
+def test_a_call_is_tried_as_often_as_the_aws_configuration_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str, profile: str, attempts: int
+) -> None:
+    (tmp_path / "config").write_text(f"[profile mine]\nregion = eu-west-1\n{profile}\n", "utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
+    if environment:
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", environment)
+    config: Any = connect(Access(profile="mine")).config
+    assert config.retries["total_max_attempts"] == attempts
+
+
+def test_a_number_of_attempts_that_is_none_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "often")
+    with pytest.raises(OperatorError, match="AWS_MAX_ATTEMPTS, or max_attempts in a profile, is no number"):
+        connect(Access(region="eu-west-1"))
