@@ -192,7 +192,7 @@ def _attempts(session: boto3.Session) -> int:
         raise OperatorError(
             f"AWS_MAX_ATTEMPTS, or max_attempts in a profile, is no number: {error}"
         ) from error
-    return max(1, said or ATTEMPTS)
+    return ATTEMPTS if said is None else max(1, said)
 
 
 def _config(attempts: int, proxies: dict[str, str] | None = None) -> Config:
