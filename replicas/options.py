@@ -251,7 +251,7 @@ class Stacks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class PolicyOptions:
     """The options that say what is decided by."""
 
     policy: PolicyFile = None
@@ -259,7 +259,7 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where(Stacks, Decision):
+class Where(Stacks, PolicyOptions):
     """The options of a command that decides as the function does: where, and by what."""
 
     accounts: Path | None = field(default=None, metadata=_NO_OPTION)

@@ -194,7 +194,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Intent:
+class Decision:
     """What is to be done about a secret, before anything is done. A `skip` says why nothing is."""
 
     desired: Desired

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from secret_replicator.disposition import region_problem
 from secret_replicator.errors import DeadlineExceededError, ReplicatorError, SecretNotFoundError
 from secret_replicator.gateway import Gateway
-from secret_replicator.models import DesiredReplica, Drift, Intent, Problem, Secret
+from secret_replicator.models import Decision, DesiredReplica, Drift, Problem, Secret
 from secret_replicator.planner import HOLD_TAG
 
 PROMOTED = "promoted"
@@ -21,26 +21,26 @@ class Overwrites:
     tag_key: str
 
     def checked(
-        self, secret: Secret, intent: Intent, deadline: float
-    ) -> tuple[Intent, Mapping[str, Problem]]:
-        """Return the intent without the Regions that must be kept, and why others could not be looked at.
+        self, secret: Secret, decision: Decision, deadline: float
+    ) -> tuple[Decision, Mapping[str, Problem]]:
+        """Return the decision without the Regions that must be kept, and why others could not be looked at.
 
         A Region that is kept is drift; one that could not be looked at stays wanted, but is not asked for.
         """
-        asked = intent.plan.add + intent.plan.retry
+        asked = decision.plan.add + decision.plan.retry
         found = {want.region: self._found(secret, want, deadline) for want in asked if want.overwrite}
         kept = {region for region, answer in found.items() if isinstance(answer, Drift)}
         unseen = {region: answer for region, answer in found.items() if isinstance(answer, Problem)}
         left_out = kept | unseen.keys()
         drift = (answer for answer in found.values() if isinstance(answer, Drift))
         todo = replace(
-            intent.plan,
-            add=_without(intent.plan.add, left_out),
-            retry=_without(intent.plan.retry, left_out),
-            drift=tuple(sorted({*intent.plan.drift, *drift})),
+            decision.plan,
+            add=_without(decision.plan.add, left_out),
+            retry=_without(decision.plan.retry, left_out),
+            drift=tuple(sorted({*decision.plan.drift, *drift})),
         )
-        desired = replace(intent.desired, replicas=_without(intent.desired.replicas, kept))
-        return replace(intent, plan=todo, desired=desired), unseen
+        desired = replace(decision.desired, replicas=_without(decision.desired.replicas, kept))
+        return replace(decision, plan=todo, desired=desired), unseen
 
     def _found(self, secret: Secret, want: DesiredReplica, deadline: float) -> Drift | Problem | None:
         try:

@@ -8,10 +8,10 @@ from secret_replicator.models import (
     FAILED,
     IN_SYNC,
     SIMILAR_TAG,
+    Decision,
     Desired,
     DesiredReplica,
     Drift,
-    Intent,
     Plan,
     Replica,
     Secret,
@@ -28,20 +28,20 @@ _SHORT = 80
 _ARN = re.compile("arn:(?P<partition>[^:]+):secretsmanager:[^:]*:(?P<account>[^:]+):secret:.+")
 
 
-def intent(secret: Secret, policy: Policy, settings: Settings, now: float) -> Intent:
+def decision(secret: Secret, policy: Policy, settings: Settings, now: float) -> Decision:
     """Return what is to be done about a secret as DescribeSecret shows it. `now` is of the epoch."""
     desired = desired_replicas(policy, secret.tags, settings.region, settings.allowed_regions)
     if reason := _reason_to_skip(secret, desired, settings):
-        return Intent(desired, Plan(drift=_typos(secret, policy, reason)), skip=reason)
+        return Decision(desired, Plan(drift=_typos(secret, policy, reason)), skip=reason)
     if HOLD_TAG in secret.tags:
         held = Drift("", "held", _short_text(secret.tags[HOLD_TAG]))
-        return Intent(desired, Plan(drift=(held,)), skip="held")
+        return Decision(desired, Plan(drift=(held,)), skip="held")
     if secret.owning_service and not desired.asked_by_tag:
         # What a service manages it may forbid to others: that is asked of AWS only where the tag asks.
-        return Intent(desired, Plan(drift=(Drift("", "managed_by_service"),)), skip="managed_by_service")
+        return Decision(desired, Plan(drift=(Drift("", "managed_by_service"),)), skip="managed_by_service")
     permitted = desired if settings.allow_overwrite else overwriting_nothing(desired)
     todo = plan(permitted, secret.replicas, prune_before=settings.prune_before(now))
-    return Intent(desired, todo, desired.problems)
+    return Decision(desired, todo, desired.problems)
 
 
 def belongs_to_another_account(secret_id: str, settings: Settings) -> bool:

@@ -20,7 +20,7 @@ from secret_replicator.models import (
     FAILED,
     IN_SYNC,
     Attempt,
-    Intent,
+    Decision,
     Kind,
     Outcome,
     Plan,
@@ -29,7 +29,7 @@ from secret_replicator.models import (
     Secret,
 )
 from secret_replicator.overwrites import Overwrites
-from secret_replicator.planner import belongs_to_another_account, best_by_region, intent
+from secret_replicator.planner import belongs_to_another_account, best_by_region, decision
 from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
 from secret_replicator.writes import Answers, Requests, Write
@@ -56,7 +56,7 @@ class Reading:
     """
 
     secret: Secret
-    intent: Intent
+    decision: Decision
     unseen: Mapping[str, Problem]
     read_at: float
 
@@ -73,7 +73,7 @@ class Work:
     """Whether there was time for all that was to be asked for, and to see what came of it."""
 
     def __post_init__(self) -> None:
-        self.shown = self.intent
+        self.shown = self.decision
         self.actual.update(best_by_region(self.secret.replicas))
 
     @property
@@ -82,9 +82,9 @@ class Work:
         return self.reading.secret
 
     @property
-    def intent(self) -> Intent:
+    def decision(self) -> Decision:
         """What is to be done about it."""
-        return self.reading.intent
+        return self.reading.decision
 
     @property
     def attempt(self) -> Attempt:
@@ -96,11 +96,11 @@ class Work:
         self.reading = reading
         self.actual = {**best_by_region(reading.secret.replicas)}
         if not self.requests.has_written:
-            self.shown = reading.intent
+            self.shown = reading.decision
 
     def next_write(self) -> Write | None:
         """Return the call to make next, None if there is none."""
-        return None if self.intent.skip else self.requests.next_write(self.intent.plan)
+        return None if self.decision.skip else self.requests.next_write(self.decision.plan)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Reconciler:
         secret = self.gateway.describe(secret_id, attempt.deadline)
         settings = replace(self.settings, prune_replicas=False) if attempt.read_only else self.settings
         found, unseen = self.overwrites.checked(
-            secret, intent(secret, self.policy, settings, attempt.now), attempt.deadline
+            secret, decision(secret, self.policy, settings, attempt.now), attempt.deadline
         )
         if not found.skip and attempt.read_only:
             found = replace(found, plan=Plan(wait=found.plan.wait, drift=found.plan.drift))
@@ -142,8 +142,8 @@ class Reconciler:
         return Reading(secret, found, unseen, self.budget.clock())
 
     def _outcome(self, work: Work) -> Outcome:
-        if not work.intent.skip and self.settings.mode == "plan":
-            return Outcome(Kind.SKIPPED, note="plan_mode", problems=work.intent.problems)
+        if not work.decision.skip and self.settings.mode == "plan":
+            return Outcome(Kind.SKIPPED, note="plan_mode", problems=work.decision.problems)
         try:
             self._work(work)
         except ReplicatorError as error:
@@ -181,7 +181,7 @@ class Reconciler:
                 self._write(slot, work, write)
 
     def _write(self, slot: Slot, work: Work, write: Write) -> None:
-        new = {want.region for want in work.intent.plan.add} & write.regions
+        new = {want.region for want in work.decision.plan.add} & write.regions
         self.answers.ask(write.regions)
         try:
             self._call(slot, work, write)
@@ -236,16 +236,16 @@ def _pending(region: str, status: str) -> Problem:
 
 def _not_there(work: Work, region: str) -> str:
     """Return why AWS lists no replica: others may have come first, where it lately refused this Region."""
-    waits = region in {want.region for want in work.intent.plan.add} - work.requests.asked
+    waits = region in {want.region for want in work.decision.plan.add} - work.requests.asked
     return "not requested yet" if waits else "not listed by AWS (yet)"
 
 
 def _assess(work: Work) -> Outcome:
     """Say how near the secret is. Only what AWS reports as InSync counts."""
     removed = work.requests.removed
-    if work.intent.skip and not removed:
-        return Outcome(Kind.SKIPPED, note=work.intent.skip)
-    desired = work.intent.desired
+    if work.decision.skip and not removed:
+        return Outcome(Kind.SKIPPED, note=work.decision.skip)
+    desired = work.decision.desired
     open_ends = (*_open_ends(work), *(_removed(region) for region in removed))
     problems = open_ends + desired.problems
     settled = (
@@ -269,7 +269,7 @@ def _removed(region: str) -> Problem:
 
 def _open_ends(work: Work) -> Iterator[Problem]:
     """Yield what keeps each wanted Region from being InSync, and each unwanted one from being gone."""
-    desired, before = work.intent.desired, best_by_region(work.secret.replicas)
+    desired, before = work.decision.desired, best_by_region(work.secret.replicas)
     unseen = work.reading.unseen
     for region in (want.region for want in desired.replicas):
         replica = work.actual.get(region)

@@ -16,7 +16,7 @@ from replicas.inventory.inventory import Choice, Reading, calls_in_words, requir
 from replicas.options import Where
 from replicas.terminal import Screen, count
 from secret_replicator.models import Desired, Secret
-from secret_replicator.planner import intent, overwriting_nothing
+from secret_replicator.planner import decision, overwriting_nothing
 from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
 
@@ -94,7 +94,7 @@ def _compared(asked: Asked, deployment: Deployment, before: Policy, screen: Scre
 
 def _desired(secret: Secret, policy: Policy, settings: Settings) -> Desired:
     """Return what the function would bring about: nothing for a secret that it leaves alone."""
-    found = intent(secret, policy, settings, time.time())
+    found = decision(secret, policy, settings, time.time())
     if found.skip:
         return Desired(selected=False)
     return found.desired if settings.allow_overwrite else overwriting_nothing(found.desired)

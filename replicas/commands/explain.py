@@ -68,11 +68,11 @@ def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explan
     found = facts.sources(seen, policy)
     places = facts.places(seen)
     aws_regions = deployment.clients.session.get_available_regions("secretsmanager")
-    selected = seen.intent.desired.selected
+    selected = seen.decision.desired.selected
     gave_up = [letter.reason for letter in letters]
     deployed = bool(deployment.stack)
     next_steps = facts.next_steps(seen, settings, places, deployed=deployed, letters=gave_up)
-    unselected = seen.intent.skip == "not_selected"
+    unselected = seen.decision.skip == "not_selected"
     select = [facts.how_to_select(policy, settings)] if unselected else []
     return Explanation(
         seen=seen,

@@ -65,7 +65,7 @@ def make(deployment: Deployment, asked: Asked, screen: Screen, where: Where | No
 
 def steps_of(seen: Seen) -> Iterator[Step]:
     """Yield what the function would do about the secret and report of it, as its own plan has it."""
-    plan: Plan = seen.intent.plan
+    plan: Plan = seen.decision.plan
     actual = best_by_region(seen.secret.replicas)
     for want in plan.add:
         yield Step("add", want.region, wording.of_key(want.kms_key_id), may_overwrite=want.overwrite)
@@ -79,8 +79,8 @@ def steps_of(seen: Seen) -> Iterator[Step]:
         yield Step("remove", region, wording.of_key(actual[region].kms_key_id), "no tag or rule requests it")
     for drift in plan.drift:
         key = wording.of_key(actual[drift.region].kms_key_id) if drift.region in actual else ""
-        yield Step("drift", drift.region, key, wording.of_drift(drift, seen.intent))
-    for problem in seen.intent.problems:
+        yield Step("drift", drift.region, key, wording.of_drift(drift, seen.decision))
+    for problem in seen.decision.problems:
         yield Step.of_problem("problem", problem)
 
 

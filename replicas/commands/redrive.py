@@ -105,7 +105,7 @@ def _is_fixed(deployment: Deployment, name: str) -> bool:
         except (SecretNotFoundError, AccessDeniedError, RefusedError):
             return False
     seen = seen_as(deployment, secret)
-    todo = seen.intent.plan
+    todo = seen.decision.plan
     return row(seen, []).standing in (Standing.IN_SYNC, Standing.WANTS_NONE) and not todo.changes
 
 

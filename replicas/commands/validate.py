@@ -16,7 +16,7 @@ from replicas.inventory.regions import known_regions, unknown_in
 from replicas.terminal import Column, Screen
 from secret_replicator.errors import PolicyError
 from secret_replicator.models import Secret
-from secret_replicator.planner import intent
+from secret_replicator.planner import decision
 from secret_replicator.policy import Policy, parse_policy
 from secret_replicator.settings import read_settings
 
@@ -80,20 +80,20 @@ def told(tags: Mapping[str, str], policy: Policy, allowed_regions: str, home: st
     nothing = {"QUEUE_URL": "not deployed", "DEAD_LETTER_QUEUE_URL": "not deployed"}
     settings = read_settings({"AWS_REGION": home, "ALLOWED_REGIONS": allowed_regions, **nothing})
     secret = Secret(arn="", name="a secret with these tags", tags=tags)
-    seen = Seen(home, secret, intent(secret, policy, settings, 0))
+    seen = Seen(home, secret, decision(secret, policy, settings, 0))
     slips = facts.misspelt(policy, settings, secret, known_regions())
     return Foretold(
         answer=_answer(seen, policy),
         sources=tuple(facts.sources(seen, policy)),
         regions=tuple(facts.places(seen)),
-        problems=(*(f"{problem.text} - {problem.remedy}" for problem in seen.intent.problems), *slips),
+        problems=(*(f"{problem.text} - {problem.remedy}" for problem in seen.decision.problems), *slips),
     )
 
 
 def _answer(seen: Seen, policy: Policy) -> str:
-    if not seen.intent.desired.selected:
+    if not seen.decision.desired.selected:
         return f"It would not be replicated: it has neither the tag {policy.tag_key} nor all tags of a rule."
-    regions = ", ".join(want.region for want in seen.intent.desired.replicas)
+    regions = ", ".join(want.region for want in seen.decision.desired.replicas)
     return f"It would be replicated to {regions}." if regions else "It would be replicated nowhere."
 
 

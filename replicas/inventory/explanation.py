@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from replicas.inventory import wording
 from replicas.inventory.inventory import Seen
 from replicas.inventory.suggest import nearest
-from secret_replicator.models import FAILED, IN_SYNC, Claim, DesiredReplica, Intent, Plan, Replica, Secret
+from secret_replicator.models import FAILED, IN_SYNC, Claim, Decision, DesiredReplica, Plan, Replica, Secret
 from secret_replicator.planner import HOLD_TAG, best_by_region
 from secret_replicator.policy import (
     ALL,
@@ -93,10 +93,10 @@ def sources(seen: Seen, policy: Policy) -> list[Source]:
 
 def places(seen: Seen) -> list[Place]:
     """Return every Region that is asked for or has a replica, the home Region aside."""
-    claims = {claim.region: claim for claim in seen.intent.desired.claims}
+    claims = {claim.region: claim for claim in seen.decision.desired.claims}
     actual = best_by_region(seen.secret.replicas)
     return [
-        _place(claims.get(region, Claim(DesiredReplica(region))), actual.get(region), seen.intent)
+        _place(claims.get(region, Claim(DesiredReplica(region))), actual.get(region), seen.decision)
         for region in sorted((claims.keys() | actual.keys()) - {seen.home})
     ]
 
@@ -127,7 +127,7 @@ def misspelt(policy: Policy, settings: Settings, secret: Secret, aws_regions: Se
         yield f"{kind} {word}: did you mean {near}?" if near else f"{kind} {word}"
 
 
-def _place(claim: Claim, have: Replica | None, intent: Intent) -> Place:
+def _place(claim: Claim, have: Replica | None, decision: Decision) -> Place:
     wanted = bool(claim.asked_by) and not claim.cut
     key, key_from = "", ""
     if wanted:
@@ -144,13 +144,13 @@ def _place(claim: Claim, have: Replica | None, intent: Intent) -> Place:
         status=have.status if have else MISSING if wanted else NOWHERE,
         message=have.message if have else "",
         drift=tuple(
-            wording.of_drift(drift, intent) for drift in intent.plan.drift if drift.region == claim.region
+            wording.of_drift(drift, decision) for drift in decision.plan.drift if drift.region == claim.region
         ),
     )
 
 
 def _tag_source(seen: Seen, policy: Policy) -> Source:
-    name, desired = f"tag {policy.tag_key}", seen.intent.desired
+    name, desired = f"tag {policy.tag_key}", seen.decision.desired
     if policy.tag_key not in seen.secret.tags:
         return Source(name, counts=False, text="the secret does not have it")
     if not desired.asked_by_tag:
@@ -203,7 +203,7 @@ def answer(seen: Seen, policy: Policy, found: Sequence[Place]) -> str:
     if late:
         said = ", ".join(f"{place.region} is {place.status}" for place in late)
         return f"It is not where it must be: {said}. InSync: {there}."
-    if problems := seen.intent.problems:
+    if problems := seen.decision.problems:
         return f"It is not where it was asked to be: {problems[0].text}. InSync: {there}."
     if any(place.wanted for place in found):
         return _with_what_is_left(f"It is where it must be. InSync: {there}.", seen, found)
@@ -212,8 +212,8 @@ def answer(seen: Seen, policy: Policy, found: Sequence[Place]) -> str:
 
 def _with_what_is_left(said: str, seen: Seen, found: Sequence[Place]) -> str:
     """Return the answer, and the replicas that are there all the same: nobody asks for them any more."""
-    there = [place for place in found if place.left_behind or (seen.intent.skip and place.is_there)]
-    if not there or seen.intent.skip == "replica":
+    there = [place for place in found if place.left_behind or (seen.decision.skip and place.is_there)]
+    if not there or seen.decision.skip == "replica":
         return said
     left = ", ".join(f"{place.region} ({place.status})" for place in there)
     said = said.replace("It is not replicated", "Nothing replicates it", 1)
@@ -222,15 +222,15 @@ def _with_what_is_left(said: str, seen: Seen, found: Sequence[Place]) -> str:
 
 def _untouched(seen: Seen, policy: Policy) -> str:
     secret = seen.secret
-    if seen.intent.skip == "replica":
+    if seen.decision.skip == "replica":
         return f"It is a replica: its primary in {_home_of(secret)} decides. Ask there."
     if secret.deleted:
         return "It is not replicated: it is scheduled for deletion."
-    if not seen.intent.desired.selected:
+    if not seen.decision.desired.selected:
         return f"It is not replicated: it has neither the tag {policy.tag_key} nor all tags of a rule."
-    if seen.intent.skip == "held":
+    if seen.decision.skip == "held":
         return f"It is left alone: it has the tag {HOLD_TAG} ({secret.tags[HOLD_TAG]})."
-    if seen.intent.skip:
+    if seen.decision.skip:
         return f"It is left alone: it belongs to {secret.owning_service}, and only a rule asks for it."
     return ""
 
@@ -240,7 +240,7 @@ def _home_of(secret: Secret) -> str:
 
 
 def _why_nowhere(seen: Seen, policy: Policy) -> str:
-    desired = seen.intent.desired
+    desired = seen.decision.desired
     if any(claim.region == seen.home for claim in desired.claims):
         return f"It is not replicated: it asks only for {seen.home}, which is its home Region."
     if desired.asked_by_tag:
@@ -261,7 +261,7 @@ def next_steps(
 
 
 def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) -> Iterator[str]:
-    for problem in seen.intent.problems:
+    for problem in seen.decision.problems:
         yield f"{problem.remedy} ({problem.text})"
     for place in found:
         parts = (part for text in letters for part in text.split("; ") if place.region in part)
@@ -269,11 +269,11 @@ def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) ->
         if place.wanted and (place.status == FAILED or (place.status == MISSING and letters)):
             yield _remedy(place, said)
     if letters and is_settled(seen, found):
-        clear = "--secret" if seen.intent.plan.changes else "--fixed --secret"
+        clear = "--secret" if seen.decision.plan.changes else "--fixed --secret"
         yield f"to end its dead letter and the alarm, replicas redrive {clear} {seen.secret.name}"
     elif letters:
         yield f"once it is fixed, replicas redrive --secret {seen.secret.name}"
-    elif seen.intent.plan.add:
+    elif seen.decision.plan.add:
         yield (
             f"to have it done now, replicas apply --secret {seen.secret.name}. If it has had its tags for "
             "more than some minutes, their event did not arrive: is there a CloudTrail trail that logs "
@@ -284,19 +284,19 @@ def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) ->
 def is_settled(seen: Seen, found: Sequence[Place]) -> bool:
     """Tell whether the secret is where its tags ask for."""
     late = any(place.wanted and place.status != IN_SYNC for place in found)
-    return not (late or seen.intent.problems or seen.intent.skip)
+    return not (late or seen.decision.problems or seen.decision.skip)
 
 
 def _for_the_function(seen: Seen, settings: Settings, *, deployed: bool, letters: Sequence[str]) -> str:
     if not deployed:
         return "none is deployed here, so nothing happens"
-    if seen.intent.skip == "scheduled_for_deletion":
+    if seen.decision.skip == "scheduled_for_deletion":
         return "nothing, unless the secret is restored"
-    if seen.intent.skip:
+    if seen.decision.skip:
         return "nothing, it does not touch this secret"
     if settings.mode == "plan":
         return "nothing is written, because it is deployed with Mode=plan"
-    return _what_it_does(seen.intent.plan, settings, letters)
+    return _what_it_does(seen.decision.plan, settings, letters)
 
 
 def _what_it_does(plan: Plan, settings: Settings, letters: Sequence[str]) -> str:
@@ -328,15 +328,15 @@ def switches(seen: Seen, settings: Settings, found: Sequence[Place]) -> Iterator
     """Yield the deployed switches that matter for this secret, with what they do to it."""
     if settings.mode == "plan":
         yield "Mode=plan: nothing is written"
-    if seen.intent.desired.selected:
+    if seen.decision.desired.selected:
         yield f"AllowedRegions={','.join(settings.allowed_regions)}"
     if (
         any(place.drift or (not place.wanted and place.status != NOWHERE) for place in found)
-        or seen.intent.plan.remove
+        or seen.decision.plan.remove
     ):
         yield f"PruneReplicas={str(settings.prune_replicas).lower()}: whether unwanted replicas are removed"
     taken = any(wording.NAME_TAKEN in place.message for place in found)
-    if taken or any(replica.overwrite for replica in seen.intent.desired.replicas):
+    if taken or any(replica.overwrite for replica in seen.decision.desired.replicas):
         yield f"AllowOverwrite={str(settings.allow_overwrite).lower()}: whether a same-named one is replaced"
-    if seen.intent.plan.open_regions:
+    if seen.decision.plan.open_regions:
         yield f"MaxAttempts={settings.max_attempts}: attempts before it is dead-lettered"

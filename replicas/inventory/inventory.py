@@ -23,8 +23,8 @@ from secret_replicator.errors import (
     SecretNotFoundError,
     TransientError,
 )
-from secret_replicator.models import Intent, Secret
-from secret_replicator.planner import intent
+from secret_replicator.models import Decision, Secret
+from secret_replicator.planner import decision
 from secret_replicator.policy import Policy
 
 WORKERS = MAX_CONNECTIONS
@@ -78,7 +78,7 @@ class Seen:
 
     home: str
     secret: Secret
-    intent: Intent
+    decision: Decision
     account: str = ""
 
 
@@ -113,7 +113,7 @@ def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Re
     settings = deployment.settings
     for secret in listed(deployment, policy.selecting_tag_keys()):
         reading.listed += 1
-        skip = intent(secret, policy, settings, time.time()).skip
+        skip = decision(secret, policy, settings, time.time()).skip
         if skip not in _NOT_SELECTED and secret.arn not in reading.arns:
             reading.arns.add(secret.arn)
             if choice.takes(secret):
@@ -180,7 +180,7 @@ def _describe(deployment: Deployment, listed: Secret) -> Seen | str | None:
 
 def seen_as(deployment: Deployment, secret: Secret) -> Seen:
     """Return the secret with what the deployment's function would do about it now."""
-    what = intent(secret, deployment.policy, deployment.settings, time.time())
+    what = decision(secret, deployment.policy, deployment.settings, time.time())
     return Seen(deployment.region, secret, what, deployment.account)
 
 
@@ -188,7 +188,7 @@ def _seen(call: "Future[Seen | str | None]", reading: Reading, report: Report) -
     seen = call.result()
     if isinstance(seen, str):
         reading.unread.append(seen)
-    elif seen and (not seen.intent.skip or seen.intent.plan.drift):
+    elif seen and (not seen.decision.skip or seen.decision.plan.drift):
         reading.selected += 1
         yield seen
     report(reading.selected)

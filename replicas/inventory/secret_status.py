@@ -144,8 +144,8 @@ class Counts:
 
 def row(seen: Seen, letters: Sequence[Letter], by: Sequence[str] = ()) -> Row:
     """Return the row of a secret, with its dead letters and its values of the tags `by`."""
-    secret, intent = seen.secret, seen.intent
-    cells = tuple(_cells(seen)) if intent.skip in ("", "not_selected") else ()
+    secret, decision = seen.secret, seen.decision
+    cells = tuple(_cells(seen)) if decision.skip in ("", "not_selected") else ()
     standing = _standing(seen, cells, letters)
     since, what = None, ""
     if letters:
@@ -180,7 +180,7 @@ def wanted_regions_of(rows: Iterable[Row]) -> set[str]:
 
 def _cells(seen: Seen) -> Iterator[tuple[str, str]]:
     actual = best_by_region(seen.secret.replicas)
-    desired = {want.region for want in seen.intent.desired.replicas}
+    desired = {want.region for want in seen.decision.desired.replicas}
     for region in sorted(desired | actual.keys()):
         status = actual[region].status if region in actual else MISSING
         yield region, status if region in desired else f"{status}{UNWANTED}"
@@ -188,7 +188,7 @@ def _cells(seen: Seen) -> Iterator[tuple[str, str]]:
 
 def _reasons(seen: Seen, letters: Sequence[Letter], standing: Standing) -> Iterator[str]:
     if letters and standing in (Standing.IN_SYNC, Standing.WANTS_NONE):
-        clear = "--secret" if seen.intent.plan.changes else "--fixed --secret"
+        clear = "--secret" if seen.decision.plan.changes else "--fixed --secret"
         yield (
             "fixed; its dead letter and the alarm stay until you run: "
             f"replicas redrive {clear} {seen.secret.name}"
@@ -196,11 +196,11 @@ def _reasons(seen: Seen, letters: Sequence[Letter], standing: Standing) -> Itera
     for letter in letters:
         yield f"{letter.error_type}: {letter.reason}"
     if not letters:
-        for problem in seen.intent.problems:
+        for problem in seen.decision.problems:
             yield f"{problem.text} - {problem.remedy}"
-    if not letters and seen.intent.plan.add:
+    if not letters and seen.decision.plan.add:
         yield "not requested yet: the function does so at its next attempt"
-    if seen.intent.plan.wait:
+    if seen.decision.plan.wait:
         yield "under way: the function checks again"
     for replica in best_by_region(seen.secret.replicas).values():
         said = any(replica.message in letter.reason for letter in letters)
@@ -210,23 +210,23 @@ def _reasons(seen: Seen, letters: Sequence[Letter], standing: Standing) -> Itera
 
 
 def _drift(seen: Seen) -> Iterator[str]:
-    for drift in seen.intent.plan.drift:
+    for drift in seen.decision.plan.drift:
         where = f"{drift.region}: " if drift.region else ""
-        yield f"{where}{wording.of_drift(drift, seen.intent)}"
+        yield f"{where}{wording.of_drift(drift, seen.decision)}"
 
 
 def _standing(seen: Seen, cells: Sequence[tuple[str, str]], letters: Sequence[Letter]) -> Standing:
-    if seen.intent.skip:
-        unselected = seen.intent.skip == "not_selected"
+    if seen.decision.skip:
+        unselected = seen.decision.skip == "not_selected"
         return Standing.NOT_SELECTED if unselected else Standing.LEFT_ALONE
-    desired = {want.region for want in seen.intent.desired.replicas}
+    desired = {want.region for want in seen.decision.desired.replicas}
     in_sync = all(status == IN_SYNC for region, status in cells if region in desired)
     taken = any(
         replica.status == FAILED and wording.NAME_TAKEN in replica.message
         for replica in best_by_region(seen.secret.replicas).values()
         if replica.region in desired
     )
-    if seen.intent.problems or (letters and not in_sync) or taken:
+    if seen.decision.problems or (letters and not in_sync) or taken:
         return Standing.NEEDS_YOU
     if not in_sync:
         return Standing.WAITING

@@ -41,7 +41,7 @@ def _with_similar_tag(deployment: Deployment) -> Iterator[Secret]:
     with calls_in_words():
         for secret in listed(deployment, beginnings):
             seen = seen_as(deployment, secret)
-            if seen.intent.skip == "not_selected" and similar_tag_key(secret.tags, key):
+            if seen.decision.skip == "not_selected" and similar_tag_key(secret.tags, key):
                 yield secret
 
 
@@ -64,7 +64,7 @@ def _seen(deployment: Deployment, secret: Secret) -> Seen:
     """Return it as not selected: its primary is not among the selected, whatever a replica's tags say."""
     seen = seen_as(deployment, replace(secret, primary_region=""))
     left = tuple(Drift(replica.region, ORPHANED) for replica in secret.replicas)
-    plan = replace(seen.intent.plan, drift=(*left, *seen.intent.plan.drift))
-    nothing = replace(seen.intent.desired, selected=False, replicas=())
-    what = replace(seen.intent, desired=nothing, plan=replace(plan, add=(), retry=(), wait=(), remove=()))
-    return replace(seen, intent=replace(what, problems=(), skip="not_selected"))
+    plan = replace(seen.decision.plan, drift=(*left, *seen.decision.plan.drift))
+    nothing = replace(seen.decision.desired, selected=False, replicas=())
+    what = replace(seen.decision, desired=nothing, plan=replace(plan, add=(), retry=(), wait=(), remove=()))
+    return replace(seen, decision=replace(what, problems=(), skip="not_selected"))

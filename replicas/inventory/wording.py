@@ -1,6 +1,6 @@
 """What drift and keys are, in words for a person."""
 
-from secret_replicator.models import SIMILAR_TAG, Asker, Cut, Drift, Intent
+from secret_replicator.models import SIMILAR_TAG, Asker, Cut, Decision, Drift
 
 ORPHANED = "orphaned"
 """A replica whose primary nothing selects any more. The function never sees it: it is not asked about it."""
@@ -21,11 +21,11 @@ NAME_TAKEN = "already exists"
 """What AWS says when another secret has the name. It decides only what a person is told."""
 
 
-def of_drift(drift: Drift, intent: Intent) -> str:
+def of_drift(drift: Drift, decision: Decision) -> str:
     """Return what the drift is and what can be done. An unwanted replica may be wanted by a wrong tag."""
     what = _MEANING.get(drift.kind, drift.kind) + (f" ({drift.said})" if drift.said else "")
     said = f"{what} - {drift.remedy}"
-    wrong = drift.kind == "unwanted" and intent.problems
+    wrong = drift.kind == "unwanted" and decision.problems
     return f"{said}; while its tag is wrong, correct that first" if wrong else said
 
 

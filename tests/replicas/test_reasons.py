@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from replicas.inventory.explanation import places
 from replicas.inventory.inventory import Seen
 from replicas.inventory.suggest import nearest
-from secret_replicator.models import Intent, Secret
+from secret_replicator.models import Decision, Secret
 from secret_replicator.policy import desired_replicas, parse_policy
 from secret_replicator.settings import read_settings
 
@@ -57,7 +57,7 @@ TAGS = st.fixed_dictionaries(
 @given(TAGS)
 def test_the_regions_and_keys_that_are_retold_are_those_that_are_wanted(tags: dict[str, str]) -> None:
     desired = desired_replicas(POLICY, tags, HOME, SETTINGS.allowed_regions)
-    seen = Seen(HOME, Secret("arn", "a", tags), Intent(desired))
+    seen = Seen(HOME, Secret("arn", "a", tags), Decision(desired))
     retold = places(seen)
     wanted = {(want.region, want.kms_key_id or "aws/secretsmanager") for want in desired.replicas}
     assert {(place.region, place.key) for place in retold if place.wanted} == wanted

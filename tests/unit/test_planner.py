@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secret_replicator.models import Desired, DesiredReplica, Drift, Plan, Problem, Replica, Secret
-from secret_replicator.planner import belongs_to_another_account, best_by_region, intent, plan
+from secret_replicator.planner import belongs_to_another_account, best_by_region, decision, plan
 from secret_replicator.policy import parse_policy
 from secret_replicator.settings import read_settings
 
@@ -358,13 +358,13 @@ ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"
     ],
 )
 def test_what_is_not_ours_to_replicate_is_skipped(secret: Secret, skip: str) -> None:
-    assert intent(secret, POLICY, SETTINGS, NOW).skip == skip
+    assert decision(secret, POLICY, SETTINGS, NOW).skip == skip
 
 
 @pytest.mark.parametrize("allowed", [False, True])
 def test_a_plan_overwrites_only_if_the_operator_lets_it(*, allowed: bool) -> None:
     secret = Secret(ARN, "db", {"team": "payments", "replicate-to": "eu-west-1"})
-    found = intent(secret, POLICY, replace(SETTINGS, allow_overwrite=allowed), NOW)
+    found = decision(secret, POLICY, replace(SETTINGS, allow_overwrite=allowed), NOW)
     assert {want.region: want.overwrite for want in found.plan.add} == {
         "eu-west-1": False,
         "us-west-2": allowed,

@@ -294,8 +294,8 @@ MUTATIONS = (
     Mutation(
         "1 nor if it is not selected any more",
         f"{CODE}/reconciler.py",
-        "if work.intent.skip and not removed:",
-        "if work.intent.skip:",
+        "if work.decision.skip and not removed:",
+        "if work.decision.skip:",
         f"{OLD_READINGS} {SWITCHES}",
     ),
     Mutation(
@@ -1099,8 +1099,8 @@ MUTATIONS = (
     Mutation(
         "a promoted copy keeps no message in the queue",
         f"{CODE}/overwrites.py",
-        "replicas=_without(intent.desired.replicas, kept)",
-        "replicas=intent.desired.replicas",
+        "replicas=_without(decision.desired.replicas, kept)",
+        "replicas=decision.desired.replicas",
         PROMOTED,
     ),
     # What the operator's commands promise.

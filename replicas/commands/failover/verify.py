@@ -19,7 +19,7 @@ from replicas.failover.states import Finding, Pair, State, finding, state_of, to
 from replicas.inventory.inventory import EVERYTHING, Choice, require_some
 from replicas.options import Where
 from replicas.terminal import Cell, Column, Moment, Report, Screen, count
-from secret_replicator.planner import intent
+from secret_replicator.planner import decision
 
 LAG_SECONDS = 600
 """ListSecrets may lag five minutes: what changed within twice that is asked again."""
@@ -228,7 +228,7 @@ def _primaries(
         secret = held.as_secret()
         if held.is_replica or not choice.takes(secret):
             continue
-        what = intent(secret, deployment.policy, deployment.settings, time.time())
+        what = decision(secret, deployment.policy, deployment.settings, time.time())
         primaries[held.name] = replace(held, tags=_NO_TAGS)  # they are most of it, and decided upon
         for replica in () if what.skip and what.skip != "held" else what.desired.replicas:
             wanted[replica.region].add(held.name)
