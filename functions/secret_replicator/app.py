@@ -30,11 +30,11 @@ from secret_replicator.errors import (
     TransientError,
 )
 from secret_replicator.gateway import Gateway
-from secret_replicator.measures import Traffic, facts, measure, measure_one
 from secret_replicator.messages import ReconcileRequest, Request, SweepRequest, parse
+from secret_replicator.metrics import CallMetrics, facts, report, report_one
 from secret_replicator.models import Attempt, Kind, Outcome
-from secret_replicator.notices import CALL_SECONDS as NOTICE_SECONDS
-from secret_replicator.notices import Notifier, notice
+from secret_replicator.outcome_events import CALL_SECONDS as EVENT_SECONDS
+from secret_replicator.outcome_events import Notifier, outcome_event
 from secret_replicator.overwrites import Overwrites
 from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import NOT_FOUND_ATTEMPTS, Reconciler
@@ -63,7 +63,7 @@ class App:
     reconciler: Reconciler
     sweeper: Sweeper
     settler: Settler
-    traffic: Traffic
+    call_metrics: CallMetrics
     notifier: Notifier | None = None
     now: Callable[[], float] = time.time
     echo_filter: EchoFilter = field(default_factory=EchoFilter)
@@ -78,7 +78,7 @@ class App:
         for result in results:
             if result.answers_echoes:
                 self.echo_filter.note(result.outcome.secret, begun)
-        measure(results, self.traffic, self.now())
+        report(results, self.call_metrics, self.now())
         self._notify(results, deadline)
         return response(results)
 
@@ -88,7 +88,7 @@ class App:
         with self.reconciler.budget.invocation():
             outcome = self.do(request, Attempt(NOT_FOUND_ATTEMPTS, math.inf, deadline, self.now()))
         outcome, _ = conclude(outcome, NOT_FOUND_ATTEMPTS, self.settings.max_attempts)
-        measure_one(outcome, request, self.traffic)
+        report_one(outcome, request, self.call_metrics)
         if outcome.kind is Kind.FAILED:
             raise PermanentError(f"{outcome.secret} - {outcome.reason}", outcome.remedy)
         return facts(outcome)
@@ -143,16 +143,16 @@ class App:
 
     def _notify(self, results: Sequence[Result], deadline: float) -> None:
         """Tell others, when all that matters is done: what cannot be told is lost, and nothing else."""
-        notices = [found for result in results if (found := notice(result, self.now()))]
-        if not self.notifier or not notices:
+        outcome_events = [found for result in results if (found := outcome_event(result, self.now()))]
+        if not self.notifier or not outcome_events:
             return
-        if self.reconciler.gateway.clock() > deadline + RESERVED_SECONDS - 2 * NOTICE_SECONDS:
-            logger.warning("events_not_sent", number=len(notices), error="the function's time is up")
+        if self.reconciler.gateway.clock() > deadline + RESERVED_SECONDS - 2 * EVENT_SECONDS:
+            logger.warning("events_not_sent", number=len(outcome_events), error="the function's time is up")
             return
         try:
-            self.notifier.send(notices)
+            self.notifier.send(outcome_events)
         except TransientError as error:
-            logger.warning("events_not_sent", number=len(notices), error=str(error))
+            logger.warning("events_not_sent", number=len(outcome_events), error=str(error))
 
 
 def make_app(  # noqa: PLR0913, PLR0917  a client each
@@ -173,10 +173,10 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
     )
     reconciler = Reconciler(gateway, budget, policy, settings, Answers(budget.clock), overwrites)
     sweeper = Sweeper(gateway, queue, policy, settings)
-    traffic = Traffic()
-    traffic.watch(secrets)
+    call_metrics = CallMetrics()
+    call_metrics.watch(secrets)
     notifier = Notifier(events) if events else None
-    return App(settings, reconciler, sweeper, Settler(queue, budget.clock), traffic, notifier, now)
+    return App(settings, reconciler, sweeper, Settler(queue, budget.clock), call_metrics, notifier, now)
 
 
 def start(environment: Mapping[str, str]) -> App | Unready:

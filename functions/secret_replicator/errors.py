@@ -43,7 +43,7 @@ class DeadlineExceededError(TransientError):
 
 
 class PermanentError(ReplicatorError):
-    """It stays wrong until a person mends it: dead-letter it."""
+    """It stays wrong until a person fixes it: dead-letter it."""
 
 
 class MalformedMessageError(PermanentError):

@@ -1,4 +1,4 @@
-"""The only door to Secrets Manager: calls in our own types, errors by what to do next.
+"""The only module that calls Secrets Manager: calls in our own types, errors by what to do next.
 
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/
 """

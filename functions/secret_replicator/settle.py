@@ -16,7 +16,7 @@ from secret_replicator.results import Result
 from secret_replicator.work_queue import WorkQueue, error_message
 
 RESERVED_SECONDS = 15
-"""The end of the function's time, kept for dead letters, delays and notices."""
+"""The end of the function's time, kept for dead letters, delays and outcome events."""
 
 logger = Logger()
 

@@ -1,4 +1,4 @@
-"""The only door to SQS: put messages off, write dead letters, enqueue.
+"""The only module that calls SQS: put messages off, write dead letters, enqueue.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/
 """

@@ -1,4 +1,4 @@
-"""A plain-HTTP door to the local AWS, for containers: they cannot know its certificate's authority."""
+"""A plain-HTTP endpoint of the local AWS, for containers: they cannot know its certificate's authority."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from local.aws.ministack import ADDRESS, LocalAws, bound
 from local.errors import LocalError
 
 PORT = 4567
-"""Where the door is, as local/env.json says."""
+"""Where the endpoint is, as local/env.json says."""
 
 _ADVICE = ", so `sam local` cannot reach this local AWS: end what uses it, most likely another `make local`"
 _CHUNK = 65_536
@@ -26,16 +26,16 @@ _DOCKER_SECONDS = 10
 
 @contextmanager
 def opened(aws: LocalAws, port: int = PORT) -> Iterator[None]:
-    """Keep the door open until the end of the block; raise LocalError if the port is taken.
+    """Keep the endpoint open until the end of the block; raise LocalError if the port is taken.
 
     Docker Desktop leads `host.docker.internal` to 127.0.0.1. On Linux it is this machine's address on
     Docker's bridge, which nothing but this machine and its containers can reach.
     """
     listeners = [bound(address, port, _ADVICE) for address in (ADDRESS, *bridge_addresses())]
-    door = _Door(aws.port, ssl.create_default_context(cafile=str(aws.ca_bundle)), Future())
-    with ThreadPoolExecutor(1, "door") as thread:
-        work = thread.submit(asyncio.run, door.serve(listeners))
-        loop, closed = door.opened.result()
+    endpoint = _Endpoint(aws.port, ssl.create_default_context(cafile=str(aws.ca_bundle)), Future())
+    with ThreadPoolExecutor(1, "plain-http") as thread:
+        work = thread.submit(asyncio.run, endpoint.serve(listeners))
+        loop, closed = endpoint.opened.result()
         try:
             yield
         finally:
@@ -83,7 +83,7 @@ def _is_here(address: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Door:
+class _Endpoint:
     """Carries bytes both ways, and adds nothing but TLS."""
 
     port: int

@@ -10,7 +10,7 @@ PAGE = (ROOT / "docs/reference/alarms-and-metrics.md").read_text("utf-8").partit
 
 
 def test_the_metrics_are_those_of_the_code() -> None:
-    source = (ROOT / "functions/secret_replicator/measures.py").read_text("utf-8")
+    source = (ROOT / "functions/secret_replicator/metrics.py").read_text("utf-8")
     named = set(re.findall(r'(?:add_metric|_publish)\("(\w+)"', source))
     by_kind = {kind.title().replace("_", "") for kind in Kind} | {"DeadLettered"}
     cells = re.findall(r"^\| (`.+?) \|", PAGE, re.MULTILINE)

@@ -12,7 +12,7 @@ from botocore.session import Session
 
 from local.function.template import parse
 from replicas.cli import app
-from secret_replicator.notices import CONVERGED, FAILED, SOURCE
+from secret_replicator.outcome_events import CONVERGED, FAILED, SOURCE
 from tests.template.stack import Stack, declared
 from tests.template.test_template import every_setting, granted, listed
 

@@ -35,7 +35,7 @@ print(json.dumps({
     "collections": gc.get_stats()[1]["collections"] - before,
     "collecting": gc.isenabled(),
     "boto3": "boto3" in sys.modules,
-    "notice_client": "client" in vars(app.app.notifier),
+    "event_client": "client" in vars(app.app.notifier),
 }))
 """
 
@@ -86,7 +86,7 @@ def test_a_cold_start_does_only_what_it_needs(runtime: Path) -> None:
     services = {Path(path).parts[1] for path in done["looked_into"]}
     assert services == {"secretsmanager", "sqs"}, "botocore has the folders of 400 more"
     assert not done["boto3"], "botocore is enough"
-    assert done["notice_client"] is False, "there is nothing to tell yet"
+    assert done["event_client"] is False, "there is nothing to tell yet"
     assert done["collections"] == 0, "there is no garbage yet"
     assert done["collecting"], "from now on there is"
 

@@ -5,7 +5,7 @@ from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
 
 from secret_replicator.clients import Clients, OurServices
-from secret_replicator.notices import CALL_SECONDS
+from secret_replicator.outcome_events import CALL_SECONDS
 
 HOME = "us-east-1"
 
@@ -27,7 +27,7 @@ def test_all_clients_are_of_the_same_region() -> None:
     assert [client.meta.region_name for client in made] == 3 * ["eu-west-1"]
 
 
-def test_a_notice_takes_no_longer_than_the_function_counts_on() -> None:
+def test_an_outcome_event_takes_no_longer_than_the_function_counts_on() -> None:
     config = Clients(HOME).events().meta.config
     assert config.retries["total_max_attempts"] == 1, "what cannot be told is lost, and nothing else"
     assert config.connect_timeout + config.read_timeout <= CALL_SECONDS

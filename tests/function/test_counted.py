@@ -39,7 +39,7 @@ def test_a_new_secret_takes_four_calls_and_a_converged_one_takes_one(empty: Stag
 
 def test_a_new_secret_is_told_of_once_and_a_converged_one_never(empty: Stage) -> None:
     warm.calls_per_secret(empty)
-    (told,) = empty.notices
+    (told,) = empty.outcome_events
     assert ":secret:calls/created-" in told["Detail"]
 
 

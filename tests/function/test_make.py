@@ -38,11 +38,20 @@ def test_the_name_of_an_event_is_taken_as_it_is(
     assert not made.exists()
 
 
-def test_a_port_is_taken_as_it_is(make: Callable[..., list[str]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["PORT", "SECONDS_IN_PROGRESS", "WORLDS"])
+def test_what_the_local_aws_is_given_is_taken_as_it_is(
+    make: Callable[..., list[str]], tmp_path: Path, name: str
+) -> None:
     made = tmp_path / "made"
-    port = f"1;touch {made}"
-    assert make("local", f"PORT={port}") == ["-m", "local", "up", "--port", port]
+    given = {"PORT": "1", "SECONDS_IN_PROGRESS": "2", "WORLDS": "repeat=refused", name: f"1;touch {made}"}
+    worlds = f"seconds_in_progress={given['SECONDS_IN_PROGRESS']} {given['WORLDS']}"
+    arguments = [f"{key}={value}" for key, value in given.items()]
+    assert make("local", *arguments) == ["-m", "local", "up", "--port", given["PORT"], "--worlds", worlds]
     assert not made.exists()
+
+
+def test_a_replica_on_the_local_aws_is_in_progress_for_three_seconds(make: Callable[..., list[str]]) -> None:
+    assert make("local") == ["-m", "local", "up", "--worlds", "seconds_in_progress=3 "]
 
 
 def test_without_a_name_it_says_what_to_give() -> None:

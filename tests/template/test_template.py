@@ -17,7 +17,7 @@ import pytest
 from local.secrets_manager.model import Fault
 from secret_replicator import VERSION, app, budget, reconciler, settle
 from secret_replicator.errors import SettingsError
-from secret_replicator.notices import CONVERGED, FAILED, SOURCE
+from secret_replicator.outcome_events import CONVERGED, FAILED, SOURCE
 from secret_replicator.policy import REGION_CODE
 from secret_replicator.settings import Settings, read_settings
 from tests.support.fakes.queues import FakeQueues

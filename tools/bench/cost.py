@@ -35,7 +35,7 @@ class Cost:
 def costs(processor_milliseconds: float) -> list[Cost]:
     """Return the cost at each memory size, for an event that takes so much of a full processor.
 
-    An event is one new secret: two looks (describe, replicate; describe), each in a batch of its own. A
+    An event is one new secret: two attempts (describe, replicate; describe), each in a batch of its own. A
     sweep's secret is one look. A smaller size has a smaller share of a processor, and takes as much longer.
     """
     return [_cost(megabytes, processor_milliseconds) for megabytes in MEMORY_MEGABYTES]

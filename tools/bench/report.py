@@ -204,8 +204,9 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
         "Computed, not measured at each size: from the processor time above (a smaller "
         "size has a smaller share of a processor, and takes as much longer), 50 ms of waiting per "
         "API call, and list prices (us-east-1, arm64). A million "
-        "events are as many new secrets: two looks, four Secrets Manager calls ($20.00), five of SQS "
-        "($2.00), log, traces and notices ($3.50). A month of nightly sweeps is for 1,000 converged secrets. "
+        "events are as many new secrets: two attempts, four Secrets Manager calls ($20.00), five of SQS "
+        "($2.00), log, traces and outcome events ($3.50). A month of nightly sweeps is for 1,000 converged "
+        "secrets. "
         "Each message is in a batch of its own, which is the most that it can cost. docs/reference/cost.md "
         "has the same with 0.25 s for each invocation."
     )

@@ -95,7 +95,7 @@ class Stage:
     queues: HttpQueues
     environment: Mapping[str, str]
     folder: Path
-    notices: list[Mapping[str, Any]] = field(default_factory=list)
+    outcome_events: list[Mapping[str, Any]] = field(default_factory=list)
     """What EventBridge was told."""
 
     def converged(self, name: str) -> None:
@@ -152,10 +152,10 @@ class Stage:
 def stage(folder: Path) -> Iterator[Stage]:
     """Give a stage with empty fakes."""
     secrets, queues = StrictSecretsManager(), HttpQueues()
-    notices: list[Mapping[str, Any]] = []
+    outcome_events: list[Mapping[str, Any]] = []
 
     def take(_operation: str, _region: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        notices.extend(params["Entries"])
+        outcome_events.extend(params["Entries"])
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "taken"} for _ in params["Entries"]]}
 
     with (
@@ -170,7 +170,7 @@ def stage(folder: Path) -> Iterator[Stage]:
             "AWS_ENDPOINT_URL_SQS": to_queues,
             "AWS_ENDPOINT_URL_EVENTBRIDGE": to_events,
         }
-        yield Stage(secrets, queues, environment, folder, notices)
+        yield Stage(secrets, queues, environment, folder, outcome_events)
 
 
 @contextmanager

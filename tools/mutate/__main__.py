@@ -76,17 +76,17 @@ MUTATIONS = (
     # Loud when it must be, silent otherwise.
     Mutation(
         "a retry that is accepted hides no Failed Region",
-        f"{CODE}/measures.py",
+        f"{CODE}/metrics.py",
         "return still | {wanted.region for wanted in outcome.plan.retry}",
         "return still",
-        "tests/function/test_measures.py",
+        "tests/function/test_batch_metrics.py",
     ),
     Mutation(
         "an event that is not taken repeats nothing",
         f"{CODE}/app.py",
-        'logger.warning("events_not_sent", number=len(notices), error=str(error))',
+        'logger.warning("events_not_sent", number=len(outcome_events), error=str(error))',
         "raise",
-        "tests/function/test_notices.py",
+        "tests/function/test_outcome_events.py",
     ),
     # A function that cannot start says why.
     Mutation(
@@ -969,7 +969,7 @@ MUTATIONS = (
     # 8. Secrets never reach logs, metrics, dead-letter attributes or error texts.
     Mutation(
         "8 a message's body is not logged",
-        f"{CODE}/measures.py",
+        f"{CODE}/metrics.py",
         '"message_id": message.message_id}',
         '"message_id": message.message_id, "body": message.body}',
         f"{HANDLER} {MODEL}",
@@ -1008,7 +1008,7 @@ MUTATIONS = (
         f"{CODE}/echo_filter.py",
         "return message_id not in self._ids",
         "return True",
-        "tests/function/test_notices.py",
+        "tests/function/test_outcome_events.py",
     ),
     Mutation(
         "throttling has all of botocore's names",

@@ -13,7 +13,7 @@ from local.secrets_manager.model import THROTTLED
 from local.secrets_manager.service import StrictSecretsManager
 from secret_replicator.echo_filter import MAX_SECRETS
 from secret_replicator.models import Kind, Outcome
-from secret_replicator.notices import CALL_SECONDS, Notifier
+from secret_replicator.outcome_events import CALL_SECONDS, Notifier
 from secret_replicator.settle import RESERVED_SECONDS
 from tests.support.world import Lines, World
 

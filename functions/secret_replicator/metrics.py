@@ -26,7 +26,7 @@ metrics = Metrics()
 
 
 @dataclass
-class Traffic:
+class CallMetrics:
     """How many calls AWS answered since the last time it was asked for, and how many of them it throttled."""
 
     calls: int = 0
@@ -51,28 +51,28 @@ class Traffic:
             self.throttled += is_throttling(parsed.get("Error", {}).get("Code", ""))
 
 
-def measure(results: Sequence[Result], traffic: Traffic, now: float) -> None:
+def report(results: Sequence[Result], call_metrics: CallMetrics, now: float) -> None:
     """Log and count what became of the messages of a batch."""
-    tally = _Tally()
+    batch = _BatchMetrics()
     for result in results:
         message, disposition = result.message, result.disposition
         own = {"attempt": message.attempt, "verdict": str(disposition), "message_id": message.message_id}
         _report(result.outcome, result.request, **own)
         if disposition in (Disposition.DELETE, Disposition.DEAD_LETTER):
             # Once in a sweep: when the message ends.
-            tally.drift.update(_report_drift(result.outcome, result.request))
-        tally.count(result.outcome, dead_lettered=disposition is Disposition.DEAD_LETTER)
+            batch.drift.update(_report_drift(result.outcome, result.request))
+        batch.count(result.outcome, dead_lettered=disposition is Disposition.DEAD_LETTER)
         _count_seconds(result, now)
-    tally.publish(traffic)
+    batch.publish(call_metrics)
 
 
-def measure_one(outcome: Outcome, request: Request, traffic: Traffic) -> None:
+def report_one(outcome: Outcome, request: Request, call_metrics: CallMetrics) -> None:
     """Log and count what came of an event that was given by hand."""
-    tally = _Tally()
+    batch = _BatchMetrics()
     _report(outcome, request)
-    tally.drift.update(_report_drift(outcome, request))
-    tally.count(outcome)
-    tally.publish(traffic)
+    batch.drift.update(_report_drift(outcome, request))
+    batch.count(outcome)
+    batch.publish(call_metrics)
 
 
 def facts(outcome: Outcome) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _report_drift(outcome: Outcome, request: Request) -> Iterator[str]:
 
 
 @dataclass
-class _Tally:
+class _BatchMetrics:
     """What a batch comes to."""
 
     replicas: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -140,9 +140,9 @@ class _Tally:
         if failed := _failed_regions(outcome):
             metrics.add_metric("FailedReplicas", MetricUnit.Count, len(failed))
 
-    def publish(self, traffic: Traffic) -> None:
+    def publish(self, call_metrics: CallMetrics) -> None:
         """Write all that was counted."""
-        calls, throttled = traffic.take()
+        calls, throttled = call_metrics.take()
         if calls:
             metrics.add_metric("ApiCalls", MetricUnit.Count, calls)
         if throttled:

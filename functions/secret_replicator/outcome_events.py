@@ -1,4 +1,4 @@
-"""The only door to EventBridge: tell others what became of a secret. Never a value, never a message's body.
+"""The only module that calls EventBridge: what became of a secret. Never a value or a message's body.
 
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 """
@@ -32,29 +32,29 @@ _MAX_ENTRIES = 10
 
 
 @dataclass(frozen=True)
-class Notice:
+class OutcomeEvent:
     """What became of a secret, as an event says it."""
 
     detail_type: str
     detail: Mapping[str, object]
 
 
-def notice(result: Result, now: float) -> Notice | None:
-    """Return what is to be told of this result: nothing while it is open, nor if nothing had to be done."""
+def outcome_event(result: Result, now: float) -> OutcomeEvent | None:
+    """Return the event of this result: none while it is open, nor if nothing had to be done."""
     outcome, seconds = result.outcome, round(max(0, now - result.message.sent_at), 1)
     facts = {"secret": outcome.secret, "seconds": seconds}
     if result.disposition is Disposition.DEAD_LETTER:
         reason = outcome.reason[:_MAX_REASON_CHARACTERS]
-        return Notice(FAILED, facts | {"regions": [*outcome.regions], "reason": reason})
+        return OutcomeEvent(FAILED, facts | {"regions": [*outcome.regions], "reason": reason})
     if result.has_become_converged:
         in_sync = [replica.region for replica in outcome.replicas if replica.status == IN_SYNC]
-        return Notice(CONVERGED, facts | {"regions": in_sync})
+        return OutcomeEvent(CONVERGED, facts | {"regions": in_sync})
     return None
 
 
 @dataclass(frozen=True)
 class Notifier:
-    """The account's default bus. Its client is made for the first notice: no cold start waits for it."""
+    """The account's default bus. Its client is made for the first event: no cold start waits for it."""
 
     make_client: Callable[[], "EventBridgeClient"]
 
@@ -63,11 +63,11 @@ class Notifier:
         """The client that sends."""
         return self.make_client()
 
-    def send(self, notices: Sequence[Notice]) -> None:
-        """Send ten notices at most in one call; raise TransientError if not all of them were taken."""
+    def send(self, outcome_events: Sequence[OutcomeEvent]) -> None:
+        """Send ten events at most in one call; raise TransientError if not all of them were taken."""
         entries: list[PutEventsRequestEntryTypeDef] = [
-            {"Source": SOURCE, "DetailType": one.detail_type, "Detail": json.dumps(one.detail)}
-            for one in notices[:_MAX_ENTRIES]
+            {"Source": SOURCE, "DetailType": event.detail_type, "Detail": json.dumps(event.detail)}
+            for event in outcome_events[:_MAX_ENTRIES]
         ]
         try:
             answer = self.client.put_events(Entries=entries)
