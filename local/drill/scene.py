@@ -58,10 +58,10 @@ class Scene:
 
     def operators(self, access: Access, writes_per_second: float) -> RegionSecrets:
         """Return a Region as the operator reaches it, until the process is killed."""
-        clients = connect(access)
-        clients.secrets.meta.events.register("before-call", self._live_or_die)
+        connection = connect(access)
+        connection.secrets.meta.events.register("before-call", self._live_or_die)
         budget = Budget(writes_per_second, self.clock, self.sleep)
-        return RegionSecrets(str(access.region), clients.secrets, clients.keys, budget)
+        return RegionSecrets(str(access.region), connection.secrets, connection.keys, budget)
 
     def _live_or_die(self, **_: object) -> None:
         if self._calls_left == 0:

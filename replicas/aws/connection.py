@@ -64,8 +64,8 @@ class Throttling:
 
 
 @dataclass(frozen=True)
-class Clients:
-    """The services in one Region. A client takes a while to make, so each is made when it is needed."""
+class Connection:
+    """The services in a Region. A client takes a while to make, so each is made when it is needed."""
 
     session: boto3.Session
     endpoint_url: str | None
@@ -125,28 +125,28 @@ class StackParts:
     function: str
 
 
-def connect(access: Access) -> Clients:
-    """Return the clients; raise BotoCoreError if there is no such profile, OperatorError if nothing is up.
+def connect(access: Access) -> Connection:
+    """Return the connection; raise BotoCoreError if there is no such profile, OperatorError if nothing is up.
 
     Also raise it for an AWS configuration, in the environment or in a file, that leads nowhere.
     """
     if access.local:
         here = read_address()
         session = local_session(access.region or here.region)
-        clients = Clients(session, here.endpoint, here.ca_bundle, _config(ATTEMPTS, proxies={}))
+        connection = Connection(session, here.endpoint, here.ca_bundle, _config(ATTEMPTS, proxies={}))
     else:
         session = _session(access)
         if session.region_name == "":
             raise NoRegionError
-        clients = Clients(session, access.endpoint_url, None, _config(_attempts(session)))
+        connection = Connection(session, access.endpoint_url, None, _config(_attempts(session)))
     name_services(session.events)
-    _require_endpoint(clients)
-    return clients
+    _require_endpoint(connection)
+    return connection
 
 
-def _require_endpoint(clients: Clients) -> None:
+def _require_endpoint(connection: Connection) -> None:
     try:
-        clients.cloudformation  # noqa: B018  it is made here
+        connection.cloudformation  # noqa: B018  it is made here
     except BotoCoreError:
         raise
     except ValueError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from replicas.aws.errors import AWS_ERRORS
 
 if TYPE_CHECKING:
-    from replicas.aws.connection import Clients
+    from replicas.aws.connection import Connection
 
 PACKAGED = "/var/task/policy.toml"
 """Where the function reads it, unless POLICY_FILE says otherwise."""
@@ -24,25 +24,25 @@ _LOCAL_CODE = "/_ministack/lambda-code/"
 _read: dict[str, bytes] = {}
 
 
-def deployed_policy(clients: "Clients", function: str) -> bytes:
+def deployed_policy(connection: "Connection", function: str) -> bytes:
     """Return policy.toml out of the function's code; raise one of UNREADABLE, or as boto3 does.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_GetFunction.html
     """
-    answer = clients.functions.get_function(FunctionName=function)
+    answer = connection.functions.get_function(FunctionName=function)
     found = answer["Configuration"]
     key = found.get("FunctionArn", function) + found.get("CodeSha256", "")
     if key not in _read:
-        endpoint_url = clients.functions.meta.endpoint_url
+        endpoint_url = connection.functions.meta.endpoint_url
         location = _reachable(answer["Code"].get("Location", ""), endpoint_url)
-        _read[key] = _policy_in(location, endpoint_url, clients.ca_bundle)
+        _read[key] = _policy_in(location, endpoint_url, connection.ca_bundle)
     return _read[key]
 
 
-def policy_if_allowed(clients: "Clients", function: str) -> bytes | None:
+def policy_if_allowed(connection: "Connection", function: str) -> bytes | None:
     """Return policy.toml out of the function's code, None if it cannot be had."""
     try:
-        return deployed_policy(clients, function)
+        return deployed_policy(connection, function)
     except (*UNREADABLE, *AWS_ERRORS):
         return None
 

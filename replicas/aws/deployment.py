@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replicas.aws.checkout import POLICY, in_checkout
-from replicas.aws.connection import Clients, StackParts, connect, default_stack, find_parts
+from replicas.aws.connection import Connection, StackParts, connect, default_stack, find_parts
 from replicas.aws.dead_letters import Queues
 from replicas.aws.deployed_policy import PACKAGED, policy_if_allowed
 from replicas.aws.local_endpoint import local_policy, read_address
@@ -52,7 +52,7 @@ class Deployment:
     settings: Settings
     policy: Policy
     gateway: Gateway
-    clients: Clients
+    connection: Connection
     stack: str = ""
     queues: Queues | None = None
     function: str = ""
@@ -107,27 +107,27 @@ def shown(file: Path) -> str:
 
 
 def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deployment:
-    clients = connect(access)
-    region = clients.region
-    gateway = Gateway(clients.secrets)
-    own = _own_policy(where, clients)
+    connection = connect(access)
+    region = connection.region
+    gateway = Gateway(connection.secrets)
+    own = _own_policy(where, connection)
     if where.allowed_regions:
         source = own or _in_file(in_checkout(POLICY))
         settings = _settings({"ALLOWED_REGIONS": where.allowed_regions} | _NO_QUEUES, region, source)
-        return Deployment(settings, source.parsed(), gateway, clients, account=where.account)
+        return Deployment(settings, source.parsed(), gateway, connection, account=where.account)
     stack = where.stack or default_stack()
-    parts = _parts(clients, stack)
-    environment = _environment(clients, parts)
-    source = _policy_source(own, clients, parts, environment)
+    parts = _parts(connection, stack)
+    environment = _environment(connection, parts)
+    source = _policy_source(own, connection, parts, environment)
     if deployed_first and source.is_deployed is False and not where.policy:
-        source = _policy_source(None, clients, parts, environment)
+        source = _policy_source(None, connection, parts, environment)
     settings = _settings(environment, region, source)
-    queues = Queues(clients.sqs, parts.queue_url, parts.dead_letter_queue_url)
+    queues = Queues(connection.sqs, parts.queue_url, parts.dead_letter_queue_url)
     return Deployment(
         settings,
         source.parsed(),
         gateway,
-        clients,
+        connection,
         stack,
         queues,
         parts.function,
@@ -136,12 +136,12 @@ def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deploy
     )
 
 
-def _own_policy(where: Where, clients: Clients) -> PolicySource | None:
+def _own_policy(where: Where, connection: Connection) -> PolicySource | None:
     """Return the policy on this disk: the named one, the local stack's, or the checkout's; None without."""
     if where.policy:
         return _in_file(where.policy)
     local = (
-        policy_file(None, local=True) if where.local else local_policy(clients.functions.meta.endpoint_url)
+        policy_file(None, local=True) if where.local else local_policy(connection.functions.meta.endpoint_url)
     )
     if local:
         return replace(_in_file(local), is_deployed=True)
@@ -157,13 +157,13 @@ def _in_file(file: Path) -> PolicySource:
 
 
 def _policy_source(
-    own: PolicySource | None, clients: Clients, parts: StackParts, environment: Mapping[str, str]
+    own: PolicySource | None, connection: Connection, parts: StackParts, environment: Mapping[str, str]
 ) -> PolicySource:
     """Return the policy to decide by, compared with the deployed one where that may be read."""
     if own and own.is_deployed:
         return own
     packaged = environment.get("POLICY_FILE", PACKAGED) == PACKAGED
-    deployed = policy_if_allowed(clients, parts.function) if packaged else None
+    deployed = policy_if_allowed(connection, parts.function) if packaged else None
     if own:
         return replace(own, is_deployed=None if deployed is None else deployed == own.content)
     if deployed is None:
@@ -174,21 +174,21 @@ def _policy_source(
     return PolicySource(deployed, _AS_DEPLOYED, is_deployed=True)
 
 
-def _parts(clients: Clients, stack: str) -> StackParts:
+def _parts(connection: Connection, stack: str) -> StackParts:
     try:
-        return find_parts(clients.cloudformation, stack)
+        return find_parts(connection.cloudformation, stack)
     except NoStackError as error:
         raise OperatorError(
             f"{error}. Before it is deployed, say --allowed-regions eu-west-1,us-west-2"
         ) from error
 
 
-def _environment(clients: Clients, parts: StackParts) -> Mapping[str, str]:
+def _environment(connection: Connection, parts: StackParts) -> Mapping[str, str]:
     """Return the function's environment variables. They name switches and queues, no secrets.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
     """
-    answer = clients.functions.get_function_configuration(FunctionName=parts.function)
+    answer = connection.functions.get_function_configuration(FunctionName=parts.function)
     return answer.get("Environment", {}).get("Variables", {})
 
 

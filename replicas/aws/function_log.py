@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from replicas.aws.connection import Clients
+from replicas.aws.connection import Connection
 from replicas.errors import OperatorError
 from replicas.terminal import Screen, count
 
@@ -251,12 +251,12 @@ class Queue:
         return not any(int(answer["Attributes"][name]) for name in _LEFT)
 
 
-def find_log_group(clients: Clients, function: str) -> str:
+def find_log_group(connection: Connection, function: str) -> str:
     """Return where the function's log goes to; raise OperatorError if it says too little.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
     """
-    found: Mapping[str, Any] = clients.functions.get_function_configuration(FunctionName=function)
+    found: Mapping[str, Any] = connection.functions.get_function_configuration(FunctionName=function)
     level = found.get("Environment", {}).get("Variables", {}).get("POWERTOOLS_LOG_LEVEL", "INFO")
     if level not in ("DEBUG", "INFO"):
         raise OperatorError(

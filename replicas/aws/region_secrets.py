@@ -111,10 +111,10 @@ class RegionSecrets:
 def region_secrets(access: Access, writes_per_second: float = 1) -> RegionSecrets:
     """Return the secrets of a Region; raise OperatorError if there is no such profile or Region."""
     with as_operator_errors():
-        clients = connect(access)
-        secrets = clients.secrets
+        connection = connect(access)
+        secrets = connection.secrets
         return RegionSecrets(
-            secrets.meta.region_name, secrets, clients.keys, Budget(writes_per_second=writes_per_second)
+            secrets.meta.region_name, secrets, connection.keys, Budget(writes_per_second=writes_per_second)
         )
 
 

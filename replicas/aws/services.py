@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from replicas.aws.connection import Clients, connect
+from replicas.aws.connection import Connection, connect
 from replicas.options import Access
 
 if TYPE_CHECKING:
@@ -21,47 +21,47 @@ if TYPE_CHECKING:
 class Services:
     """AWS as one session sees it."""
 
-    clients: Clients
+    connection: Connection
     _secrets: "dict[str, SecretsManagerClient]" = field(default_factory=dict)
 
     @property
     def region(self) -> str:
         """The stack's Region; raise NoRegionError."""
-        return self.clients.region
+        return self.connection.region
 
     @cached_property
     def account(self) -> "AccountClient":
         """Account Management, which is in one Region for all."""
-        return self.clients.session.client("account", **self.clients.options)
+        return self.connection.session.client("account", **self.connection.options)
 
     @cached_property
     def cloudwatch(self) -> "CloudWatchClient":
         """CloudWatch."""
-        return self.clients.session.client("cloudwatch", **self.clients.options)
+        return self.connection.session.client("cloudwatch", **self.connection.options)
 
     @cached_property
     def events(self) -> "EventBridgeClient":
         """EventBridge."""
-        return self.clients.session.client("events", **self.clients.options)
+        return self.connection.session.client("events", **self.connection.options)
 
     @cached_property
     def iam(self) -> "IAMClient":
         """IAM."""
-        return self.clients.session.client("iam", **self.clients.options)
+        return self.connection.session.client("iam", **self.connection.options)
 
     def cloudtrail(self, region: str) -> "CloudTrailClient":
         """Return CloudTrail in a Region."""
-        return self.clients.session.client("cloudtrail", region_name=region, **self.clients.options)
+        return self.connection.session.client("cloudtrail", region_name=region, **self.connection.options)
 
     def keys(self, region: str) -> "KMSClient":
         """Return KMS in a Region."""
-        return self.clients.session.client("kms", region_name=region, **self.clients.options)
+        return self.connection.session.client("kms", region_name=region, **self.connection.options)
 
     def secrets(self, region: str) -> "SecretsManagerClient":
         """Return Secrets Manager in a Region: a client for each, whose connection is kept."""
         if region not in self._secrets:
-            self._secrets[region] = self.clients.session.client(
-                "secretsmanager", region_name=region, **self.clients.options
+            self._secrets[region] = self.connection.session.client(
+                "secretsmanager", region_name=region, **self.connection.options
             )
         return self._secrets[region]
 

@@ -88,7 +88,7 @@ def _send(region: Region, sweep_id: str, screen: Screen) -> Sent:
     deployment, queues = region.deployment, region.deployment.queues
     assert queues is not None, "without a stack there is no apply"  # noqa: S101
     arns = region.to_change()
-    log_group = find_log_group(deployment.clients, deployment.function)
+    log_group = find_log_group(deployment.connection, deployment.function)
     since = int(time.time() * 1000) - sweep.EARLIER_MILLISECONDS
     queue = WorkQueue(queues.client, queues.queue_url, queues.dead_letter_queue_url)
     with screen.progress("Sending", len(arns)) as report:
@@ -96,7 +96,7 @@ def _send(region: Region, sweep_id: str, screen: Screen) -> Sent:
             _enqueue(queue, arns, start, sweep_id)
             report(start + 10)
     account = Account(frozenset(arns))
-    return Sent(deployment, Follower(deployment.clients.logs, log_group, sweep_id, account, since))
+    return Sent(deployment, Follower(deployment.connection.logs, log_group, sweep_id, account, since))
 
 
 def _enqueue(queue: WorkQueue, arns: Sequence[str], start: int, sweep_id: str) -> None:

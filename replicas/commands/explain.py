@@ -67,7 +67,7 @@ def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explan
     policy, settings, secret = deployment.policy, deployment.settings, seen.secret
     found = facts.sources(seen, policy)
     places = facts.places(seen)
-    aws_regions = deployment.clients.session.get_available_regions("secretsmanager")
+    aws_regions = deployment.connection.session.get_available_regions("secretsmanager")
     selected = seen.decision.desired.selected
     gave_up = [letter.reason for letter in letters]
     deployed = bool(deployment.stack)

@@ -55,7 +55,7 @@ def make(deployment: Deployment, asked: Asked, screen: Screen, where: Where | No
     """Return the plan of one Region, with `where` also what nothing selects; raise OperatorError."""
     region = Region(deployment)
     what = f"Reading the secrets of {deployment.region}"
-    with screen.progress(what, note=deployment.clients.throttling.__str__) as report:
+    with screen.progress(what, note=deployment.connection.throttling.__str__) as report:
         selected = read(deployment, asked.choice, region.reading, report)
         others = unselected(where, deployment, asked.choice, region.reading, screen) if where else ()
         for seen in chain(selected, others):

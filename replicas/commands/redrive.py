@@ -54,9 +54,9 @@ def run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
 
 
 def _run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
-    clients = connect(access)
-    found = find_parts(clients.cloudformation, stack or default_stack())
-    queues = Queues(clients.sqs, found.queue_url, found.dead_letter_queue_url)
+    connection = connect(access)
+    found = find_parts(connection.cloudformation, stack or default_stack())
+    queues = Queues(connection.sqs, found.queue_url, found.dead_letter_queue_url)
     return redrive_as_asked(asked, queues, screen)
 
 

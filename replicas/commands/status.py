@@ -131,7 +131,7 @@ def _look(
         about, reading = Letters.of(letters), Reading()
         status.readings.append(reading)
         what = f"Reading the secrets of {deployment.region}"
-        with screen.progress(what, note=deployment.clients.throttling.__str__) as report:
+        with screen.progress(what, note=deployment.connection.throttling.__str__) as report:
             seen = read(deployment, choice, reading, report)
             others = unselected(where, deployment, choice, reading, screen)
             rows = (row(secret, about.about(secret.secret.arn), by) for secret in chain(seen, others))

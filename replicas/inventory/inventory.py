@@ -139,7 +139,7 @@ def patiently(deployment: Deployment, call: Callable[[], T]) -> T:
         try:
             return call()
         except TransientError as error:
-            if not deployment.clients.throttling.caused(error):
+            if not deployment.connection.throttling.caused(error):
                 raise
             time.sleep(THROTTLED_SECONDS)
 

@@ -122,7 +122,7 @@ def test_a_key_that_the_role_may_not_use_is_to_be_named_in_kmskeyarns() -> None:
 def waiting(count: int, *oldest_seconds: float) -> Deployed:
     points = {"Datapoints": [{"Maximum": seconds} for seconds in oldest_seconds]}
     return deployed(
-        clients=SimpleNamespace(
+        connection=SimpleNamespace(
             sqs=answering(get_queue_attributes={"Attributes": {"ApproximateNumberOfMessages": str(count)}})
         ),
         cloudwatch=answering(get_metric_statistics=points),
@@ -260,7 +260,7 @@ def test_rules_that_are_there_and_enabled_are_good() -> None:
 @pytest.mark.parametrize("check", [backlog.no_dead_letters, backlog.nothing_is_stuck])
 def test_a_queue_that_was_deleted_is_bad(check: Check, code: str) -> None:
     sqs = answering(get_queue_attributes=error(code, "GetQueueAttributes"))
-    found = only(deployed(clients=SimpleNamespace(sqs=sqs)), check)
+    found = only(deployed(connection=SimpleNamespace(sqs=sqs)), check)
     assert found.verdict is Verdict.BAD
     assert "not there any more" in found.text
 
@@ -272,7 +272,7 @@ def test_an_alarm_that_was_deleted_is_bad() -> None:
 
 
 def with_functions(**answers: Any) -> Deployed:
-    return deployed(clients=SimpleNamespace(functions=answering(**answers)))
+    return deployed(connection=SimpleNamespace(functions=answering(**answers)))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_a_sweep_may_invoke_its_function_again_and_again(
 def with_queue_key(key: str, answer: Any) -> Deployed:
     attributes = {"Attributes": {"KmsMasterKeyId": key} if key else {"SqsManagedSseEnabled": "true"}}
     return deployed(
-        clients=SimpleNamespace(sqs=answering(get_queue_attributes=attributes)),
+        connection=SimpleNamespace(sqs=answering(get_queue_attributes=attributes)),
         keys=lambda _region: answering(describe_key=answer),
     )
 
@@ -403,7 +403,7 @@ def test_a_stack_of_another_version_than_these_commands_is_named(
     outputs: list[Any], verdict: Verdict, text: str
 ) -> None:
     stacks = answering(describe_stacks={"Stacks": [{"Outputs": outputs}]})
-    found = only(deployed(clients=SimpleNamespace(cloudformation=stacks)), function.versions_are_the_same)
+    found = only(deployed(connection=SimpleNamespace(cloudformation=stacks)), function.versions_are_the_same)
     assert found.verdict is verdict
     assert text in found.text
 
@@ -412,7 +412,8 @@ def test_what_aws_refuses_stops_no_other_check() -> None:
     denied = answering(get_queue_attributes=error("AccessDenied", "GetQueueAttributes"))
     found = [
         *examine(
-            deployed(clients=SimpleNamespace(sqs=denied)), [backlog.no_dead_letters, backlog.nothing_is_stuck]
+            deployed(connection=SimpleNamespace(sqs=denied)),
+            [backlog.no_dead_letters, backlog.nothing_is_stuck],
         )
     ]
     assert [finding.verdict for finding in found] == [Verdict.UNKNOWN, Verdict.UNKNOWN]

@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 
 from local.secrets_manager.model import THROTTLED, Call, Fault
-from replicas.aws.connection import MAX_CONNECTIONS, Clients
+from replicas.aws.connection import MAX_CONNECTIONS, Connection
 from replicas.aws.deployment import Deployment
 from replicas.commands.plan import make
 from replicas.commands.steps import Asked, Totals
@@ -38,10 +38,10 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def deployment_of(world: World) -> Deployment:
     """Return a deployment whose calls are answered in process."""
     config = Config(max_pool_connections=MAX_CONNECTIONS)
-    clients = Clients(boto3.Session(region_name=HOME), None, None, config)
-    world.secrets.attach(clients.secrets)
+    connection = Connection(boto3.Session(region_name=HOME), None, None, config)
+    world.secrets.attach(connection.secrets)
     return Deployment(
-        world.app.settings, parse_policy(POLICY), Gateway(clients.secrets), clients, "replicator"
+        world.app.settings, parse_policy(POLICY), Gateway(connection.secrets), connection, "replicator"
     )
 
 

@@ -67,7 +67,7 @@ def no_alarm_fires(deployed: Deployed) -> Iterator[Finding]:
 
 
 def _messages(deployed: Deployed, logical_id: str) -> int:
-    attributes = deployed.services.clients.sqs.get_queue_attributes(
+    attributes = deployed.services.connection.sqs.get_queue_attributes(
         QueueUrl=deployed.one("AWS::SQS::Queue", logical_id),
         AttributeNames=[
             "ApproximateNumberOfMessages",

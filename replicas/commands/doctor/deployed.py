@@ -41,7 +41,7 @@ Check = Callable[[Deployed], Iterator[Finding]]
 
 def find(services: Services, stack: str, policy_file: Path) -> Deployed:
     """Return the stack's parts; raise OperatorError if there is no such stack, or it may not be read."""
-    found = services.clients.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    found = services.connection.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     names: dict[str, dict[str, str]] = {}
     for resource in found:
         physical = resource.get("PhysicalResourceId", "")
@@ -50,7 +50,7 @@ def find(services: Services, stack: str, policy_file: Path) -> Deployed:
         raise OperatorError(
             f"The stack {stack} in {services.region} is not a Secret Replicator: name it with --stack"
         )
-    configuration = services.clients.functions.get_function_configuration(
+    configuration = services.connection.functions.get_function_configuration(
         FunctionName=names[FUNCTION]["ReplicatorFunction"]
     )
     environment = configuration.get("Environment", {}).get("Variables", {})

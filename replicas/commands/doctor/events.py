@@ -56,7 +56,7 @@ def queues_can_be_written_by_eventbridge(deployed: Deployed) -> Iterator[Finding
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     """
-    sqs = deployed.services.clients.sqs
+    sqs = deployed.services.connection.sqs
     keys: dict[str, list[str]] = {}
     for logical_id, url in deployed.names["AWS::SQS::Queue"].items():
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["KmsMasterKeyId"])

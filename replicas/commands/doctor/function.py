@@ -29,7 +29,7 @@ def the_function_can_start(deployed: Deployed) -> Iterator[Finding]:
 
 def versions_are_the_same(deployed: Deployed) -> Iterator[Finding]:
     """Say whether these commands and the function decide by the same code."""
-    (stack,) = deployed.services.clients.cloudformation.describe_stacks(StackName=deployed.stack)["Stacks"]
+    (stack,) = deployed.services.connection.cloudformation.describe_stacks(StackName=deployed.stack)["Stacks"]
     outputs = {output.get("OutputKey"): output.get("OutputValue") for output in stack.get("Outputs", [])}
     version = outputs.get("Version", f"of a version before {VERSION}")
     if version == VERSION:
@@ -46,7 +46,7 @@ def sweeps_are_not_taken_for_a_loop(deployed: Deployed) -> Iterator[Finding]:
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     """
-    functions = deployed.services.clients.functions
+    functions = deployed.services.connection.functions
     try:
         answer = functions.get_function_recursion_config(FunctionName=deployed.function)
     except ClientError as error:
@@ -74,7 +74,7 @@ def policy_is_the_deployed_one(deployed: Deployed) -> Iterator[Finding]:
         yield unknown(f"The function reads {path}, not the packaged policy", "compare it there")
         return
     try:
-        packaged = deployed_policy(deployed.services.clients, deployed.function)
+        packaged = deployed_policy(deployed.services.connection, deployed.function)
     except UNREADABLE as error:
         yield unknown(f"The function's code cannot be downloaded ({type(error).__name__})", "run it again")
         return

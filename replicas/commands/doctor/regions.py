@@ -12,8 +12,8 @@ from secret_replicator.policy import Policy
 def regions_can_be_used(deployed: Deployed) -> Iterator[Finding]:
     """Say whether the Regions of policy and AllowedRegions exist in this partition, and are enabled."""
     services = deployed.services
-    partition = services.clients.session.get_partition_for_region(services.region)
-    known = {*services.clients.session.get_available_regions("secretsmanager", partition)}
+    partition = services.connection.session.get_partition_for_region(services.region)
+    known = {*services.connection.session.get_available_regions("secretsmanager", partition)}
     wanted = _regions(deployed)
     for region in sorted(wanted - known):
         yield bad(
