@@ -23,7 +23,12 @@ from secret_replicator.throttling import is_throttling
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mypy_boto3_account import AccountClient
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudtrail import CloudTrailClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -72,48 +77,82 @@ class Connection:
     ca_bundle: str | None
     config: Config
     throttling: Throttling = field(default_factory=Throttling)
+    region_name: str | None = None
+    """None is the session's own."""
+    _elsewhere: "dict[str, Connection]" = field(default_factory=dict)
 
     @property
     def region(self) -> str:
         """The Region of all of them; raise NoRegionError."""
         return self.cloudformation.meta.region_name
 
+    def in_region(self, region: str) -> "Connection":
+        """Return the same in another Region. Its clients are kept."""
+        if region not in self._elsewhere:
+            self._elsewhere[region] = replace(self, region_name=region)
+        return self._elsewhere[region]
+
     @property
-    def options(self) -> dict[str, Any]:
-        """What each client is made with, of whatever service and Region."""
-        return {"endpoint_url": self.endpoint_url, "verify": self.ca_bundle, "config": self.config}
+    def _options(self) -> dict[str, Any]:
+        own = {"endpoint_url": self.endpoint_url, "verify": self.ca_bundle, "config": self.config}
+        return {"region_name": self.region_name, **own}
+
+    @cached_property
+    def account(self) -> "AccountClient":
+        """Account Management, which is in one Region for all."""
+        return self.session.client("account", **self._options)
 
     @cached_property
     def cloudformation(self) -> "CloudFormationClient":
         """CloudFormation."""
-        return self.session.client("cloudformation", **self.options)
+        return self.session.client("cloudformation", **self._options)
+
+    @cached_property
+    def cloudtrail(self) -> "CloudTrailClient":
+        """CloudTrail."""
+        return self.session.client("cloudtrail", **self._options)
+
+    @cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        """CloudWatch."""
+        return self.session.client("cloudwatch", **self._options)
+
+    @cached_property
+    def events(self) -> "EventBridgeClient":
+        """EventBridge."""
+        return self.session.client("events", **self._options)
 
     @cached_property
     def functions(self) -> "LambdaClient":
         """Lambda."""
-        return self.session.client("lambda", **self.options)
+        return self.session.client("lambda", **self._options)
+
+    @cached_property
+    def iam(self) -> "IAMClient":
+        """IAM, which is in one Region for all."""
+        return self.session.client("iam", **self._options)
 
     @cached_property
     def keys(self) -> "KMSClient":
         """KMS."""
-        return self.session.client("kms", **self.options)
+        return self.session.client("kms", **self._options)
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         """CloudWatch Logs."""
-        return self.session.client("logs", **self.options)
+        return self.session.client("logs", **self._options)
 
     @cached_property
     def secrets(self) -> "SecretsManagerClient":
         """Secrets Manager, for many calls at once. What it throttles is counted."""
-        client = self.session.client("secretsmanager", **self.options)
+        client = self.session.client("secretsmanager", **self._options)
         client.meta.events.register("needs-retry.secrets-manager", self.throttling.note)
         return client
 
     @cached_property
     def sqs(self) -> "SQSClient":
         """SQS."""
-        return self.session.client("sqs", **self.options)
+        return self.session.client("sqs", **self._options)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from replicas import interrupts
-from replicas.aws.connection import default_stack
+from replicas.aws.connection import Connection, connect, default_stack
 from replicas.aws.deployment import policy_file
-from replicas.aws.services import Services, services
 from replicas.commands import smoke
 from replicas.commands.doctor.deployed import Deployed, find
 from replicas.errors import OperatorError
@@ -28,10 +27,10 @@ def run_smoke(  # noqa: PLR0913, PLR0917  an option each
 ) -> int:
     """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
 
-    def run(aws: Services, name: str) -> int:
+    def run(aws: Connection, name: str) -> int:
         deployed = find(aws, name, policy_file(policy, local=access.local))
         trial = smoke.Trial(
-            services=aws,
+            connection=aws,
             regions=_regions(deployed, regions),
             tag_key=deployed.policy.tag_key,
             # A tag has at most 256 characters: all Regions may be more.
@@ -45,13 +44,13 @@ def run_smoke(  # noqa: PLR0913, PLR0917  an option each
     return _run(run, stack, access, screen)
 
 
-def _run(run: Callable[[Services, str], int], stack: str | None, access: Access, screen: Screen) -> int:
+def _run(run: Callable[[Connection, str], int], stack: str | None, access: Access, screen: Screen) -> int:
     with interrupts.installed():
-        return exit_code(lambda: run(services(access), stack or default_stack()), screen, "Stopped.")
+        return exit_code(lambda: run(connect(access), stack or default_stack()), screen, "Stopped.")
 
 
 def _regions(deployed: Deployed, asked: Sequence[str]) -> list[str]:
-    allowed = {*deployed.environment.get("ALLOWED_REGIONS", "").split(",")} - {"", deployed.services.region}
+    allowed = {*deployed.environment.get("ALLOWED_REGIONS", "").split(",")} - {"", deployed.connection.region}
     if unknown := {*asked} - allowed:
         raise OperatorError(
             f"{', '.join(sorted(unknown))}: not in AllowedRegions; choose among {', '.join(sorted(allowed))}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from replicas import interrupts
-from replicas.aws.services import Services
+from replicas.aws.connection import Connection
 from secret_replicator.models import FAILED, IN_SYNC
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Clock:
 class Trial:
     """What is tried: a secret of this name, in these Regions."""
 
-    services: Services
+    connection: Connection
     regions: Sequence[str]
     tag_key: str
     tag_value: str
@@ -58,7 +58,7 @@ class Trial:
     @property
     def home(self) -> "SecretsManagerClient":
         """Secrets Manager in the stack's Region."""
-        return self.services.secrets(self.services.region)
+        return self.connection.secrets
 
 
 @dataclass
@@ -158,7 +158,8 @@ def _all_in_sync(trial: Trial, seen: Seen) -> bool:
 def _describe(trial: Trial, region: str = "") -> "DescribeSecretResponseTypeDef | None":
     """Return what the stack's Region, or another one, shows of the secret; None if it shows nothing."""
     try:
-        return trial.services.secrets(region or trial.services.region).describe_secret(SecretId=trial.name)
+        there = trial.connection.in_region(region).secrets if region else trial.home
+        return there.describe_secret(SecretId=trial.name)
     except ClientError as error:
         if error.response["Error"].get("Code") != _GONE:
             raise

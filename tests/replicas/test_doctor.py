@@ -75,6 +75,7 @@ def deployed(**services: Any) -> Deployed:
     allowed = {"EvaluationResults": [{"EvalActionName": "kms:Encrypt", "EvalDecision": "allowed"}]}
     given = {"iam": answering(get_role=role, simulate_principal_policy=allowed), **services}
     own = SimpleNamespace(region="us-east-1", **given)
+    own.in_region = lambda _region: own
     return Deployed(own, NAMES, ENVIRONMENT, policy, Path("policy.toml"), "the-stack")
 
 
@@ -102,7 +103,7 @@ def only(found: Deployed, check: Check) -> Finding:
     ],
 )
 def test_a_key_of_the_policy(answer: Any, verdict: Verdict, text: str) -> None:
-    found = only(deployed(keys=lambda _region: answering(describe_key=answer)), regions.keys_can_be_used)
+    found = only(deployed(keys=answering(describe_key=answer)), regions.keys_can_be_used)
     assert found.verdict is verdict
     assert text in found.text
 
@@ -112,9 +113,7 @@ def test_a_key_that_the_role_may_not_use_is_to_be_named_in_kmskeyarns() -> None:
         "EvaluationResults": [{"EvalActionName": "kms:GenerateDataKey", "EvalDecision": "implicitDeny"}]
     }
     iam = answering(get_role={"Role": {"Arn": "role"}}, simulate_principal_policy=denied)
-    found = only(
-        deployed(keys=lambda _region: answering(describe_key=KEY), iam=iam), regions.keys_can_be_used
-    )
+    found = only(deployed(keys=answering(describe_key=KEY), iam=iam), regions.keys_can_be_used)
     assert found.verdict is Verdict.BAD
     assert found.remedy == "add arn:aws:kms:us-west-2:1:key/2 to KmsKeyArns"
 
@@ -122,9 +121,7 @@ def test_a_key_that_the_role_may_not_use_is_to_be_named_in_kmskeyarns() -> None:
 def waiting(count: int, *oldest_seconds: float) -> Deployed:
     points = {"Datapoints": [{"Maximum": seconds} for seconds in oldest_seconds]}
     return deployed(
-        connection=SimpleNamespace(
-            sqs=answering(get_queue_attributes={"Attributes": {"ApproximateNumberOfMessages": str(count)}})
-        ),
+        sqs=answering(get_queue_attributes={"Attributes": {"ApproximateNumberOfMessages": str(count)}}),
         cloudwatch=answering(get_metric_statistics=points),
     )
 
@@ -184,7 +181,7 @@ def test_a_trail_counts_if_it_logs_calls_that_write(
         get_trail_status={"IsLogging": logging},
         get_event_selectors=selectors,
     )
-    found = only(deployed(cloudtrail=lambda _region: trail), events.trail_logs_management_events)
+    found = only(deployed(cloudtrail=trail), events.trail_logs_management_events)
     assert (found.verdict is Verdict.GOOD) is good
 
 
@@ -195,7 +192,7 @@ def with_trails(*, selectors: Any, number: int = 2) -> Deployed:
         get_trail_status={"IsLogging": True},
         get_event_selectors=selectors,
     )
-    return deployed(cloudtrail=lambda _region: trail)
+    return deployed(cloudtrail=trail)
 
 
 ALL = {"EventSelectors": [{"ReadWriteType": "All"}]}
@@ -260,7 +257,7 @@ def test_rules_that_are_there_and_enabled_are_good() -> None:
 @pytest.mark.parametrize("check", [backlog.no_dead_letters, backlog.nothing_is_stuck])
 def test_a_queue_that_was_deleted_is_bad(check: Check, code: str) -> None:
     sqs = answering(get_queue_attributes=error(code, "GetQueueAttributes"))
-    found = only(deployed(connection=SimpleNamespace(sqs=sqs)), check)
+    found = only(deployed(sqs=sqs), check)
     assert found.verdict is Verdict.BAD
     assert "not there any more" in found.text
 
@@ -272,7 +269,7 @@ def test_an_alarm_that_was_deleted_is_bad() -> None:
 
 
 def with_functions(**answers: Any) -> Deployed:
-    return deployed(connection=SimpleNamespace(functions=answering(**answers)))
+    return deployed(functions=answering(**answers))
 
 
 @pytest.mark.parametrize(
@@ -316,8 +313,8 @@ def test_a_sweep_may_invoke_its_function_again_and_again(
 def with_queue_key(key: str, answer: Any) -> Deployed:
     attributes = {"Attributes": {"KmsMasterKeyId": key} if key else {"SqsManagedSseEnabled": "true"}}
     return deployed(
-        connection=SimpleNamespace(sqs=answering(get_queue_attributes=attributes)),
-        keys=lambda _region: answering(describe_key=answer),
+        sqs=answering(get_queue_attributes=attributes),
+        keys=answering(describe_key=answer),
     )
 
 
@@ -403,7 +400,7 @@ def test_a_stack_of_another_version_than_these_commands_is_named(
     outputs: list[Any], verdict: Verdict, text: str
 ) -> None:
     stacks = answering(describe_stacks={"Stacks": [{"Outputs": outputs}]})
-    found = only(deployed(connection=SimpleNamespace(cloudformation=stacks)), function.versions_are_the_same)
+    found = only(deployed(cloudformation=stacks), function.versions_are_the_same)
     assert found.verdict is verdict
     assert text in found.text
 
@@ -412,7 +409,7 @@ def test_what_aws_refuses_stops_no_other_check() -> None:
     denied = answering(get_queue_attributes=error("AccessDenied", "GetQueueAttributes"))
     found = [
         *examine(
-            deployed(connection=SimpleNamespace(sqs=denied)),
+            deployed(sqs=denied),
             [backlog.no_dead_letters, backlog.nothing_is_stuck],
         )
     ]

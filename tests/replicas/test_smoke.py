@@ -12,7 +12,6 @@ from botocore.exceptions import ClientError
 from local.secrets_manager.model import Fault, Outcome
 from replicas import interrupts
 from replicas.aws.connection import Connection
-from replicas.aws.services import Services
 from replicas.commands import smoke
 from replicas.commands.smoke import Clock, Trial
 from tests.support.world import HOME, World
@@ -36,7 +35,7 @@ class Account:
         config = Config(retries={"total_max_attempts": 1})
         session = boto3.Session("testing", "testing", region_name=HOME)
         return Trial(
-            services=Services(Connection(session, self.url, None, config)),
+            connection=Connection(session, self.url, None, config),
             regions=REGIONS,
             tag_key="replicate-to",
             say=self.said.append,

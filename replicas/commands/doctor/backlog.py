@@ -51,7 +51,7 @@ def nothing_is_stuck(deployed: Deployed) -> Iterator[Finding]:
 def no_alarm_fires(deployed: Deployed) -> Iterator[Finding]:
     """Say whether an alarm fires, and whether anybody would be notified."""
     names = [*deployed.names.get("AWS::CloudWatch::Alarm", {}).values()]
-    found = deployed.services.cloudwatch.describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"]
+    found = deployed.connection.cloudwatch.describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"]
     by_name = {name: logical_id for logical_id, name in deployed.names["AWS::CloudWatch::Alarm"].items()}
     there = {alarm.get("AlarmName") for alarm in found}
     gone = [logical_id for name, logical_id in by_name.items() if name not in there]
@@ -67,7 +67,7 @@ def no_alarm_fires(deployed: Deployed) -> Iterator[Finding]:
 
 
 def _messages(deployed: Deployed, logical_id: str) -> int:
-    attributes = deployed.services.connection.sqs.get_queue_attributes(
+    attributes = deployed.connection.sqs.get_queue_attributes(
         QueueUrl=deployed.one("AWS::SQS::Queue", logical_id),
         AttributeNames=[
             "ApproximateNumberOfMessages",
@@ -90,7 +90,7 @@ def _oldest_seconds(deployed: Deployed) -> float | None:
             ("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue),
             (namespace, "SecondsWaiting", "service", service),
         )
-        for point in deployed.services.cloudwatch.get_metric_statistics(
+        for point in deployed.connection.cloudwatch.get_metric_statistics(
             Namespace=space,
             MetricName=metric,
             Dimensions=[{"Name": name, "Value": value}],

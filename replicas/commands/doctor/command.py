@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from replicas.aws.accounts import Answers, ask_each
-from replicas.aws.connection import default_stack
+from replicas.aws.connection import connect, default_stack
 from replicas.aws.deployment import policy_file
-from replicas.aws.services import services
 from replicas.commands.doctor.deployed import find
 from replicas.commands.doctor.examination import examine
 from replicas.commands.doctor.findings import Finding, Verdict, code_of
@@ -74,7 +73,7 @@ def _run(where: Where, screen: Screen, *, as_json: bool) -> int:
 
 
 def _examined(place: Where, access: Access) -> Stack:
-    aws = services(access)
+    aws = connect(access)
     file = policy_file(place.policy, local=place.local)
     deployed = find(aws, place.stack or default_stack(), file)
     return Stack(place.account, aws.region, [*examine(deployed)])

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from replicas.aws.connection import Connection
 from replicas.aws.deployment import load_policy
-from replicas.aws.services import Services
 from replicas.commands.doctor.findings import Finding
 from replicas.errors import OperatorError
 from secret_replicator.policy import Policy
@@ -17,7 +17,7 @@ FUNCTION = "AWS::Lambda::Function"
 class Deployed:
     """What the checks know of the stack: the physical names of its parts, and the function's environment."""
 
-    services: Services
+    connection: Connection
     names: Mapping[str, Mapping[str, str]]
     """Physical names by type and logical ID."""
 
@@ -39,19 +39,19 @@ class Deployed:
 Check = Callable[[Deployed], Iterator[Finding]]
 
 
-def find(services: Services, stack: str, policy_file: Path) -> Deployed:
+def find(connection: Connection, stack: str, policy_file: Path) -> Deployed:
     """Return the stack's parts; raise OperatorError if there is no such stack, or it may not be read."""
-    found = services.connection.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    found = connection.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     names: dict[str, dict[str, str]] = {}
     for resource in found:
         physical = resource.get("PhysicalResourceId", "")
         names.setdefault(resource["ResourceType"], {})[resource["LogicalResourceId"]] = physical
     if "ReplicatorFunction" not in names.get(FUNCTION, {}):
         raise OperatorError(
-            f"The stack {stack} in {services.region} is not a Secret Replicator: name it with --stack"
+            f"The stack {stack} in {connection.region} is not a Secret Replicator: name it with --stack"
         )
-    configuration = services.connection.functions.get_function_configuration(
+    configuration = connection.functions.get_function_configuration(
         FunctionName=names[FUNCTION]["ReplicatorFunction"]
     )
     environment = configuration.get("Environment", {}).get("Variables", {})
-    return Deployed(services, names, environment, load_policy(policy_file), policy_file, stack)
+    return Deployed(connection, names, environment, load_policy(policy_file), policy_file, stack)

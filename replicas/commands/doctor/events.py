@@ -18,8 +18,8 @@ def trail_logs_management_events(deployed: Deployed) -> Iterator[Finding]:
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html
     """
-    region = deployed.services.region
-    here = deployed.services.cloudtrail(region)
+    region = deployed.connection.region
+    here = deployed.connection.cloudtrail
     trails = [
         trail
         for trail in here.describe_trails(includeShadowTrails=True)["trailList"]
@@ -27,7 +27,7 @@ def trail_logs_management_events(deployed: Deployed) -> Iterator[Finding]:
     ]
     unreadable = []
     for trail in trails:
-        home = deployed.services.cloudtrail(trail.get("HomeRegion", region))
+        home = deployed.connection.in_region(trail.get("HomeRegion", region)).cloudtrail
         try:
             if _is_logging(home, trail):
                 yield good(f"The trail {trail.get('Name')} logs management events of {region}")
@@ -56,7 +56,7 @@ def queues_can_be_written_by_eventbridge(deployed: Deployed) -> Iterator[Finding
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     """
-    sqs = deployed.services.connection.sqs
+    sqs = deployed.connection.sqs
     keys: dict[str, list[str]] = {}
     for logical_id, url in deployed.names["AWS::SQS::Queue"].items():
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["KmsMasterKeyId"])
@@ -82,7 +82,7 @@ def _takes_writes(selector: "AdvancedEventSelectorOutputTypeDef") -> bool:
 
 
 def _rule_findings(deployed: Deployed, logical_id: str, name: str) -> Iterator[Finding]:
-    events = deployed.services.events
+    events = deployed.connection.events
     try:
         if events.describe_rule(Name=name)["State"] == "DISABLED":
             yield bad(
@@ -104,7 +104,7 @@ def _queue_key_finding(deployed: Deployed, key: str, queues: str) -> Finding:
     if not key:
         return good(f"{queues}: encrypted with SQS's own key")
     try:
-        found = deployed.services.keys(deployed.services.region).describe_key(KeyId=key)["KeyMetadata"]
+        found = deployed.connection.keys.describe_key(KeyId=key)["KeyMetadata"]
     except ClientError as error:
         if error.response["Error"].get("Code") != "NotFoundException":
             return refused(f"The key {key} of {queues}", error)

@@ -20,7 +20,7 @@ _UNKNOWN_OPERATION = ("UnknownOperationException", "InvalidAction", "404")
 def the_function_can_start(deployed: Deployed) -> Iterator[Finding]:
     """Say whether the function's settings are such that it starts."""
     try:
-        read_settings({**deployed.environment, "AWS_REGION": deployed.services.region})
+        read_settings({**deployed.environment, "AWS_REGION": deployed.connection.region})
     except SettingsError as error:
         yield bad(f"The function cannot start: {error}", "deploy with other parameters, then redrive")
     else:
@@ -29,7 +29,7 @@ def the_function_can_start(deployed: Deployed) -> Iterator[Finding]:
 
 def versions_are_the_same(deployed: Deployed) -> Iterator[Finding]:
     """Say whether these commands and the function decide by the same code."""
-    (stack,) = deployed.services.connection.cloudformation.describe_stacks(StackName=deployed.stack)["Stacks"]
+    (stack,) = deployed.connection.cloudformation.describe_stacks(StackName=deployed.stack)["Stacks"]
     outputs = {output.get("OutputKey"): output.get("OutputValue") for output in stack.get("Outputs", [])}
     version = outputs.get("Version", f"of a version before {VERSION}")
     if version == VERSION:
@@ -46,14 +46,14 @@ def sweeps_are_not_taken_for_a_loop(deployed: Deployed) -> Iterator[Finding]:
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     """
-    functions = deployed.services.connection.functions
+    functions = deployed.connection.functions
     try:
         answer = functions.get_function_recursion_config(FunctionName=deployed.function)
     except ClientError as error:
         if error.response["Error"].get("Code") not in _UNKNOWN_OPERATION:
             raise
         yield unknown(
-            f"Lambda in {deployed.services.region} does not know RecursiveLoop",
+            f"Lambda in {deployed.connection.region} does not know RecursiveLoop",
             "if RecursionStoppedAlarm fires, ask AWS Support to turn off recursive loop detection for "
             f"{deployed.function}",
         )
@@ -74,7 +74,7 @@ def policy_is_the_deployed_one(deployed: Deployed) -> Iterator[Finding]:
         yield unknown(f"The function reads {path}, not the packaged policy", "compare it there")
         return
     try:
-        packaged = deployed_policy(deployed.services.connection, deployed.function)
+        packaged = deployed_policy(deployed.connection, deployed.function)
     except UNREADABLE as error:
         yield unknown(f"The function's code cannot be downloaded ({type(error).__name__})", "run it again")
         return

@@ -11,16 +11,16 @@ from secret_replicator.policy import Policy
 
 def regions_can_be_used(deployed: Deployed) -> Iterator[Finding]:
     """Say whether the Regions of policy and AllowedRegions exist in this partition, and are enabled."""
-    services = deployed.services
-    partition = services.connection.session.get_partition_for_region(services.region)
-    known = {*services.connection.session.get_available_regions("secretsmanager", partition)}
+    connection = deployed.connection
+    partition = connection.session.get_partition_for_region(connection.region)
+    known = {*connection.session.get_available_regions("secretsmanager", partition)}
     wanted = _regions(deployed)
     for region in sorted(wanted - known):
         yield bad(
             f"{region} is not a Region of the partition {partition}",
             "correct policy.toml or AllowedRegions, or update boto3 if the Region is new",
         )
-    pages = services.account.get_paginator("list_regions").paginate(
+    pages = connection.account.get_paginator("list_regions").paginate(
         RegionOptStatusContains=["ENABLED", "ENABLED_BY_DEFAULT"]
     )
     enabled = {region.get("RegionName", "") for page in pages for region in page["Regions"]}
@@ -54,7 +54,7 @@ def _keys(policy: Policy) -> set[tuple[str, str]]:
 
 def _key_finding(deployed: Deployed, region: str, key: str, role: str) -> Iterator[Finding]:
     try:
-        found = deployed.services.keys(region).describe_key(KeyId=key)["KeyMetadata"]
+        found = deployed.connection.in_region(region).keys.describe_key(KeyId=key)["KeyMetadata"]
     except ClientError as error:
         if error.response["Error"].get("Code") != "NotFoundException":
             yield refused(f"The key {key} in {region}", error)
@@ -68,7 +68,7 @@ def _key_finding(deployed: Deployed, region: str, key: str, role: str) -> Iterat
 
 
 def _permission_finding(deployed: Deployed, region: str, key: str, arn: str, role: str) -> Iterator[Finding]:
-    answer = deployed.services.iam.simulate_principal_policy(
+    answer = deployed.connection.iam.simulate_principal_policy(
         PolicySourceArn=role,
         ActionNames=["kms:GenerateDataKey", "kms:Encrypt"],
         ResourceArns=[arn],
@@ -93,4 +93,4 @@ def _permission_finding(deployed: Deployed, region: str, key: str, arn: str, rol
 
 def _role_arn(deployed: Deployed) -> str:
     name = deployed.one("AWS::IAM::Role", "ReplicatorFunctionRole")
-    return deployed.services.iam.get_role(RoleName=name)["Role"]["Arn"]
+    return deployed.connection.iam.get_role(RoleName=name)["Role"]["Arn"]
