@@ -95,6 +95,13 @@ def policy_file(named: Path | None, *, local: bool) -> Path:
     return named or (Path(read_address().policy_file) if local else in_checkout(POLICY))
 
 
+def source_of(file: Path, connection: Connection, function: str) -> PolicySource:
+    """Return the policy in the file; if it would be that of a checkout and is not there, the deployed one."""
+    if file == in_checkout(POLICY) and not file.is_file():
+        return _as_deployed(policy_if_allowed(connection, function))
+    return _in_file(file)
+
+
 def load_policy(file: Path) -> Policy:
     """Return the policy in the file; raise OperatorError with all that is wrong with it."""
     return _in_file(file).parsed()
@@ -166,12 +173,16 @@ def _policy_source(
     deployed = policy_if_allowed(connection, parts.function) if packaged else None
     if own:
         return replace(own, is_deployed=None if deployed is None else deployed == own.content)
-    if deployed is None:
+    return _as_deployed(deployed)
+
+
+def _as_deployed(content: bytes | None) -> PolicySource:
+    if content is None:
         raise OperatorError(
             "There is no functions/policy.toml here, and the deployed policy cannot be read: name a policy "
             "with --policy, or allow lambda:GetFunction for the role or user that runs this"
         )
-    return PolicySource(deployed, _AS_DEPLOYED, is_deployed=True)
+    return PolicySource(content, _AS_DEPLOYED, is_deployed=True)
 
 
 def _parts(connection: Connection, stack: str) -> StackParts:

@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.main import get_command
 
 from replicas.aws.accounts import Answer, Answers
-from replicas.aws.deployment import policy_file
+from replicas.aws.deployment import PolicySource, policy_file
 from replicas.cli import app
 from replicas.commands.doctor import backlog, events, function, regions
 from replicas.commands.doctor.command import Examined, Stack, document, show
@@ -76,7 +76,8 @@ def deployed(**services: Any) -> Deployed:
     given = {"iam": answering(get_role=role, simulate_principal_policy=allowed), **services}
     own = SimpleNamespace(region="us-east-1", **given)
     own.in_region = lambda _region: own
-    return Deployed(own, NAMES, ENVIRONMENT, policy, Path("policy.toml"), "the-stack")
+    source = PolicySource(POLICY.encode(), "policy.toml")
+    return Deployed(own, NAMES, ENVIRONMENT, policy, source, "the-stack")
 
 
 def only(found: Deployed, check: Check) -> Finding:

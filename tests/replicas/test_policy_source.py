@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from replicas.aws.connection import connect
+from replicas.aws.deployment import policy_file, source_of
 from replicas.aws.local_endpoint import Address, published
 from replicas.cli import app
+from replicas.errors import OperatorError
+from replicas.options import Access
 from tests.support.desk import Desk, at_desk
-from tests.support.fakes.account import STACK
+from tests.support.fakes.account import FUNCTION, STACK
 from tests.support.world import HOME, make_world
 
 OTHER = b"""
@@ -86,3 +90,26 @@ def test_the_local_stack_is_known_by_its_endpoint(
     with published(Address(desk.account.url, str(policy), HOME, str(policy)), file):
         result = run(desk, "plan")
     assert "local-policy.toml" in result.stderr.replace("\n", "")
+
+
+@pytest.mark.usefixtures("outside")
+def test_doctor_decides_by_the_deployed_policy_without_a_checkout(desk: Desk) -> None:
+    desk.account.deployed_policy = OTHER
+    connection = connect(Access(HOME, endpoint_url=desk.account.url))
+    source = source_of(policy_file(None, local=False), connection, FUNCTION)
+    assert (source.content, source.name, source.is_deployed) == (OTHER, "as deployed", True)
+
+
+@pytest.mark.usefixtures("outside")
+def test_doctor_says_what_to_do_without_any_policy(desk: Desk) -> None:
+    desk.account.denied.add("lambda:GetFunction")
+    connection = connect(Access(HOME, endpoint_url=desk.account.url))
+    with pytest.raises(OperatorError, match="name a policy with --policy, or allow lambda:GetFunction"):
+        source_of(policy_file(None, local=False), connection, FUNCTION)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_policy_that_is_named_and_not_there_is_an_error(desk: Desk, tmp_path: Path) -> None:
+    connection = connect(Access(HOME, endpoint_url=desk.account.url))
+    with pytest.raises(OperatorError, match="cannot be read"):
+        source_of(tmp_path / "mine.toml", connection, FUNCTION)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replicas.aws.connection import Connection
-from replicas.aws.deployment import load_policy
+from replicas.aws.deployment import PolicySource, source_of
 from replicas.commands.doctor.findings import Finding
 from replicas.errors import OperatorError
 from secret_replicator.policy import Policy
@@ -23,7 +23,7 @@ class Deployed:
 
     environment: Mapping[str, str]
     policy: Policy
-    policy_file: Path
+    source: PolicySource
     stack: str
 
     def one(self, kind: str, logical_id: str) -> str:
@@ -50,8 +50,8 @@ def find(connection: Connection, stack: str, policy_file: Path) -> Deployed:
         raise OperatorError(
             f"The stack {stack} in {connection.region} is not a Secret Replicator: name it with --stack"
         )
-    configuration = connection.functions.get_function_configuration(
-        FunctionName=names[FUNCTION]["ReplicatorFunction"]
-    )
+    function = names[FUNCTION]["ReplicatorFunction"]
+    configuration = connection.functions.get_function_configuration(FunctionName=function)
     environment = configuration.get("Environment", {}).get("Variables", {})
-    return Deployed(connection, names, environment, load_policy(policy_file), policy_file, stack)
+    source = source_of(policy_file, connection, function)
+    return Deployed(connection, names, environment, source.parsed(), source, stack)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from botocore.exceptions import ClientError
 
 from replicas.aws.deployed_policy import UNREADABLE, deployed_policy
-from replicas.aws.deployment import shown
 from replicas.commands.doctor.deployed import Deployed
 from replicas.commands.doctor.findings import Finding, bad, good, unknown
 from secret_replicator import VERSION
@@ -79,11 +78,14 @@ def policy_is_the_deployed_one(deployed: Deployed) -> Iterator[Finding]:
         yield unknown(f"The function's code cannot be downloaded ({type(error).__name__})", "run it again")
         return
     yield from _wrong_policy(packaged)
-    if packaged == deployed.policy_file.read_bytes():
-        yield good(f"The deployed policy is {shown(deployed.policy_file)}")
+    source = deployed.source
+    if source.is_deployed:
+        yield good("There is no policy here to compare with the deployed one")
+    elif packaged == source.content:
+        yield good(f"The deployed policy is {source.name}")
     else:
         yield bad(
-            f"The deployed policy is not {shown(deployed.policy_file)}",
+            f"The deployed policy is not {source.name}",
             "see what changes with `replicas plan`, then sam build && sam deploy",
         )
 
