@@ -147,7 +147,11 @@ def _ask(
 ) -> tuple[Answer[T], str]:
     """Return the answer, and what was said meanwhile: lines of several accounts would mingle."""
     said = io.StringIO()
-    own = _OwnScreen(screen.out, Console(file=said, soft_wrap=True, highlight=False, emoji=False), stop=stop)
+    own = _OwnScreen(
+        screen.out,
+        Console(file=said, force_terminal=False, soft_wrap=True, highlight=False, emoji=False),
+        stop=stop,
+    )
     if stop.is_set():
         return Answer(place.account, None, "It was stopped"), ""
     try:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import StringIO
@@ -52,10 +52,12 @@ def desks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
         yield desks
 
 
-def run(desks: dict[str, Desk], command: str, *arguments: str) -> Result:
+def run(
+    desks: dict[str, Desk], command: str, *arguments: str, env: Mapping[str, str] | None = None
+) -> Result:
     policy = str(desks["blue"].world.app.settings.policy_file)
     common = ["--region", HOME, "--stack", STACK, "--policy", policy]
-    return CliRunner().invoke(app, [command, *common, *arguments], env={"COLUMNS": "300"})
+    return CliRunner().invoke(app, [command, *common, *arguments], env={"COLUMNS": "300", **(env or {})})
 
 
 def profiles(*names: str) -> list[str]:
@@ -169,6 +171,17 @@ def test_an_address_where_nobody_answers_is_a_line(desks: dict[str, Desk]) -> No
     assert "gone: Could not connect to the endpoint URL" in result.stderr
     assert "blue-secret" in result.stdout
     assert result.exit_code == 1
+
+
+def test_what_an_account_says_meanwhile_is_lines_also_where_the_rest_is_coloured(
+    desks: dict[str, Desk],
+) -> None:
+    """Where FORCE_COLOR is set, the bar of one account would mingle with the others'."""
+    coloured = {"TTY_COMPATIBLE": "1", "FORCE_COLOR": "1"}
+    result = run(desks, "status", *profiles(*NAMES), env=coloured)
+    assert "blue: us-east-1: stack " in result.stderr
+    assert "Asking the accounts" in result.stderr
+    assert "Reading the secrets" not in result.stderr
 
 
 @dataclass
