@@ -37,8 +37,20 @@ def test_three():
 """
 
 
+ENDLESS = """
+from code_under_test import THREE
+
+def test_it_ends():
+    while THREE == 9:
+        pass
+"""
+
+
 @pytest.mark.slow
-def test_each_mutation_is_said_as_it_ends_and_slow_tests_come_last(tmp_path: Path) -> None:
+def test_each_mutation_is_said_as_it_ends_and_slow_tests_come_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tools.mutate.__main__.SECONDS", 20)
     trees = [tmp_path / "1", tmp_path / "2"]
     for tree in trees:
         tree.mkdir()
@@ -46,15 +58,17 @@ def test_each_mutation_is_said_as_it_ends_and_slow_tests_come_last(tmp_path: Pat
         (tree / "code_under_test.py").write_text("ONE = 1\nTWO = 2\nTHREE = 3\n")
         (tree / "test_it.py").write_text(TESTS)
         (tree / "test_red.py").write_text(RED)
+        (tree / "test_endless.py").write_text(ENDLESS)
     chosen = [
         Mutation(f"{old} by {tests}", "code_under_test.py", f"= {old}", "= 9", f"test_{tests}.py")
-        for old, tests in [("2", "it"), ("3", "it"), ("3", "red"), ("4", "it")]
+        for old, tests in [("2", "it"), ("3", "it"), ("3", "red"), ("4", "it"), ("3", "endless")]
     ]
     console = Console(file=(said := StringIO()), width=200)
-    assert play(chosen, trees, console) == 1
+    assert play(chosen, trees, console) == 2
     ends = {line.partition(" s  ")[2].partition(" (")[0] for line in said.getvalue().splitlines()}
     assert ends == {
         "caught: 2 by it",
+        "caught: 3 by endless",
         "SURVIVED: 3 by it",
         "SLOW TESTS ARE RED ANYWAY: 3 by red",
         "OLD TEXT NOT FOUND ONCE: 4 by it",

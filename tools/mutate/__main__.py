@@ -21,6 +21,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+SECONDS = 600
+"""No tests of one mutation take so long: a loop has no end then."""
+
 WORKERS = 2
 ROOT = Path(__file__).parents[2]
 CODE = "functions/secret_replicator"
@@ -1268,13 +1271,17 @@ def run_tests(tree: Path, tests: Iterable[str], *options: str) -> "subprocess.Co
         env={**os.environ, "PYTHONPATH": "functions", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
+        timeout=SECONDS,
         check=False,
     )
 
 
 def ending(tree: Path, tests: Iterable[str], choice: str) -> pytest.ExitCode:
-    """Run the chosen tests until one fails."""
-    return pytest.ExitCode(run_tests(tree, tests, "--exitfirst", "-m", choice).returncode)
+    """Run the chosen tests until one fails. One that never ends has failed."""
+    try:
+        return pytest.ExitCode(run_tests(tree, tests, "--exitfirst", "-m", choice).returncode)
+    except subprocess.TimeoutExpired:
+        return pytest.ExitCode.TESTS_FAILED
 
 
 def judge(tree: Path, mutation: Mutation) -> Verdict:
