@@ -46,7 +46,7 @@ $(BIN)/.ready: requirements.txt pyproject.toml
 demo: setup ## deploy to a local AWS and watch secrets appear in other Regions
 	@python -m local demo
 
-drill: setup ## fail over to another Region and come back, on the strict Secrets Manager
+drill: setup ## fail over to another Region and come back, with a stack in each of two
 	@python -m local drill
 
 local: setup ## the same stack, staying up: make local [PORT=4566] [SECONDS_IN_PROGRESS=3] [WORLDS="repeat=refused"]

@@ -13,7 +13,7 @@ from local.aws import fixes
 from local.aws.ministack import Clients, LocalAws, clients, local_aws
 from local.errors import LocalError
 from local.process import processes
-from local.process.environment import ROOT, SAM_FOLDER, tool
+from local.process.environment import HOME_REGION, ROOT, SAM_FOLDER, tool
 
 ALLOWED_REGIONS = ("us-west-2", "eu-west-1", "eu-central-1")
 STACK = "secret-replicator"
@@ -74,17 +74,28 @@ def deployed_in(account: str, stack: Stack, **parameters: str) -> Stack:
     return describe(aws, clients(aws))
 
 
+def deployed_to(region: str, name: str, stack: Stack, **parameters: str) -> Stack:
+    """Deploy what was built for this stack in another Region of the same account, too.
+
+    MiniStack makes a role's name from the stack's alone, so `name` is another one. On AWS both may be alike.
+    """
+    _deploy(tool("sam"), stack.aws, parameters, region, name)
+    return describe(stack.aws, clients(stack.aws, region), name)
+
+
 def _build(sam: str, aws: LocalAws) -> None:
     # Not into .aws-sam: two of us side by side, or the person's own build, would be disturbed.
     options = ["--template-file", str(ROOT / "template.yaml"), "--build-dir", str(_built(aws))]
     _run("sam build", [sam, "build", *options, "--beta-features", *_NO_CONFIGURATION], aws, SAM_FOLDER)
 
 
-def _deploy(sam: str, aws: LocalAws, parameters: Mapping[str, str]) -> None:
+def _deploy(
+    sam: str, aws: LocalAws, parameters: Mapping[str, str], region: str = HOME_REGION, name: str = STACK
+) -> None:
     given = {"AllowedRegions": ",".join(ALLOWED_REGIONS), **parameters}
     options = [
         *("--template-file", str(_built(aws) / "template.yaml"), *_NO_CONFIGURATION),
-        *("--stack-name", STACK, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
+        *("--stack-name", name, "--region", region, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
         *("--no-confirm-changeset", "--no-fail-on-empty-changeset"),
         *("--parameter-overrides", *(f"{name}={value}" for name, value in given.items())),
     ]

@@ -5,23 +5,49 @@ tests/contract/test_seam.py.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
-from ministack.app import app
+from ministack.app import app as whole_app
 from ministack.services import lambda_svc, sqs
 
 from local.aws import events_in_ministack, queues_in_ministack
 from local.aws.lineage import invocations, next_header
+from local.aws.ministack import read_switched_off
 
 __all__ = ["app"]
 Answer = tuple[int, dict[str, str], bytes]
 Facts = Mapping[str, Any]
 
+_SCOPE = re.compile(rb"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
+_GLOBAL = (b"iam", b"sts")
+
 _sent_with = ContextVar("_sent_with", default="")
 _invoked_with = ContextVar("_invoked_with", default="")
+
+
+async def app(scope: Facts, receive: Any, send: Any) -> None:  # noqa: ANN401  as ASGI has them
+    """Answer as MiniStack does, but for a Region that is switched off: there nothing answers."""
+    if scope["type"] == "http" and _is_off(scope):
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        await whole_app(scope, receive, send)
+
+
+def switched_off() -> set[str]:
+    """Return the Regions that answer nothing at the moment."""
+    return read_switched_off(Path(os.environ["STATE_DIR"]))
+
+
+def _is_off(scope: Facts) -> bool:
+    regions = switched_off()
+    signed = _SCOPE.search(dict(scope["headers"]).get(b"authorization", b"")) if regions else None
+    return bool(signed and signed[1].decode() in regions and signed[2] not in _GLOBAL)
 
 
 async def handle_request(

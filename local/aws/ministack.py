@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 WORLDS = "SECRETS_MANAGER_WORLDS"
 """The variable with the switches of the strict Secrets Manager: `repeat=refused seconds_in_progress=3`."""
 
+SWITCHED_OFF = "switched-off"
+"""A file beside its state: the Regions that answer nothing at the moment."""
+
 ADDRESS = "127.0.0.1"
 ACCOUNT = "123456789012"
 """The account of every file in events/."""
@@ -61,6 +64,22 @@ class LocalAws:
         """The authority that its certificate is from."""
         return self.folder / "ca.pem"
 
+    def switch_off(self, region: str) -> None:
+        """Let nothing in a Region answer but IAM and STS, and nothing pass between it and others."""
+        self._switch(self._switched_off() | {region})
+
+    def switch_on(self, region: str) -> None:
+        """Let a Region answer again."""
+        self._switch(self._switched_off() - {region})
+
+    def _switched_off(self) -> set[str]:
+        return read_switched_off(self.folder)
+
+    def _switch(self, regions: set[str]) -> None:
+        beside = self.folder / f"{SWITCHED_OFF}.new"
+        beside.write_text(" ".join(sorted(regions)), "utf-8")
+        beside.replace(self.folder / SWITCHED_OFF)
+
     @property
     def exports(self) -> dict[str, str]:
         """Return the variables that lead AWS tools and SDKs here."""
@@ -76,6 +95,12 @@ class LocalAws:
     def environment(self) -> dict[str, str]:
         """Return the environment of a tool that is to work here and nowhere else."""
         return harmless(os.environ, self.folder) | self.exports
+
+
+def read_switched_off(folder: Path) -> set[str]:
+    """Return the Regions that answer nothing at the moment."""
+    file = folder / SWITCHED_OFF
+    return set(file.read_text("utf-8").split()) if file.exists() else set()
 
 
 @dataclass(frozen=True)

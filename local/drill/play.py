@@ -1,24 +1,23 @@
 """`make drill`: verify, promote, live there, come back; what is shown is checked."""
 
-import os
-import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from local.drill.scene import HOME, POLICY, SECRETS, THERE, THIRD, Scene
+from local.console import step
+from local.drill.deployed import deployed
+from local.drill.scene import HOME, SECRETS, THERE, THIRD, Scene
 from local.errors import LocalError
-from local.secrets_manager.service import StrictSecretsManager
-from local.secrets_manager.worlds import Worlds
 from replicas.commands.failover import promote, rejoin, verify
 from replicas.commands.failover.session import Surroundings
 from replicas.exit_codes import CHANGES, OK
 from replicas.failover.compare import Wishes
 from replicas.failover.hold import HOLD_TAG
 from replicas.inventory.inventory import EVERYTHING, Choice
-from replicas.options import Access, Where
+from replicas.options import Where
 from replicas.terminal import Screen
 
 TURNED, ACCEPTED, BOTH, NEW = ("app/00", "app/01", "app/02"), "app/03", "app/04", "new/00"
@@ -26,12 +25,9 @@ TURNED, ACCEPTED, BOTH, NEW = ("app/00", "app/01", "app/02"), "app/03", "app/04"
 
 def run(console: Console) -> int:
     """Play the drill on this machine; return 0, or raise LocalError for the first thing that is not so."""
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "drill")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "drill")
     began = time.monotonic()
-    secrets = StrictSecretsManager(worlds=Worlds(seconds_in_progress=0.5, old_primary_shows="stale"))
-    with tempfile.TemporaryDirectory() as folder, secrets.serve() as url:
-        play(Scene(secrets, url, Path(folder)), Screen(console, console))
+    with deployed(partial(step, console)) as scene:
+        play(scene, Screen(console, console))
     console.print(f"Nothing was lost. The drill took {time.monotonic() - began:.0f} s.")
     return 0
 
@@ -59,17 +55,19 @@ def _before(scene: Scene, screen: Screen) -> None:
 
 
 def _during(scene: Scene, screen: Screen) -> None:
-    scene.secrets.switch_off(HOME)
-    where = Where(regions=[THERE], endpoint_url=scene.url)
+    scene.switch_off(HOME)
+    expect(scene.state(HOME), "off", f"{HOME} does not answer")
+    where = Where(regions=[THERE], endpoint_url=scene.access(THERE).endpoint_url)
     _command(screen, f"verify --from {THERE} --secret app/0[0-2]")
     expect(
         verify.run(verify.Asked(Choice(["app/0[0-2]"])), where, screen, THERE), OK, "the Region answers alone"
     )
     expect(_promote(scene, screen, dry_run=True), OK, "the rehearsal writes nothing")
     expect(scene.through_kills(lambda: _promote(scene, screen)), OK, "all are promoted")
-    held = [scene.secrets.secret(THERE, name) for name in scene.secrets.names(THERE)]
-    open_ = [secret.name for secret in held if secret.is_replica or HOLD_TAG not in secret.tags]
+    open_ = [held.name for held in scene.held(THERE) if held.is_replica or HOLD_TAG not in held.tags]
     expect(open_, [], "all are promoted and held")
+    scene.functions_run(THERE)
+    expect({*scene.reported(THERE, "held")}, {*scene.written}, f"the stack of {THERE} leaves them alone")
 
 
 def _alone(scene: Scene, screen: Screen) -> None:
@@ -81,14 +79,19 @@ def _alone(scene: Scene, screen: Screen) -> None:
 
 
 def _back(scene: Scene, screen: Screen) -> None:
-    scene.secrets.switch_on(HOME)
+    scene.switch_on(HOME)
+    scene.functions_run(HOME)
+    reported = sorted({*scene.written} - {NEW}) if scene.shows_promoted else []
+    expect(scene.reported(HOME, "promoted"), reported, f"the stack of {HOME} reports each copy, once")
+    if reported:
+        screen.show(f"The stack of {HOME} reports {len(reported)} promoted copies as drift, and leaves them")
     scene.put(HOME, ACCEPTED)
     scene.put(THERE, BOTH)
     scene.discarded[BOTH] = scene.written[BOTH]
     scene.put(HOME, BOTH)
     scene.functions_run(HOME, THERE)
     expect(scene.through_kills(lambda: _rejoin(scene, screen)), CHANGES, "five are left to decide about")
-    left = [name for name in scene.secrets.names(THERE) if not scene.secrets.secret(THERE, name).is_replica]
+    left = [held.name for held in scene.held(THERE) if not held.is_replica]
     expect(left, [*TURNED, ACCEPTED, BOTH, NEW], "only those that changed are left")
 
 
@@ -109,29 +112,21 @@ def _after(scene: Scene, screen: Screen) -> None:
         values = scene.read(region)
         expected = {name: value for name, value in scene.written.items() if name != NEW or region == THERE}
         expect(values, expected, f"every value that was written is the current one in {region}")
-    held = [
-        name
-        for region in (HOME, THERE, THIRD)
-        for name in scene.secrets.names(region)
-        if HOLD_TAG in scene.secrets.secret(region, name).tags
-    ]
-    expect(held, [], "nothing is held any more")
+    held = [found for region in (HOME, THERE, THIRD) for found in scene.held(region)]
+    expect([found.arn for found in held if HOLD_TAG in found.tags], [], "nothing is held any more")
     expect(_verify(scene, screen), OK, "verify says that all is there")
     screen.show(f"Discarded by name: {', '.join(scene.discarded)}")
 
 
 def _verify(scene: Scene, screen: Screen) -> int:
-    policy = scene.folder / "policy.toml"
-    policy.write_text(POLICY, "utf-8")
-    where = Where(regions=[HOME], endpoint_url=scene.url, policy=policy, allowed_regions=f"{THERE},{THIRD}")
     _command(screen, "verify")
-    return verify.run(verify.Asked(), where, screen, clock=scene.clock)
+    return verify.run(verify.Asked(), scene.where(), screen, clock=scene.clock)
 
 
 def _promote(scene: Scene, screen: Screen, *, dry_run: bool = False) -> int:
     _command(screen, f"promote --replica-region {THERE}" + (" --dry-run" if dry_run else ""))
     asked = promote.Asked(THERE, journal=_journal(scene), yes=True, dry_run=dry_run)
-    return promote.run(asked, _access(scene), screen, _around(scene))
+    return promote.run(asked, scene.access(THERE), screen, _around(scene))
 
 
 def _rejoin(scene: Scene, screen: Screen) -> int:
@@ -145,17 +140,13 @@ def _rejoining(
 
     def work() -> int:
         _command(screen, f"rejoin --replica-region {THERE} {options}".rstrip())
-        return rejoin.run(asked, _access(scene), screen, _around(scene))
+        return rejoin.run(asked, scene.access(THERE), screen, _around(scene))
 
     return work
 
 
 def _around(scene: Scene) -> Surroundings:
     return Surroundings(scene.operators, scene.clock, scene.sleep)
-
-
-def _access(scene: Scene) -> Access:
-    return Access(THERE, endpoint_url=scene.url)
 
 
 def _journal(scene: Scene) -> Path:

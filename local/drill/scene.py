@@ -1,33 +1,33 @@
-"""Two Regions with a function each on the strict Secrets Manager, an application, and an operator."""
+"""Two Regions with a stack each, an owner of secrets, an application, and an operator who may be killed."""
 
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from local.secrets_manager.model import Params
-from local.secrets_manager.service import StrictSecretsManager
 from replicas.aws.connection import connect
+from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets
-from replicas.options import Access
+from replicas.errors import OperatorError
+from replicas.options import Access, Where
 from secret_replicator.budget import Budget
-from secret_replicator.errors import ReplicatorError
-from secret_replicator.gateway import Gateway
-from secret_replicator.models import Attempt
-from secret_replicator.overwrites import Overwrites
-from secret_replicator.policy import parse_policy
-from secret_replicator.reconciler import Reconciler
-from secret_replicator.settings import read_settings
-from secret_replicator.writes import Answers
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 HOME, THERE, THIRD = "us-east-1", "us-west-2", "eu-west-1"
-POLICY = '[tag]\nkey = "replicate-to"\n'
-QUEUES = {"QUEUE_URL": "none", "DEAD_LETTER_QUEUE_URL": "none"}
+POLICY = f"""\
+[tag]
+key = "replicate-to"
+
+[[rules]]                # as after a migration: what is in the way may be overwritten, a promoted copy never
+match = {{ drill = "yes" }}
+regions = ["{THERE}"]
+overwrite = true
+"""
 SECRETS = 40
 
 
@@ -36,25 +36,62 @@ class KilledError(BaseException):
 
 
 @dataclass
-class Scene:
+class Scene(ABC):
     """All there is. `kills` decides when the operator's process dies; without it, it lives."""
 
-    secrets: StrictSecretsManager
-    url: str
     folder: Path
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     kills: random.Random | None = None
     written: dict[str, str] = field(default_factory=dict)
     discarded: dict[str, str] = field(default_factory=dict)
-    _clients: dict[str, "SecretsManagerClient"] = field(default_factory=dict)
     _calls_left: int = -1
 
-    def client(self, region: str) -> "SecretsManagerClient":
-        """Return the client of whoever is not the operator."""
-        if region not in self._clients:
-            self._clients[region] = connect(Access(region, endpoint_url=self.url)).secrets
-        return self._clients[region]
+    def __post_init__(self) -> None:
+        """Write the policy that the operator decides by."""
+        self.policy.write_text(POLICY, "utf-8")
+
+    @property
+    def policy(self) -> Path:
+        """The policy of both stacks."""
+        return self.folder / "policy.toml"
+
+    @abstractmethod
+    def access(self, region: str) -> Access:
+        """Return how the operator reaches a Region."""
+
+    @abstractmethod
+    def where(self) -> Where:
+        """Return how the operator reaches the home stack."""
+
+    @abstractmethod
+    def owner(self, region: str) -> "SecretsManagerClient":
+        """Return the client of whoever makes secrets and gives them values."""
+
+    @abstractmethod
+    def read(self, region: str) -> dict[str, str | None]:
+        """Return what an application with credentials of its own reads in a Region."""
+
+    @abstractmethod
+    def switch_off(self, region: str) -> None:
+        """Let a Region answer nothing."""
+
+    @abstractmethod
+    def switch_on(self, region: str) -> None:
+        """Let a Region answer again."""
+
+    @abstractmethod
+    def functions_run(self, *regions: str) -> None:
+        """Let the function of each Region attend to every secret there, and return when it has."""
+
+    @abstractmethod
+    def reported(self, region: str, drift: str) -> list[str]:
+        """Return each secret that the function of a Region reported with this drift, as often as it did."""
+
+    @property
+    @abstractmethod
+    def shows_promoted(self) -> bool:
+        """Whether the old primary lists a promoted copy as anything but InSync."""
 
     def operators(self, access: Access, writes_per_second: float) -> RegionSecrets:
         """Return a Region as the operator reaches it, until the process is killed."""
@@ -79,45 +116,29 @@ class Scene:
             self._calls_left = -1
         return work()
 
-    def call(self, region: str, operation: str, **params: Any) -> Params:  # noqa: ANN401  AWS's own
-        """Do what an owner of secrets does."""
-        return self.secrets.handle(operation, region, params)
+    def state(self, region: str) -> str:
+        """Return whether the operator gets an answer from a Region."""
+        try:
+            self.held(region)
+        except OperatorError:
+            return "off"
+        return "on"
 
     def create(self, region: str, name: str, to: str) -> None:
         """Create a tagged secret."""
         self.written[name] = f"{name} as created"
-        tags = [{"Key": "replicate-to", "Value": to}]
-        self.call(region, "CreateSecret", Name=name, SecretString=self.written[name], Tags=tags)
+        tags = {"replicate-to": to} | ({"drill": "yes"} if to != "none" else {})
+        self.owner(region).create_secret(
+            Name=name,
+            SecretString=self.written[name],
+            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
 
     def put(self, region: str, name: str) -> None:
         """Give it a new value."""
         self.written[name] = f"{name} written in {region}"
-        self.call(region, "PutSecretValue", SecretId=name, SecretString=self.written[name])
+        self.owner(region).put_secret_value(SecretId=name, SecretString=self.written[name])
 
-    def read(self, region: str) -> dict[str, str | None]:
-        """Return what an application with credentials of its own reads in a Region."""
-        return {name: self.secrets.secret(region, name).value for name in self.secrets.names(region)}
-
-    def functions_run(self, *regions: str) -> None:
-        """Let the function of each Region attend to every secret there, as a sweep does."""
-        for region in regions:
-            reconciler = self._reconciler(region)
-            for name in self.secrets.names(region):
-                self._reconcile(reconciler, self.secrets.secret(region, name).arn)
-        self.sleep(1)
-
-    def _reconcile(self, reconciler: Reconciler, arn: str) -> None:
-        now = self.clock()
-        try:
-            reconciler.reconcile(arn, Attempt(1, 0, float("inf"), now))
-        except ReplicatorError:
-            return  # its message would come back later
-
-    def _reconciler(self, region: str) -> Reconciler:
-        allowed = ",".join(sorted({HOME, THERE, THIRD} - {region}))
-        settings = read_settings({"AWS_REGION": region, "ALLOWED_REGIONS": allowed} | QUEUES)
-        budget = Budget(50, self.clock, self.sleep)
-        gateway = Gateway(self.client(region), self.clock)
-        policy = parse_policy(POLICY)
-        overwrites = Overwrites(lambda there: Gateway(self.client(there), self.clock), region, policy.tag_key)
-        return Reconciler(gateway, budget, policy, settings, Answers(self.clock), overwrites)
+    def held(self, region: str) -> list[Held]:
+        """Return what a Region lists, by name."""
+        return sorted(self.operators(self.access(region), 1).listed(), key=lambda held: held.name)

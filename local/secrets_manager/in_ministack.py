@@ -19,7 +19,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudtrail, secretsmanager
 
 from local.aws.events_in_ministack import find_key
-from local.aws.in_ministack import app
+from local.aws.in_ministack import app, switched_off
 from local.aws.ministack import WORLDS
 from local.secrets_manager.events import service_events
 from local.secrets_manager.model import AwsError, Params, Secret
@@ -80,6 +80,7 @@ async def handle_request(
 
 def _handle(operation: str, region: str, params: Params) -> Params:
     model = model_of(get_account_id())
+    _switch(model)
     secret = _find(str(params.get("SecretId")))
     before = _labels(secret) if secret else {}
     try:
@@ -90,6 +91,15 @@ def _handle(operation: str, region: str, params: Params) -> Params:
     if secret:
         _tell_of_labels(secret, before)
     return answer
+
+
+def _switch(model: StrictSecretsManager) -> None:
+    """Let nothing be replicated to or from a Region that is off."""
+    now, before = switched_off(), {*model.replication.switched_off}
+    for region in now - before:
+        model.switch_off(region)
+    for region in before - now:
+        model.switch_on(region)
 
 
 def _tell_of_labels(secret: Secret, before: Mapping[str, str]) -> None:

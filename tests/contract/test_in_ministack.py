@@ -7,11 +7,13 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.aws.ministack import ACCOUNT, LocalAws, clients, secrets_in
 from local.cloudtrail.records import SERVICE_EVENTS
 from local.process.environment import HOME_REGION
+from replicas.aws.local_endpoint import local_session
 from tests.support.clients import queue_for_rules
 
 pytestmark = pytest.mark.xdist_group("model in MiniStack")
@@ -59,6 +61,24 @@ def role(strict_aws: LocalAws) -> As:
         )
 
     return made
+
+
+def test_a_region_that_is_switched_off_answers_nothing_until_it_is_on_again(strict_aws: LocalAws) -> None:
+    def once(service: str, region: str) -> Any:
+        config = Config(retries={"total_max_attempts": 1})
+        url, ca = strict_aws.endpoint, str(strict_aws.ca_bundle)
+        return local_session(region).client(service, endpoint_url=url, verify=ca, config=config)
+
+    strict_aws.switch_off(EU)
+    try:
+        for call in (once("secretsmanager", EU).list_secrets, once("sqs", EU).list_queues):
+            with pytest.raises(ClientError, match="503"):
+                call()
+        assert "Arn" in once("sts", EU).get_caller_identity()
+        once("secretsmanager", WEST).list_secrets()
+    finally:
+        strict_aws.switch_on(EU)
+    once("secretsmanager", EU).list_secrets()
 
 
 CALLS: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from local.drill.in_process import InProcess
 from local.drill.play import expect, play
-from local.drill.scene import Scene
 from local.errors import LocalError
 from local.secrets_manager.model import ManualClock
 from local.secrets_manager.service import StrictSecretsManager
@@ -33,7 +33,8 @@ def test_the_drill_loses_nothing_whenever_it_is_killed(tmp_path: Path, seed: int
     screen = Screen(Console(file=StringIO()), Console(file=StringIO()))
     chance = random.Random(seed)  # noqa: S311  repeatable on purpose
     with secrets.serve() as url:
-        play(Scene(secrets, url, tmp_path, clock, clock.advance, chance), screen)
+        scene = InProcess(tmp_path, clock, clock.advance, chance, secrets=secrets, url=url)
+        play(scene, screen)
 
 
 def test_what_is_not_as_it_must_be_ends_the_drill() -> None:

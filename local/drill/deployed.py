@@ -1,0 +1,205 @@
+"""The drill on the strict local AWS: a stack in each of two Regions, and people with rights of their own."""
+
+import json
+import os
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from local.aws import observe
+from local.aws.ministack import LocalAws, secrets_in
+from local.aws.observe import FunctionLog
+from local.cloudtrail.relay import Delivery, Relay
+from local.drill.scene import HOME, POLICY, THERE, THIRD, Scene
+from local.errors import LocalError
+from local.process.environment import ROOT
+from local.stack import STACK, Stack, Step, Variant, deployed_to, local_stack
+from replicas.aws.dead_letters import secret_name
+from replicas.options import Access, Where
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam.type_defs import AccessKeyTypeDef
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+WORLDS = "seconds_in_progress=0.5 old_primary_shows=nothing"
+PATIENCE_SECONDS = 90
+SWEEP = '{"sweep": {}}'
+
+_PAGE = ROOT / "docs" / "how-to" / "fail-over.md"
+_RIGHTS = re.compile(r"^## The operator's rights$.*?^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_OF_THE_STACK = ("cloudformation:DescribeStacks", "lambda:GetFunctionConfiguration")
+
+
+@dataclass(kw_only=True)
+class Deployed(Scene):
+    """Two stacks; an application that may read values, and no more; an operator who may not read one."""
+
+    stacks: Mapping[str, Stack]
+    application: "AccessKeyTypeDef"
+    heard: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
+    """What CloudTrail told of each Region, and which rules took it."""
+    _relays: dict[str, ExitStack] = field(default_factory=dict)
+    _logs: dict[str, FunctionLog] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Listen to what the functions say from now on."""
+        super().__post_init__()
+        for region, stack in self.stacks.items():
+            self._logs[region] = FunctionLog(stack.clients.logs, stack.log_group)
+
+    @property
+    def aws(self) -> LocalAws:
+        """The local AWS."""
+        return self.stacks[HOME].aws
+
+    def access(self, region: str) -> Access:
+        """Return how to reach a Region: the operator's key is in the environment."""
+        return Access(region, endpoint_url=self.aws.endpoint)
+
+    def where(self) -> Where:
+        """Return how to reach the home stack."""
+        return Where(regions=[HOME], stack=STACK, endpoint_url=self.aws.endpoint, policy=self.policy)
+
+    def owner(self, region: str) -> "SecretsManagerClient":
+        """Return the client of the account's root."""
+        return secrets_in(self.aws, region)
+
+    def read(self, region: str) -> dict[str, str | None]:
+        """Ask for each value by name, with a key that is for nothing else."""
+        client = self.reader(region)
+        found: dict[str, str | None] = {}
+        for name in self.written:
+            try:
+                found[name] = client.get_secret_value(SecretId=name)["SecretString"]
+            except client.exceptions.ResourceNotFoundException:
+                continue
+        return found
+
+    def switch_off(self, region: str) -> None:
+        """Let nothing in the Region answer, and nothing be heard of it."""
+        self._relays.pop(region).close()
+        self.aws.switch_off(region)
+
+    def switch_on(self, region: str) -> None:
+        """Let the Region answer again; what happens from now on is heard of."""
+        self.aws.switch_on(region)
+        self.relay(region)
+
+    def relay(self, region: str) -> None:
+        """Let EventBridge there hear of what happens from now on."""
+        relay = Relay(self.stacks[region].clients, self.heard[region].append)
+        self._relays[region] = ExitStack()
+        self._relays[region].enter_context(relay.running())
+
+    def functions_run(self, *regions: str) -> None:
+        """Ask for a sweep in each Region, and wait until its queue is empty."""
+        for region in regions:
+            stack = self.stacks[region]
+            stack.clients.queues.send_message(QueueUrl=stack.queue_url, MessageBody=SWEEP)
+        for region in regions:
+            stack = self.stacks[region]
+            if not observe.until(partial(_is_quiet, stack), PATIENCE_SECONDS):
+                raise LocalError(f"The stack of {region} is not done after {PATIENCE_SECONDS} s")
+            if letters := observe.dead_letters(stack.clients.queues, stack.dead_letter_queue_url):
+                raise LocalError(f"The stack of {region} has dead letters: {letters[0].reasons}")
+
+    def reported(self, region: str, drift: str) -> list[str]:
+        """Return what the function's log says so far."""
+        log = self._logs[region]
+        log.read()
+        found = [line for line in log.lines if (line.event, line.fact("kind")) == ("drift_found", drift)]
+        return sorted(secret_name(line.fact("secret")) for line in found)
+
+    @property
+    def shows_promoted(self) -> bool:
+        """In this world it does."""
+        return True
+
+    def close(self) -> None:
+        """Let nobody listen any more."""
+        for relay in self._relays.values():
+            relay.close()
+
+    def reader(self, region: str) -> "SecretsManagerClient":
+        """Return the client of the application."""
+        return boto3.client(
+            "secretsmanager",
+            region_name=region,
+            endpoint_url=self.aws.endpoint,
+            verify=str(self.aws.ca_bundle),
+            aws_access_key_id=self.application["AccessKeyId"],
+            aws_secret_access_key=self.application["SecretAccessKey"],
+        )
+
+
+@contextmanager
+def deployed(step: Step) -> Iterator[Deployed]:
+    """Deploy both stacks, and give everybody the rights that they have; raise LocalError."""
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        policy = folder / "policy.toml"
+        policy.write_text(POLICY, "utf-8")
+        variant = Variant(
+            {"AllowedRegions": f"{THERE},{THIRD}", "AllowOverwrite": "true"},
+            {"POLICY_FILE": str(policy)},
+            WORLDS,
+        )
+        home = running.enter_context(local_stack(step, variant=variant))
+        with step(f"Deploy it in {THERE}, too"):
+            given = {"AllowedRegions": f"{HOME},{THIRD}", "AllowOverwrite": "true"}
+            there = deployed_to(THERE, f"{STACK}-there", home, **given)
+        application = _user(home, "application", [_allowed(["secretsmanager:GetSecretValue"])])
+        operator = _user(home, "operator", [*_operators_rights(), _allowed(_OF_THE_STACK)])
+        scene = Deployed(folder, stacks={HOME: home, THERE: there}, application=application)
+        running.callback(scene.close)
+        for region in scene.stacks:
+            scene.relay(region)
+        with _environment(home.aws, operator):
+            yield scene
+
+
+def _is_quiet(stack: Stack) -> bool:
+    return observe.backlog(stack.clients.queues, stack.queue_url) == 0
+
+
+def _operators_rights() -> list[Any]:
+    """Return the statements that the page lists, and no others."""
+    found = _RIGHTS.search(_PAGE.read_text("utf-8"))
+    if found is None:
+        raise LocalError(f"{_PAGE} lists no rights of the operator")
+    statements: list[Any] = json.loads(found[1])["Statement"]
+    return statements
+
+
+def _allowed(actions: Sequence[str]) -> Mapping[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": "*"}
+
+
+def _user(stack: Stack, name: str, statements: Sequence[Any]) -> "AccessKeyTypeDef":
+    """Make a user with these rights, and return the key."""
+    iam, policy = stack.clients.iam, {"Version": "2012-10-17", "Statement": statements}
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=json.dumps(policy))
+    return iam.create_access_key(UserName=name)["AccessKey"]
+
+
+@contextmanager
+def _environment(aws: LocalAws, key: "AccessKeyTypeDef") -> Iterator[None]:
+    """Let the commands find the operator's key, and trust the local AWS, until the end of the block."""
+    before = dict(os.environ)
+    os.environ.update(aws.exports)
+    os.environ["AWS_ACCESS_KEY_ID"] = key["AccessKeyId"]
+    os.environ["AWS_SECRET_ACCESS_KEY"] = key["SecretAccessKey"]
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
