@@ -327,6 +327,27 @@ def writes(stage: Stage) -> list[str]:
     return [call.operation for call in stage.fake.calls if call.operation not in READS]
 
 
+@pytest.mark.parametrize("turn", [False, True])
+def test_the_hold_tag_is_taken_away_last_and_only_when_all_regions_follow(
+    stage: Stage, *, turn: bool
+) -> None:
+    stage.add("db", WEST, EU)
+    stage.promote()
+    if turn:
+        stage.put(WEST, "db")
+    followed: list[set[str]] = []
+
+    def look(call: Call, _random: random.Random) -> None:
+        if call.operation == "UntagResource":
+            replicas = stage.fake.secret(call.region, "db").replicas.values()
+            followed.append({f"{replica.region} {replica.status}" for replica in replicas})
+
+    stage.fake.faults = look  # type: ignore[assignment]
+    assert stage.rejoin(turn=turn) == 0, stage.said()
+    assert writes(stage)[-1] == "UntagResource"
+    assert followed == [{f"{region} InSync" for region in (HOME if turn else WEST, EU)}]
+
+
 def test_a_dry_run_shows_all_and_writes_nothing(stage: Stage) -> None:
     stage.add("db", WEST)
     stage.promote()
