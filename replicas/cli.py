@@ -382,9 +382,14 @@ def sweep_command(
 )
 def report_command(
     *,
-    html: Annotated[Path, typer.Option(metavar="FILE", help="Where the page goes to.")] = Path(
-        "replicas-report.html"
-    ),
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the page goes to.",
+            show_default="replicas-report.html; with --json no page",
+        ),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the same as CSV, too.")] = None,
     by: Annotated[
         list[str] | None,
@@ -395,6 +400,7 @@ def report_command(
     title: Annotated[str, typer.Option(metavar="TEXT", help="Title of the page.")] = "Secret replicas",
     chosen: options.Chosen,
     no_dead_letters: options.NoDeadLetters = False,
+    as_json: options.Json = False,
     where: options.Everywhere,
 ) -> int:
     """Write one page that shows where every secret is, for an auditor or a dashboard screen.
@@ -406,7 +412,10 @@ def report_command(
     _require_allowed(where)
     from replicas.commands.report import page
 
-    asked = page.Asked(_choice(chosen), html, csv, by or (), title, letters=not no_dead_letters)
+    html = html or (None if as_json else Path("replicas-report.html"))
+    asked = page.Asked(
+        _choice(chosen), html, csv, by or (), title, letters=not no_dead_letters, as_json=as_json
+    )
     return page.run(asked, where, Screen())
 
 
@@ -459,6 +468,7 @@ def smoke_command(
         bool,
         typer.Option("--observe", help="Also say what was seen that AWS does not document."),
     ] = False,
+    as_json: options.Json = False,
     policy: options.PolicyFile = None,
     at: options.OneStack,
 ) -> int:
@@ -469,7 +479,9 @@ def smoke_command(
     """
     from replicas.commands import health
 
-    return health.run_smoke(at.stack, at.access, Screen(), to or (), timeout, policy, observe=observe)
+    return health.run_smoke(
+        at.stack, at.access, Screen(), to or (), timeout, policy, observe=observe, as_json=as_json
+    )
 
 
 @command(

@@ -1,8 +1,9 @@
 """What a person sees: results on standard output; questions, progress and errors on standard error."""
 
+import json
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -104,9 +105,9 @@ class Screen:
         """Return the moment as its reader wants it: a person its age, a program its time."""
         return moment.ago(self.now()) if self.out.is_terminal else str(moment)
 
-    def write(self, text: str) -> None:
-        """Write what a program reads, as it is."""
-        self.out.file.write(text)
+    def write_json(self, document: Mapping[str, object]) -> None:
+        """Write what a program reads. What is not ASCII is escaped: nothing can steer a terminal."""
+        self.out.file.write(json.dumps(document, indent=2) + "\n")
 
     def ask(self, question: str) -> bool:
         """Return whether the person says yes. Nothing more to read is a no."""

@@ -83,6 +83,18 @@ class Letter:
         """The secret's name, where its ARN is given."""
         return names_of(self.secret)[-1]
 
+    def entry(self) -> dict[str, str | int | None]:
+        """Return it as JSON has it."""
+        return {
+            "name": self.name,
+            "arn": self.secret if self.secret.startswith("arn:") else None,
+            "error_type": self.error_type,
+            "reason": self.reason,
+            "attempts": self.attempts,
+            "since": self.since.isoformat(),
+            "message_id": self.message_id,
+        }
+
 
 @dataclass(frozen=True)
 class Queues:

@@ -147,19 +147,17 @@ class Account:
         """How many differences were only reported, by their kind."""
         return Counter(kind for *_, kind in self.drift)
 
-    def facts(self) -> dict[str, object]:
-        """Return the account for programs."""
+    def counts(self) -> dict[str, int]:
+        """Return the account in numbers."""
         return {
             "pages": len(self.listed),
             "seen": sum(self.listed.values()),
             "selected": self.selected,
             "converged": len(self.of("converged")),
-            "skipped": self.skipped,
+            "skipped": self.skipped.total(),
+            "dead_letters": len(self.of("dead_letter")),
+            "drift": len(self.drift),
             "not_accounted_for": self.unaccounted,
-            "dead_letters": self.of("dead_letter"),
-            "drift": self.drifted,
-            "restarted": self.restarted,
-            "complete": self.complete,
         }
 
     def progress(self) -> str:

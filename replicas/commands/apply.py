@@ -74,7 +74,10 @@ def _apply(regions: Sequence[Region], asked: Asked, screen: Screen, sleep: Calla
         queues = sent.deployment.queues
         assert queues is not None, "without a stack there is no apply"  # noqa: S101
         follow(sent.follower, Queue(queues.client, queues.queue_url), screen, sleep)
-        sweep.show(sent.follower.account, sweep_id, screen, as_json=asked.plan.as_json)
+        if not asked.plan.as_json:
+            sweep.show(sent.follower.account, screen)
+    if asked.plan.as_json:
+        screen.write_json(sweep.document(sweep_id, [sent.follower.account for sent in followed]))
     return max(_code(sent.follower.account) for sent in followed)
 
 
@@ -112,7 +115,7 @@ def _enqueue(queue: WorkQueue, arns: Sequence[str], start: int, sweep_id: str) -
 
 def _say_nothing_was_sent(asked: Asked, screen: Screen) -> int:
     if asked.plan.as_json:
-        screen.write(json.dumps({"sweep_id": None, **Account().facts()}, indent=2) + "\n")
+        screen.write_json(sweep.document(None, []))
     else:
         screen.show("Nothing was sent.", "bold")
     return OK

@@ -1,6 +1,5 @@
 """`replicas plan --against`: what another policy would change, from the tags alone."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -73,7 +72,7 @@ def _run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
     if answers.are_complete:
         require_some(asked.choice)
     if asked.as_json:
-        screen.write(json.dumps(answers.total.document(answers), indent=2) + "\n")
+        screen.write_json(answers.total.document(answers))
     else:
         _show(answers, screen)
     answers.require_all()

@@ -1,8 +1,7 @@
 """`replicas explain`: why a secret is, or is not, where it is, and what happens next."""
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -93,7 +92,7 @@ def _run(asked: Asked, where: Where, screen: Screen) -> int:
     letters = _letters_about(seen, deployment, screen) if asked.letters else []
     explanation = explain(seen, deployment, letters)
     if asked.as_json:
-        screen.write(json.dumps(_document(explanation, deployment), indent=2) + "\n")
+        screen.write_json(_document(explanation, deployment))
     else:
         _show(asked, explanation, deployment, screen)
     return OK
@@ -233,11 +232,9 @@ def _document(explanation: Explanation, deployment: Deployment) -> dict[str, Any
         "answer": [*_answers(explanation)],
         "tags": dict(secret.tags),
         "policy": shown(deployment.settings.policy_file),
-        "sources": [asdict(source) for source in explanation.sources],
-        "regions": [asdict(place) for place in explanation.places],
-        "dead_letters": [
-            asdict(letter) | {"since": letter.since.isoformat()} for letter in explanation.letters
-        ],
+        "sources": [source.entry() for source in explanation.sources],
+        "replicas": [place.entry() for place in explanation.places],
+        "dead_letters": [letter.entry() for letter in explanation.letters],
         "switches": [*explanation.switches],
         "next": [*explanation.next_steps],
     }

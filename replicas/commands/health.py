@@ -24,6 +24,7 @@ def run_smoke(  # noqa: PLR0913, PLR0917  an option each
     policy: Path | None = None,
     *,
     observe: bool,
+    as_json: bool = False,
 ) -> int:
     """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
 
@@ -35,11 +36,14 @@ def run_smoke(  # noqa: PLR0913, PLR0917  an option each
             tag_key=deployed.policy.tag_key,
             # A tag has at most 256 characters: all Regions may be more.
             tag_value=" ".join(sorted({*regions})) or ALL,
-            say=screen.show,
+            say=screen.say if as_json else screen.show,
             timeout_seconds=timeout_seconds,
             observe=observe,
         )
-        return OK if smoke.run(trial) else FAILED
+        code = OK if smoke.run(trial) else FAILED
+        if as_json:
+            screen.write_json(smoke.document(trial))
+        return code
 
     return _run(run, stack, access, screen)
 

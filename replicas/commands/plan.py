@@ -1,6 +1,5 @@
 """`replicas plan`: what a sweep would do, secret by secret, and what it would cost. Nothing is written."""
 
-import json
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import chain
@@ -94,7 +93,7 @@ def _run(asked: Asked, where: Where, screen: Screen) -> int:
     if answers.are_complete:
         require_some(asked.choice)
     if asked.as_json:
-        screen.write(json.dumps(_document(answers), indent=2) + "\n")
+        screen.write_json(_document(answers))
     else:
         show(planning, screen, answers)
     require_all_read(planning)
@@ -162,7 +161,7 @@ def _document(answers: Answers[Planning]) -> dict[str, Any]:
         "deployments": [_facts(region) for region in totals.parts],
         **totals.document(answers, add_regions=totals.regions("add"), secrets_to_change=changing),
         "cost_dollars_per_month": {
-            "replicas": float(added(totals)),
+            "added_replicas": float(added(totals)),
             "orphaned_replicas": float(pricing.of_replicas(orphaned)),
             "sweep_calls": float(pricing.of_calls(calls)),
         },
@@ -173,7 +172,7 @@ def _facts(region: Region) -> dict[str, Any]:
     settings = region.deployment.settings
     return {
         "account": region.deployment.account or None,
-        "region": settings.region,
+        "primary_region": settings.region,
         "stack": region.deployment.stack or None,
         "mode": settings.mode,
         "allowed_regions": [*settings.allowed_regions],

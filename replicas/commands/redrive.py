@@ -1,8 +1,7 @@
 """`replicas redrive`: what is asked, what is shown, what is answered."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf
 
 from replicas.aws.connection import connect, default_stack, find_parts
@@ -214,10 +213,9 @@ def _row(letter: Letter, times: int) -> tuple[Cell, ...]:
     )
 
 
-def _print_json(letters: Sequence[Letter], moved: int, screen: Screen, **more: int) -> None:
-    entries = [asdict(letter) | {"since": letter.since.isoformat()} for letter in letters]
-    # All that is not ASCII is escaped: nothing in it can steer a terminal.
-    screen.write(json.dumps({"dead_letters": entries, "moved": moved, **more}, indent=2) + "\n")
+def _print_json(letters: Sequence[Letter], moved: int, screen: Screen, cleared: int = 0) -> None:
+    summary = {"dead_letters": len(letters), "moved": moved, "cleared": cleared}
+    screen.write_json({"dead_letters": [letter.entry() for letter in letters], "summary": summary})
 
 
 def _letters(number: int) -> str:

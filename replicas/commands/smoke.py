@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from replicas import interrupts
 from replicas.aws.connection import Connection
+from replicas.inventory.explanation import MISSING
 from secret_replicator.models import FAILED, IN_SYNC
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Trial:
     observe: bool = False
     clock: Clock = field(default_factory=Clock)
     name: str = field(default_factory=lambda: PREFIX + random.token_hex(6))
+    seen: "Seen" = field(default_factory=lambda: Seen())  # noqa: PLW0108  it is below
 
     @property
     def home(self) -> "SecretsManagerClient":
@@ -72,6 +74,7 @@ class Seen:
     in_sync: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     primary_region: str = ""
+    removed: bool = False
 
 
 def run(trial: Trial) -> bool:
@@ -80,7 +83,7 @@ def run(trial: Trial) -> bool:
     Return whether every Region was InSync, and nothing is left.
     Raise ClientError or BotoCoreError. What could not be removed is said.
     """
-    seen, began = Seen(), trial.clock.now()
+    seen, began = trial.seen, trial.clock.now()
     trial.say(f"Create {trial.name} with the tag {trial.tag_key}={trial.tag_value}")
     try:
         with interrupts.shielded():
@@ -88,10 +91,27 @@ def run(trial: Trial) -> bool:
         _follow(trial, seen, began)
     finally:
         interrupts.end()
-        removed = _remove(trial, seen, trial.clock.now() + CLEANUP_SECONDS)
+        seen.removed = _remove(trial, seen, trial.clock.now() + CLEANUP_SECONDS)
     if trial.observe:
         _show_observations(trial, seen)
-    return removed and _all_in_sync(trial, seen)
+    return seen.removed and _all_in_sync(trial, seen)
+
+
+def document(trial: Trial) -> dict[str, object]:
+    """Return what was seen as JSON has it."""
+    seen = trial.seen
+    statuses = {region: status for region, (_, status) in seen.first.items()}
+    statuses |= dict.fromkeys(seen.failed, FAILED) | dict.fromkeys(seen.in_sync, IN_SYNC)
+    return {
+        "primary_region": trial.connection.region,
+        "name": trial.name,
+        "arn": seen.arn or None,
+        "status": IN_SYNC if _all_in_sync(trial, seen) else "not InSync",
+        "regions": {region: statuses.get(region, MISSING) for region in trial.regions},
+        "seconds_to_in_sync": {region: round(seconds, 1) for region, seconds in sorted(seen.in_sync.items())},
+        "why": "; ".join(f"{region}: {reason}" for region, reason in sorted(seen.failed.items())) or None,
+        "removed": seen.removed,
+    }
 
 
 def _create(trial: Trial) -> str:

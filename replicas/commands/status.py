@@ -1,6 +1,5 @@
 """`replicas status`: is everything where it should be? What needs a person comes first."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -206,8 +205,8 @@ def _look_and_show(asked: Asked, where: Where, screen: Screen) -> Answers[Status
 def _show(asked: Asked, answers: Answers[Status], screen: Screen) -> None:
     status = answers.total
     if asked.as_json:
-        document = _document(asked, status) | {"accounts": answers.entries()}
-        screen.write(json.dumps(document, indent=2) + "\n")
+        rows = [row for row in status.rows if not asked.failed or row.standing is Standing.NEEDS_YOU]
+        screen.write_json(document(answers, rows, with_letters=asked.letters))
         return
     rows = _chosen(asked, status, screen)
     if rows:
@@ -271,14 +270,13 @@ def _line(row: Row, regions: Sequence[str]) -> tuple[Cell, ...]:
     )
 
 
-def _document(asked: Asked, status: Status) -> dict[str, Any]:
-    rows = [row for row in status.rows if not asked.failed or row.standing is Standing.NEEDS_YOU]
+def document(answers: Answers[Status], rows: Iterable[Row], *, with_letters: bool) -> dict[str, Any]:
+    """Return the rows, and all that was counted, as JSON has them."""
+    status = answers.total
     return {
         "secrets": [entry(row) for row in rows],
-        "other_dead_letters": [
-            {"secret": letter.secret, "error_type": letter.error_type, "reason": letter.reason}
-            for letter in status.other_letters
-        ],
+        "other_dead_letters": [letter.entry() for letter in status.other_letters],
+        "unread": sorted(status.unread),
         "summary": {
             "selected": status.counts.selected,
             "in_sync": status.counts.standings[Standing.IN_SYNC],
@@ -288,10 +286,10 @@ def _document(asked: Asked, status: Status) -> dict[str, Any]:
             "not_selected": status.counts.standings[Standing.NOT_SELECTED],
             "orphaned_replicas": status.counts.orphaned,
             "drifted": status.counts.drifted,
-            "dead_letters": status.counts.letters if asked.letters else None,
-            "unread": sorted(status.unread),
+            "dead_letters": status.counts.letters if with_letters else None,
             "text": str(status.counts),
         },
+        "accounts": answers.entries(),
     }
 
 
@@ -307,6 +305,6 @@ def entry(row: Row) -> dict[str, Any]:
         "since": row.since.isoformat() if row.since else None,
         "since_what": row.since_what or None,
         "why": row.why or None,
-        "dead_letters": row.letters,
+        "dead_letter_count": row.letters,
         "drift": [*row.drift],
     }

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
 
 from replicas.aws.accounts import ACCOUNT, Answers, ask_each
@@ -41,6 +41,11 @@ class Step:
         """Return the step that reports this problem."""
         return cls(what, problem.region, why=f"{problem.text} - {problem.remedy}")
 
+    def entry(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        known = {"region": self.region or None, "key": self.key or None, "why": self.why or None}
+        return {"action": self.what, **known, "may_overwrite": self.may_overwrite}
+
     def __str__(self) -> str:
         """Say what is done, as tables show it."""
         return f"{self.what}, may overwrite" if self.may_overwrite else self.what
@@ -55,6 +60,11 @@ class Planned:
     arn: str
     steps: tuple[Step, ...]
     account: str = ""
+
+    def entry(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        identity = {"primary_region": self.home, "name": self.name, "arn": self.arn}
+        return {"account": self.account or None, **identity, "steps": [step.entry() for step in self.steps]}
 
     def has(self, *what: str) -> bool:
         """Tell whether one of its steps is one of these."""
@@ -139,7 +149,7 @@ class Totals:
         counts = {what.replace(" ", "_"): self.steps[what] for what in self.marks}
         text = f"{self.title}: {self}"
         return {
-            "secrets": [asdict(secret) | {"account": secret.account or None} for secret in self.planned],
+            "secrets": [secret.entry() for secret in self.planned],
             "summary": {**counts, **more, "secrets_unchanged": self.unchanged, "text": text},
             "accounts": answers.entries(),
         }

@@ -1,8 +1,8 @@
 """`replicas sweep`: start one now, and follow it until every selected secret is accounted for."""
 
-import json
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -58,12 +58,15 @@ def _run(  # noqa: PLR0913, PLR0917  what `run` has, and the id
     screen.say(f"{clients.region}: stack {name}, sweep {sweep_id}")
     if not asked.follow:
         if asked.as_json:
-            screen.write(json.dumps({"sweep_id": sweep_id}, indent=2) + "\n")
+            screen.write_json({"sweep_id": sweep_id})
         return OK
     account = Account()
     follower = Follower(clients.logs, log_group, sweep_id, account, since)
     follow(follower, Queue(clients.sqs, parts.queue_url), screen, sleep)
-    show(account, sweep_id, screen, as_json=asked.as_json)
+    if asked.as_json:
+        screen.write_json(document(sweep_id, [account]))
+    else:
+        show(account, screen)
     return code_of(account)
 
 
@@ -74,11 +77,30 @@ def code_of(account: Account) -> int:
     return CHANGES if account.of("dead_letter") else OK
 
 
-def show(account: Account, sweep_id: str, screen: Screen, *, as_json: bool) -> None:
+def document(sweep_id: str | None, accounts: Sequence[Account]) -> dict[str, object]:
+    """Return what became of the secrets of one Region, or of several, as JSON has it."""
+    summary, skipped, drift = Counter[str](), Counter[str](), Counter[str]()
+    for account in accounts:
+        summary.update(account.counts())
+        skipped.update(account.skipped)
+        drift.update(account.drifted)
+    return {
+        "sweep_id": sweep_id,
+        "dead_letters": [
+            {"name": names_of(arn)[-1], "arn": arn, "reason": reason}
+            for account in accounts
+            for arn, reason in sorted(account.of("dead_letter").items())
+        ],
+        "skipped_by_reason": skipped,
+        "drift_by_kind": drift,
+        "restarted": any(account.restarted for account in accounts),
+        "complete": all(account.complete for account in accounts),
+        "summary": {**Account().counts(), **summary, "text": " ".join(map(str, accounts))},
+    }
+
+
+def show(account: Account, screen: Screen) -> None:
     """Show what became of the secrets."""
-    if as_json:
-        screen.write(json.dumps({"sweep_id": sweep_id, **account.facts()}, indent=2) + "\n")
-        return
     for arn, reason in sorted(account.of("dead_letter").items()):
         screen.show(f"{names_of(arn)[-1]}: dead letter: {reason}")
     for arn in account.open():

@@ -1,8 +1,7 @@
 """`replicas validate` and `replicas explain --tags`: what a policy says, without AWS."""
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +103,7 @@ def _run(file: Path, screen: Screen, *, as_json: bool) -> int:
         raise OperatorError(f"{file} cannot be read ({error}): name a policy") from error
     errors, warnings = _checked(text, shown(file))
     if as_json:
-        screen.write(
-            json.dumps({"valid": not errors, "errors": errors, "warnings": warnings}, indent=2) + "\n"
-        )
+        screen.write_json({"valid": not errors, "errors": errors, "warnings": warnings})
     else:
         for line in errors or [f"{shown(file)} is valid"]:
             screen.show(line, "bold red" if errors else "")
@@ -126,7 +123,7 @@ def _foretell(asked: Asked, screen: Screen) -> int:
     policy, tags = load_policy(asked.policy), tags_of(asked.tags)
     found = told(tags, policy, asked.allowed_regions, asked.home or _ANY_HOME)
     if asked.as_json:
-        screen.write(json.dumps(_document(found, tags, asked), indent=2) + "\n")
+        screen.write_json(_document(found, tags, asked))
     else:
         for line in _lines(found, asked):
             screen.show(line)
@@ -158,11 +155,8 @@ def _document(found: Foretold, tags: Mapping[str, str], asked: Asked) -> dict[st
     return {
         "tags": dict(tags),
         "policy": shown(asked.policy),
-        "answer": found.answer,
+        "answer": [found.answer],
         "problems": [*found.problems],
-        "sources": [asdict(source) for source in found.sources],
-        "regions": [
-            {"region": place.region, "wanted": place.wanted, "asked_by": [*place.asked_by], "key": place.key}
-            for place in found.regions
-        ],
+        "sources": [source.entry() for source in found.sources],
+        "replicas": [{**place.entry(), "status": None} for place in found.regions],
     }

@@ -55,6 +55,11 @@ class Sides:
         known = self.there or self.promoted or self.home
         return known.identity if known else ""
 
+    @property
+    def arn(self) -> str:
+        """The ARN at home."""
+        return self.identity.replace("::", f":{self.home_region}:", 1)
+
     def same_as(self, other: "Sides") -> bool:
         """Tell whether both sides have the versions and the primary that they had."""
         return _state(self.home) == _state(other.home) and _state(self.there) == _state(other.there)

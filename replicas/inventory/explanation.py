@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from replicas.inventory import wording
 from replicas.inventory.inventory import Seen
@@ -56,6 +57,14 @@ class Source:
     text: str
     misses: tuple[Miss, ...] = ()
 
+    def entry(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        misses = [
+            {"tag": miss.key, "values": [*miss.wanted], "found": miss.found, "near": miss.near or None}
+            for miss in self.misses
+        ]
+        return {"source": self.name, "applies": self.counts, "text": self.text, "misses": misses}
+
 
 @dataclass(frozen=True)
 class Place:
@@ -69,6 +78,20 @@ class Place:
     status: str
     message: str = ""
     drift: tuple[str, ...] = ()
+
+    def entry(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "region": self.region,
+            "status": None if self.status == NOWHERE else self.status,
+            "wanted": self.wanted,
+            "asked_by": [*self.asked_by],
+            "not_allowed": self.cut or None,
+            "key": self.key or None,
+            "key_from": self.key_from or None,
+            "aws_message": self.message or None,
+            "drift": [*self.drift],
+        }
 
     @property
     def wanted(self) -> bool:

@@ -37,8 +37,9 @@ def test_a_secret_is_planned_applied_explained_and_then_in_its_place(here: World
     name = here.create({"replicate-to": "europe"})
     planned = answered("plan", "--secret", name, "--detailed-exitcode", exit_codes=(2,))
     assert planned["summary"]["add_regions"] == ["eu-central-1", "eu-west-1"]
-    account = answered("apply", "--secret", name, "--yes")
-    assert (account["selected"], account["converged"], account["complete"]) == (1, 1, True)
+    applied = answered("apply", "--secret", name, "--yes")
+    summary = applied["summary"]
+    assert (summary["selected"], summary["converged"], applied["complete"]) == (1, 1, True)
     here.wait_for_replicas(name, "eu-central-1", "eu-west-1")
     (row,) = answered("status", "--secret", name, "--no-dead-letters")["secrets"]
     assert row["regions"] == {"eu-central-1": "InSync", "eu-west-1": "InSync"}

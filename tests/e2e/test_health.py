@@ -31,7 +31,7 @@ def doctor(stack: Stack) -> dict[str, list[dict[str, str]]]:
     """Return the findings by verdict."""
     findings = json.loads(replicas(stack, "doctor", "--json").stdout)["findings"]
     return {
-        verdict: [finding for finding in findings if finding["verdict"] == verdict]
+        verdict: [finding for finding in findings if finding["status"] == verdict]
         for verdict in ("good", "bad", "not checkable")
     }
 

@@ -500,7 +500,13 @@ def test_of_several_stacks_the_good_is_counted_and_the_rest_names_its_place() ->
 def test_json_names_the_stack_of_each_check() -> None:
     found = document(of_stacks(of_one("blue", "us-east-1", GOOD), Answer("grey", None, "not allowed")))
     assert found["findings"] == [
-        {"account": "blue", "region": "us-east-1", "verdict": "good", "text": "All is well", "remedy": ""}
+        {
+            "account": "blue",
+            "primary_region": "us-east-1",
+            "status": "good",
+            "text": "All is well",
+            "remedy": None,
+        }
     ]
     assert [account["error"] for account in found["accounts"]] == [None, "not allowed"]
     assert found["summary"]["bad"] == 0

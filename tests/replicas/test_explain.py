@@ -289,7 +289,7 @@ def test_json_has_the_same(desk: Desk) -> None:
     fails(SAME_NAME)(desk.world)
     document = json.loads(told(desk, "--json"))
     assert document["answer"][0] == "It is not where it must be: us-west-2 is Failed. InSync: none."
-    assert document["regions"][0]["message"] == SAME_NAME
+    assert document["replicas"][0]["aws_message"] == SAME_NAME
     assert document["dead_letters"][0]["error_type"] == "AttemptsUsedUp"
     assert document["tags"] == {"replicate-to": "us-west-2"}
 

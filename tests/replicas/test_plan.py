@@ -54,7 +54,7 @@ def steps(document: dict[str, Any], *kinds: str) -> set[tuple[str, str, str]]:
         (secret["name"], step["region"], step["key"])
         for secret in document["secrets"]
         for step in secret["steps"]
-        if step["what"] in kinds
+        if step["action"] in kinds
     }
 
 

@@ -167,7 +167,9 @@ def test_a_hold_that_a_person_has_set_is_left(desk: Desk, tmp_path: Path) -> Non
 
 def test_json_is_the_account_alone(desk: Desk, tmp_path: Path) -> None:
     document = json.loads(promote(desk, tmp_path, "--yes", "--json").stdout)
-    assert (document["promoted"], document["problems"], len(document["to_promote"])) == (3, {}, 3)
+    assert [(secret["status"], secret["why"]) for secret in document["secrets"]] == [("promoted", None)] * 3
+    summary = document["summary"]
+    assert (summary["promoted"], summary["to_promote"], summary["problems"]) == (3, 3, 0)
 
 
 def test_a_line_that_a_kill_cut_short_spoils_no_journal(desk: Desk, tmp_path: Path) -> None:

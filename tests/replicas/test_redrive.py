@@ -601,11 +601,12 @@ def test_the_commands_json_says_what_was_moved(service: LocalSqs) -> None:
     service.both.dead_letter("a")
     answer = json.loads(command(service, "--yes", "--json").stdout)
     (letter,) = answer["dead_letters"]
-    assert answer["moved"] == 1
+    assert answer["summary"] == {"dead_letters": 1, "moved": 1, "cleared": 0}
     assert letter.pop("message_id")
     assert letter == {
         "since": "2023-11-14T22:13:20+00:00",
-        "secret": f"{ARN}a-AbCdEf",
+        "name": "a",
+        "arn": f"{ARN}a-AbCdEf",
         "error_type": "Policy",
         "reason": "not allowed - mend it",
         "attempts": 3,

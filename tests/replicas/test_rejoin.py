@@ -369,16 +369,19 @@ def test_json_says_what_was_found_done_and_not_done(stage: Stage) -> None:
     screen, journal = quiet(), stage.folder / "j.jsonl"
     asked = rejoin.Asked(WEST, journal=journal, yes=True, as_json=True)
     assert rejoin.run(asked, Access(WEST), screen, stage.around) == 1
-    assert json.loads(screen.out.file.getvalue()) == {  # type: ignore[attr-defined]
-        "secrets": {
-            "done": {"state": "unchanged", "action": "rejoin from home"},
-            "fails": {"state": "unchanged", "action": "rejoin from home"},
-            "left": {"state": "changed there", "action": "leave"},
-        },
-        "rejoined": 1,
-        "problems": {"fails": "us-west-2 is Failed: The KMS key is disabled"},
-        "journal": str(journal),
+    document = json.loads(screen.out.file.getvalue())  # type: ignore[attr-defined]
+    known = ("name", "status", "action", "why")
+    assert [tuple(secret[key] for key in known) for secret in document["secrets"]] == [
+        ("done", "unchanged", "rejoin from home", None),
+        ("fails", "unchanged", "rejoin from home", "us-west-2 is Failed: The KMS key is disabled"),
+        ("left", "changed there", "leave", None),
+    ]
+    assert {secret["arn"] for secret in document["secrets"]} == {
+        stage.fake.secret(HOME, name).arn for name in ("done", "fails", "left")
     }
+    assert document["journal"] == str(journal)
+    summary = document["summary"]
+    assert (summary["promoted"], summary["rejoined"], summary["left"], summary["problems"]) == (3, 1, 1, 1)
 
 
 @pytest.mark.parametrize("turn", [False, True])

@@ -1,6 +1,7 @@
 """`replicas report`: the numbers of the page and of the CSV, and files that are whole or not there."""
 
 import csv
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from local.secrets_manager.model import Outcome
+from local.secrets_manager.model import Fault, Outcome
 from replicas.aws.accounts import Answer
 from replicas.commands.report.page import SHOWN, Asked, as_csv, by_account, page, percent, write
 from replicas.commands.status import Status
@@ -160,6 +161,69 @@ def test_a_region_that_cannot_be_listed_is_said_and_nothing_of_it_is_called_curr
     assert "us-west-2 could not be read: " in page
     assert "Verified: 0 of 1 replica current in 1 Region, 1 missing, 1 Region not read" in page
     assert {line.get("verified us-west-2") for line in lines} == {None}
+
+
+def test_json_is_the_status_the_coverage_and_the_cost_and_no_page(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some_secrets(desk.world)
+    monkeypatch.chdir(tmp_path)
+    before = [*tmp_path.iterdir()]
+    document = json.loads(desk.run("report", "--json", "--by", "team").stdout)
+    assert [*tmp_path.iterdir()] == before
+    status = json.loads(desk.run("status", "--json").stdout)
+    assert {key: document[key] for key in status} == status
+    coverage = [tuple(line.values()) for line in document["coverage"]]
+    assert coverage == [
+        ("eu-west-1", None, None, 0, 1, 0),
+        ("us-west-2", None, None, 2, 4, 2),
+        (None, "team", None, 0, 1, None),
+        (None, "team", "search", 1, 2, None),
+        (None, "team", "shop", 1, 1, None),
+    ]
+    costs = document["cost_dollars_per_month"]
+    assert (costs["listed_replicas"], costs["missing_replicas"], costs["unwanted_replicas"]) == (1.2, 0.8, 0)
+
+
+def test_json_and_a_page_that_is_named_are_both_written(desk: Desk, tmp_path: Path) -> None:
+    some_secrets(desk.world)
+    page = tmp_path / "page.html"
+    result = desk.run("report", "--json", "--html", str(page))
+    assert json.loads(result.stdout)["summary"]["selected"] == 4
+    assert f"Written: {page}" in result.stderr
+    assert page.is_file()
+
+
+def test_replicas_that_were_left_behind_are_on_the_page_in_the_table_and_in_the_cost(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.world.add("left", "us-west-2 eu-west-1")
+    desk.world.send("left")
+    desk.world.deliver_until_empty()
+    del desk.world.secrets.secret(HOME, "left").tags["replicate-to"]
+    page, (line,) = written(desk, tmp_path)
+    assert (line["name"], line["status"], line["us-west-2"]) == ("left", "not selected", "orphaned, unwanted")
+    assert 'Replicas that nobody wants</th><td class="number">2</td><td class="number">$0.80' in page
+    assert "2 orphaned replicas ($0.80 a month)" in page
+    document = json.loads(desk.run("report", "--json").stdout)
+    assert document["summary"]["orphaned_replicas"] == 2
+    assert document["cost_dollars_per_month"]["unwanted_replicas"] == 0.8
+
+
+def test_a_region_that_refuses_the_listing_is_named_and_ends_no_report(desk: Desk, tmp_path: Path) -> None:
+    some_secrets(desk.world)
+    desk.world.secrets.faults = lambda call, _: (
+        Fault("AccessDeniedException", "no")
+        if (call.operation, call.region) == ("ListSecrets", "eu-west-1")
+        else None
+    )
+    result = desk.run("report", "--html", str(tmp_path / "page.html"))
+    assert result.exit_code == 0, result.stderr
+    assert "eu-west-1: orphaned replicas cannot be found there: Permission secretsmanager:ListSecrets" in (
+        result.stderr
+    )
+    assert "us-west-2: orphaned" not in result.stderr
+    assert (tmp_path / "page.html").is_file()
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])

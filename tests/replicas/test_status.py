@@ -201,7 +201,7 @@ def test_json_has_every_secret_and_the_sentence(desk: Desk) -> None:
     document = json.loads(desk.run("status", "--json").stdout)
     assert [secret["name"] for secret in document["secrets"]] == ["broken", "wrong", "late", "ok/1", "ok/2"]
     assert document["secrets"][2]["regions"] == {"us-west-2": "missing"}
-    assert document["secrets"][0]["dead_letters"] == 1
+    assert document["secrets"][0]["dead_letter_count"] == 1
     summary = document["summary"]
     assert (summary["selected"], summary["in_sync"], summary["waiting"], summary["need_attention"]) == (
         5,
@@ -407,6 +407,5 @@ def test_redrive_fixed_clears_only_what_is_in_its_place(desk: Desk) -> None:
     assert all("wrong" in letter.attributes["SecretArn"] for letter in world.queues.dead_letters)
     assert json.loads(redrive("--fixed", "--yes", "--json").stdout) == {
         "dead_letters": [],
-        "moved": 0,
-        "cleared": 0,
+        "summary": {"dead_letters": 0, "moved": 0, "cleared": 0},
     }

@@ -122,17 +122,14 @@ def test_json_is_the_account_alone(run: Run, world: World) -> None:
     assert run.sweep(as_json=True) == 2
     facts = json.loads("\n".join(run.out))
     assert facts.pop("sweep_id") in run.err
-    assert facts.pop("dead_letters")[arn].startswith("tag replicate-to asks for eu-wst-1")
-    assert facts == {
-        "pages": 1,
-        "seen": 1,
-        "selected": 1,
-        "converged": 0,
-        "skipped": {},
-        "not_accounted_for": 0,
-        "drift": {},
-        "restarted": False,
-        "complete": True,
+    (dead_letter,) = facts["dead_letters"]
+    assert (dead_letter["name"], dead_letter["arn"]) == ("wrong", arn)
+    assert dead_letter["reason"].startswith("tag replicate-to asks for eu-wst-1")
+    assert (facts["complete"], facts["restarted"]) == (True, False)
+    summary = facts["summary"]
+    assert {name: number for name, number in summary.items() if number} == {
+        **dict.fromkeys(("pages", "seen", "selected", "dead_letters"), 1),
+        "text": summary["text"],
     }
 
 

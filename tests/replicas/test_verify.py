@@ -94,7 +94,7 @@ def test_a_replica_that_is_behind_though_aws_says_in_sync_is_the_first_line(desk
         version.stages = ["AWSCURRENT"]
     let_it_be_old(desk)
     entry = found(desk)["replicas"][0]
-    assert (entry["name"], entry["state"], entry["aws_says"]) == ("old", "behind", "InSync")
+    assert (entry["name"], entry["status"], entry["aws_says"]) == ("old", "behind", "InSync")
     assert entry["since"]
     result = desk.run("verify")
     assert result.exit_code == 2
@@ -106,7 +106,7 @@ def test_a_missing_replica_is_found_also_where_aws_says_in_sync(desk: Desk) -> N
     del desk.world.secrets._store[WEST]["db"]
     document = found(desk)
     assert document["exit_code"] == 2
-    assert (only(document)["state"], only(document)["aws_says"]) == ("missing", "InSync")
+    assert (only(document)["status"], only(document)["aws_says"]) == ("missing", "InSync")
 
 
 @pytest.mark.parametrize("shows", ["nothing", "failed", "stale"])
@@ -116,7 +116,7 @@ def test_a_promoted_copy_stands_alone_whatever_the_old_primary_shows(desk: Desk,
     desk.world.secrets.handle("StopReplicationToReplica", WEST, {"SecretId": "db"})
     document = found(desk)
     shown = {"nothing": "not listed", "failed": "Failed", "stale": "InSync"}
-    assert only(document)["state"] == "standalone"
+    assert only(document)["status"] == "standalone"
     assert only(document)["aws_says"] == shown[shows]
     assert document["exit_code"] == 2
 
@@ -124,7 +124,7 @@ def test_a_promoted_copy_stands_alone_whatever_the_old_primary_shows(desk: Desk,
 def test_another_secret_of_the_same_name_is_not_the_replica(desk: Desk) -> None:
     desk.world.secrets.add_secret(WEST, "db")
     desk.world.add("db", WEST)
-    assert only(found(desk))["state"] == "another secret"
+    assert only(found(desk))["status"] == "another secret"
 
 
 @pytest.mark.parametrize("state", ["Disabled", "PendingDeletion", None])
@@ -137,7 +137,7 @@ def test_a_key_that_cannot_be_used_is_asked_about_once(desk: Desk, state: str | 
     if state:
         desk.world.secrets.set_key(WEST, "alias/secrets", state)
     document = found(desk)
-    assert [entry["state"] for entry in document["replicas"]] == ["key unusable"] * 2
+    assert [entry["status"] for entry in document["replicas"]] == ["key unusable"] * 2
     assert document["summary"]["current"] == 0
     assert desk.account.calls["kms:DescribeKey"] == 1
     assert document["exit_code"] == 2
@@ -156,7 +156,7 @@ def test_a_replica_that_nobody_wants_needs_nobody(desk: Desk) -> None:
     add(desk, "db")
     replicate(desk, "db", EU)
     document = found(desk)
-    assert (only(document)["state"], only(document)["region"], document["exit_code"]) == ("unwanted", EU, 0)
+    assert (only(document)["status"], only(document)["region"], document["exit_code"]) == ("unwanted", EU, 0)
 
 
 def test_a_region_that_cannot_be_read_is_named_and_the_others_are_compared(desk: Desk) -> None:
@@ -175,7 +175,7 @@ def test_what_is_under_way_only_waits(desk: Desk) -> None:
     desk.world.secrets.set_outcome("db", WEST, Outcome(seconds=1000))
     add(desk, "db")
     document = found(desk)
-    assert (only(document)["state"], document["exit_code"]) == ("missing", 3)
+    assert (only(document)["status"], document["exit_code"]) == ("missing", 3)
 
 
 def test_what_changed_just_now_is_asked_again_before_it_is_called_behind(desk: Desk) -> None:
@@ -200,8 +200,8 @@ def test_where_no_replica_shares_a_version_id_nothing_is_called_behind(desk: Des
     desk.world.add("absent", WEST)
     let_it_be_old(desk)
     document = found(desk)
-    assert [entry["state"] for entry in document["replicas"]] == ["missing"]
-    assert (document["summary"]["behind"], document["summary"]["not comparable"]) == (0, 2)
+    assert [entry["status"] for entry in document["replicas"]] == ["missing"]
+    assert (document["summary"]["behind"], document["summary"]["not_comparable"]) == (0, 2)
     assert document["not_comparable"] == [WEST]
     assert "us-west-2: versions cannot be compared here" in desk.run("verify").stdout
 
@@ -329,4 +329,4 @@ def test_it_needs_what_the_page_lists(desk: Desk) -> None:
 
 def test_a_secret_that_is_held_is_compared_all_the_same(desk: Desk) -> None:
     desk.world.add("db", WEST, **{HOLD_TAG: "failover"})
-    assert only(found(desk))["state"] == "missing"
+    assert only(found(desk))["status"] == "missing"

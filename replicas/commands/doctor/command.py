@@ -1,8 +1,7 @@
 """From what is asked of `replicas doctor` to what is shown and an exit code."""
 
-import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from replicas.aws.accounts import Answers, ask_each
@@ -65,7 +64,7 @@ def _run(where: Where, screen: Screen, *, as_json: bool) -> int:
         screen,
     )
     if as_json:
-        screen.write(json.dumps(document(answers), indent=2) + "\n")
+        screen.write_json(document(answers))
     else:
         show(answers, screen)
     answers.require_all()
@@ -102,10 +101,19 @@ def document(answers: Answers[Examined]) -> dict[str, Any]:
     """Return what was found as JSON has it."""
     return {
         "findings": [
-            {"account": stack.account or None, "region": stack.region, **asdict(finding)}
+            {
+                "account": stack.account or None,
+                "primary_region": stack.region,
+                "status": str(finding.verdict),
+                "text": finding.text,
+                "remedy": finding.remedy or None,
+            }
             for stack in answers.total.stacks
             for finding in stack.findings
         ],
-        "summary": {**answers.total.counts(), "text": str(answers.total)},
+        "summary": {
+            **{name.replace(" ", "_"): number for name, number in answers.total.counts().items()},
+            "text": str(answers.total),
+        },
         "accounts": answers.entries(),
     }

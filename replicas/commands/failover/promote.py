@@ -1,7 +1,6 @@
 """`replicas promote`: let replicas stand alone, with nothing but their own Region reachable."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -158,7 +157,7 @@ def _end(asked: Asked, promotion: _Promotion, results: list[Result], screen: Scr
     problems = [result for result in results if result.problem]
     promoted = sum(result.promoted for result in results)
     if asked.as_json:
-        screen.write(json.dumps(_document(asked, promotion, results), indent=2) + "\n")
+        screen.write_json(_document(asked, promotion, results))
     else:
         for result in problems:
             screen.show(f"{result.name}: {result.problem}")
@@ -173,12 +172,31 @@ def _account(asked: Asked, promotion: _Promotion, promoted: int, problems: list[
     return f"{text}; journal {asked.journal_file}" if promoted or problems else text
 
 
+def _entry(held: Held, results: Mapping[str, Result]) -> dict[str, Any]:
+    """Return the secret as JSON has it; without a result it is not promoted yet."""
+    result = results.get(held.name)
+    return {
+        "primary_region": held.primary_region or None,
+        "name": held.name,
+        "arn": held.arn,
+        "status": "promoted" if result and result.promoted else "not promoted",
+        "why": result.problem or None if result else None,
+    }
+
+
 def _document(asked: Asked, promotion: _Promotion, results: list[Result]) -> dict[str, Any]:
+    work = [*promotion.replicas, *promotion.not_held]
+    problems = [result for result in results if result.problem]
+    promoted = sum(result.promoted for result in results)
     return {
         "region": asked.region,
-        "to_promote": [held.arn for held in promotion.replicas],
-        "before": promotion.done,
-        "promoted": sum(result.promoted for result in results),
-        "problems": {result.name: result.problem for result in results if result.problem},
+        "secrets": [_entry(held, {result.name: result for result in results}) for held in work],
         "journal": str(asked.journal_file) if results else None,
+        "summary": {
+            "to_promote": len(promotion.replicas),
+            "promoted": promoted,
+            "promoted_before": promotion.done,
+            "problems": len(problems),
+            "text": _account(asked, promotion, promoted, problems),
+        },
     }

@@ -1,6 +1,5 @@
 """`replicas rejoin`: one primary again, and nothing that changed is overwritten without being named."""
 
-import json
 import re
 import threading
 from collections import Counter
@@ -397,7 +396,7 @@ def _end(asked: Asked, candidates: list[Candidate], results: list[Result], scree
     problems = [result for result in results if result.problem]
     left = Counter(str(candidate.found) for candidate in candidates if candidate.action is Action.LEAVE)
     if asked.as_json:
-        screen.write(json.dumps(_document(asked, candidates, results), indent=2) + "\n")
+        screen.write_json(_document(asked, candidates, results, left))
     else:
         for result in problems:
             screen.show(f"{result.candidate.sides.name}: {result.problem}")
@@ -419,14 +418,29 @@ def _account(asked: Asked, candidates: list[Candidate], results: list[Result], l
     return f"{text}; journal {asked.journal_file}" if results else text
 
 
-def _document(asked: Asked, candidates: list[Candidate], results: list[Result]) -> dict[str, Any]:
+def _document(
+    asked: Asked, candidates: list[Candidate], results: list[Result], left: Counter[str]
+) -> dict[str, Any]:
     problems = {result.candidate.sides.name: result.problem for result in results if result.problem}
     return {
-        "secrets": {
-            candidate.sides.name: {"state": str(candidate.found), "action": str(candidate.action)}
-            for candidate in candidates
+        "region": asked.region,
+        "secrets": [
+            {
+                "primary_region": candidate.sides.home_region,
+                "name": candidate.sides.name,
+                "arn": candidate.sides.arn,
+                "status": str(candidate.found),
+                "action": str(candidate.action),
+                "why": problems.get(candidate.sides.name),
+            }
+            for candidate in sorted(candidates, key=lambda candidate: candidate.sides.name)
+        ],
+        "journal": str(asked.journal_file) if results else None,
+        "summary": {
+            "promoted": len(candidates),
+            "rejoined": len(results) - len(problems),
+            "left": left.total(),
+            "problems": len(problems),
+            "text": _account(asked, candidates, results, left),
         },
-        "rejoined": len(results) - len(problems),
-        "problems": problems,
-        "journal": str(asked.journal_file),
     }

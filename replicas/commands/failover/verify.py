@@ -1,6 +1,5 @@
 """`replicas verify`: the proof from the other side, by version ids that both Regions list."""
 
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -303,7 +302,7 @@ def _show(asked: Asked, answers: Answers[Verified], screen: Screen) -> None:
     verified = answers.total
     if asked.as_json:
         document = _document(verified) | {"accounts": answers.entries()}
-        screen.write(json.dumps(document, indent=2) + "\n")
+        screen.write_json(document)
         return
     loud = [found for found in verified.findings if found.contradicts_aws]
     if loud:
@@ -334,8 +333,11 @@ def _document(verified: Verified) -> dict[str, Any]:
     counts = verified.counts
     return {
         "replicas": [_entry(found) for found in verified.findings],
-        "summary": {str(state): counts[state] for state in State}
-        | {"contradicts_aws": sum(found.contradicts_aws for found in verified.findings)},
+        "summary": {
+            **{str(state).replace(" ", "_"): counts[state] for state in State},
+            "contradicts_aws": sum(found.contradicts_aws for found in verified.findings),
+            "text": f"Verified: {verified}",
+        },
         "not_comparable": verified.not_comparable,
         "unchecked_keys": verified.unchecked_keys,
         "unread": verified.unread,
@@ -349,7 +351,7 @@ def _entry(found: Finding) -> dict[str, Any]:
         "name": found.name,
         "arn": found.arn,
         "region": found.region,
-        "state": str(found.state),
+        "status": str(found.state),
         "since": found.since.isoformat() if found.since else None,
         "aws_says": found.aws_says or None,
         "why": found.why or None,
@@ -387,8 +389,9 @@ def _run_from(asked: Asked, where: Where, region: str, screen: Screen) -> int:
     if answers.are_complete:
         require_some(asked.choice, f"secret in {region}", "without it, all that are there are shown")
     if asked.as_json:
-        document = {"region": region, "secrets": entries, "accounts": answers.entries()}
-        screen.write(json.dumps(document, indent=2) + "\n")
+        summary = {"secrets": len(entries), "text": str(answers.total)}
+        document = {"region": region, "secrets": entries, "summary": summary, "accounts": answers.entries()}
+        screen.write_json(document)
     else:
         screen.table(_FROM, [_held_line(*secret) for secret in answers.total.secrets])
         answers.show(screen)
@@ -405,15 +408,16 @@ def _chosen(there: RegionSecrets, choice: Choice, report: Report) -> Iterator[He
 
 
 def _held_line(account: str, held: Held) -> tuple[Cell, ...]:
-    _, *said, _ = map(str, _here(account, held).values())
-    return account, *said, Moment(held.changed)
+    primary = held.primary_region if held.is_replica else "standalone"
+    return account, primary, held.name, held.current, Moment(held.changed)
 
 
 def _here(account: str, held: Held) -> dict[str, str | None]:
     return {
         "account": account or None,
-        "primary_region": held.primary_region if held.is_replica else "standalone",
+        "primary_region": held.primary_region if held.is_replica else None,
         "name": held.name,
-        "version": held.current,
-        "changed": f"{held.changed:%Y-%m-%d %H:%M}" if held.changed else "-",
+        "arn": held.arn,
+        "version": held.current or None,
+        "changed": held.changed.isoformat() if held.changed else None,
     }

@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from replicas.aws.accounts import Answer
+from replicas.aws.accounts import Answer, Answers
 from replicas.aws.deployment import shown
 from replicas.commands.plan import unread_in_words
 from replicas.commands.report.proof import Proof
-from replicas.commands.status import AS_IT_MUST_BE, Status, look
+from replicas.commands.status import AS_IT_MUST_BE, Status, document, look
 from replicas.errors import OperatorError
 from replicas.exit_codes import OK, exit_code
 from replicas.inventory import pricing
@@ -43,11 +44,12 @@ class Asked:
     """What the command line asks of a report."""
 
     choice: Choice
-    html: Path
+    html: Path | None
     csv: Path | None = None
     by: Sequence[str] = ()
     title: str = "Secret replicas"
     letters: bool = True
+    as_json: bool = False
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,9 @@ def _replace(file: Path, pieces: Iterable[str]) -> None:
 
 
 def _require_two_files(asked: Asked) -> None:
-    if asked.csv and asked.html.resolve() == asked.csv.resolve() and not _is_device(asked.html):
+    if not (asked.html and asked.csv) or _is_device(asked.html):
+        return
+    if asked.html.resolve() == asked.csv.resolve():
         raise OperatorError(f"--html and --csv name the same file, {asked.html}: name two")
 
 
@@ -216,23 +220,33 @@ def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]
     _require_two_files(asked)
     answers = look(where, asked.choice, screen, with_letters=asked.letters, by=asked.by, verifying=True)
     status = answers.total
-    accounts = answers.of if len(answers.of) > 1 else ()
-    write(asked.html, page(status, asked, now(), accounts))
-    screen.show(f"Written: {shown(asked.html)}")
+    show = screen.say if asked.as_json else screen.show
+    if asked.html:
+        accounts = answers.of if len(answers.of) > 1 else ()
+        write(asked.html, page(status, asked, now(), accounts))
+        show(f"Written: {shown(asked.html)}")
     if asked.csv:
         write(asked.csv, as_csv(table(status, asked.by)))
-        screen.show(f"Written: {shown(asked.csv)}")
+        show(f"Written: {shown(asked.csv)}")
+    if asked.as_json:
+        screen.write_json(_document(answers, asked))
+    else:
+        _say(status, screen)
+        answers.show(screen)
+        screen.show(str(status.counts), "bold")
+    if status.unread:
+        raise OperatorError(unread_in_words(status.unread))
+    answers.require_all()
+    return OK
+
+
+def _say(status: Status, screen: Screen) -> None:
+    """Say what verify found."""
     if disagreements := Proof(status.rows, status.verified).disagreements:
         screen.show(_disagreement(disagreements), "bold red")
     for text in status.verified.remarks:
         screen.say(text)
     screen.show(f"Verified: {status.verified}")
-    answers.show(screen)
-    screen.show(str(status.counts), "bold")
-    if status.unread:
-        raise OperatorError(unread_in_words(status.unread))
-    answers.require_all()
-    return OK
 
 
 def _disagreement(number: int) -> str:
@@ -288,24 +302,53 @@ def _tiles(status: Status, *, with_letters: bool) -> Iterator[dict[str, str]]:
     yield {"number": f"{counts.drifted:,}", "text": "drifted"}
 
 
-def _costs(status: Status) -> Iterator[dict[str, str]]:
+def _document(answers: Answers[Status], asked: Asked) -> dict[str, Any]:
+    """Return what `status --json` says, the coverage and the cost."""
+    rows = answers.total.rows
+    coverage: list[tuple[dict[str, str | None], Coverage]]
+    coverage = [({"region": found.name}, found) for found in by_region(Proof(rows, answers.total.verified))]
+    for number, key in enumerate(asked.by):
+        coverage += [
+            ({"tag": key, "value": None if found.name == NO_VALUE else found.name}, found)
+            for found in by_tag(rows, number)
+        ]
+    return {
+        **document(answers, rows, with_letters=asked.letters),
+        "coverage": [
+            {"region": None, "tag": None, "value": None}
+            | what
+            | {"in_sync": found.in_sync, "desired": found.wanted, "current": found.current}
+            for what, found in coverage
+        ],
+        "cost_dollars_per_month": {cost.key: float(cost.amount) for cost in _costs(answers.total)},
+    }
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """A line of the bill, and its key in JSON."""
+
+    key: str
+    what: str
+    number: int
+    amount: Decimal
+
+    @property
+    def dollars(self) -> str:
+        """As a person reads it."""
+        return pricing.dollars(self.amount)
+
+
+def _costs(status: Status) -> Iterator[_Cost]:
     cells = [text for row in status.rows for _, text in row.cells]
     unwanted = sum("unwanted" in text for text in cells)
     missing = cells.count(MISSING)
     there = len(cells) - unwanted - missing
     calls = sum(pricing.sweep_calls(reading.listed, reading.selected) for reading in status.readings)
-    for what, replicas in (
-        ("Wanted replicas that AWS lists", there),
-        ("Wanted replicas that are missing", missing),
-        ("Replicas that nobody wants", unwanted),
+    for key, what, replicas in (
+        ("listed_replicas", "Wanted replicas that AWS lists", there),
+        ("missing_replicas", "Wanted replicas that are missing", missing),
+        ("unwanted_replicas", "Replicas that nobody wants", unwanted),
     ):
-        yield {
-            "what": what,
-            "number": f"{replicas:,}",
-            "dollars": pricing.dollars(pricing.of_replicas(replicas)),
-        }
-    yield {
-        "what": "Calls of a daily sweep",
-        "number": f"{calls:,}",
-        "dollars": pricing.dollars(pricing.of_calls(calls)),
-    }
+        yield _Cost(key, what, replicas, pricing.of_replicas(replicas))
+    yield _Cost("sweep_calls", "Calls of a daily sweep", calls, pricing.of_calls(calls))
