@@ -1,5 +1,6 @@
 """Several accounts in one answer: profiles that are repeated, and a file of roles."""
 
+import csv
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -84,6 +85,17 @@ def test_a_report_without_an_account_is_written_and_is_an_error(
     assert result.exit_code == 1
     titles, line = (tmp_path / "r.csv").read_text("utf-8").splitlines()
     assert (titles.split(",")[0], line.split(",")[0]) == ("account", "blue")
+
+
+def test_a_report_adds_up_what_verify_finds_in_each_account(desks: dict[str, Desk], tmp_path: Path) -> None:
+    desks["blue"].world.send("blue-secret")
+    desks["blue"].world.deliver_until_empty()
+    files = ["--html", str(tmp_path / "r.html"), "--csv", str(tmp_path / "r.csv")]
+    result = run(desks, "report", *files, *profiles(*NAMES))
+    assert "Verified: 1 of 2 replicas current" in result.stdout
+    with (tmp_path / "r.csv").open(encoding="utf-8", newline="") as table:
+        found = {line["account"]: line["verified us-west-2"] for line in csv.DictReader(table)}
+    assert found == {"blue": "current", "green": "missing"}
 
 
 ANSWERING = {

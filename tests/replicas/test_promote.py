@@ -153,8 +153,14 @@ def test_what_fails_is_named_the_rest_is_done_and_the_next_run_goes_on(desk: Des
 def test_a_copy_that_could_not_be_held_is_said_and_held_by_the_next_run(desk: Desk, tmp_path: Path) -> None:
     desk.world.secrets.fail_next("TagResource", ACCESS_DENIED)
     code, said = promote_at_once(desk, tmp_path)
-    assert (code, "promoted, but not held" in said) == (1, True)
+    assert (code, "promoted, but not held: Permission" in said) == (1, True)
+    assert (
+        "Promoted: 3, 0 before, 1 with a problem (1 promoted, but not held: run it again); journal " in said
+    )
     assert any("TagResource" in entry.result for entry in journal(tmp_path).entries)
+    assert (
+        "1 secret promoted before and not held: to get the tag" in promote(desk, tmp_path, "--dry-run").stdout
+    )
     promote_at_once(desk, tmp_path)
     assert all(HOLD_TAG in desk.world.secrets.secret(WEST, name).tags for name in ("a", "b", "c"))
 

@@ -73,7 +73,7 @@ def _run(asked: Asked, access: Access, screen: Screen, around: Surroundings) -> 
     work = [*promotion.replicas, *promotion.not_held]
     do = partial(_promote, there, log, partial(hold_value, asked.reason, now=around.now()))
     wording = Wording(
-        f"Promote {count(len(promotion.replicas), 'replica')} in {asked.region}?",
+        _question(asked, promotion),
         "Nothing was promoted.",
         "Promoting",
     )
@@ -126,6 +126,13 @@ def _hold(there: RegionSecrets, log: Journal, held: Held, home: str, value: str)
     return Result(held.name, promoted=True)
 
 
+def _question(asked: Asked, promotion: _Promotion) -> str:
+    text = f"Promote {count(len(promotion.replicas), 'replica')} in {asked.region}"
+    return (
+        f"{text}, and hold {len(promotion.not_held):,} promoted before?" if promotion.not_held else f"{text}?"
+    )
+
+
 def _show(asked: Asked, promotion: _Promotion, screen: Screen) -> None:
     columns = (
         Column("Secret", short=False),
@@ -145,6 +152,10 @@ def _show(asked: Asked, promotion: _Promotion, screen: Screen) -> None:
             f"about {max(1, round(seconds)):,} s at {asked.writes_per_second:g} writes a second"
         )
         screen.say(MEANING.format(region=asked.region))
+    if promotion.not_held:
+        screen.show(
+            f"{count(len(promotion.not_held), 'secret')} promoted before and not held: to get the tag"
+        )
     if promotion.done:
         screen.show(f"{count(promotion.done, 'secret')} standalone and held already")
 
@@ -169,6 +180,8 @@ def _account(asked: Asked, promotion: _Promotion, promoted: int, problems: list[
     if asked.dry_run:
         return f"Dry run: {count(len(promotion.replicas), 'replica')} would be promoted, nothing was written"
     text = f"Promoted: {promoted:,}, {promotion.done:,} before, {len(problems):,} with a problem"
+    if not_held := sum(result.promoted for result in problems):
+        text += f" ({not_held:,} promoted, but not held: run it again)"
     return f"{text}; journal {asked.journal_file}" if promoted or problems else text
 
 
