@@ -80,6 +80,7 @@ def _alone(scene: Scene, screen: Screen) -> None:
 
 def _back(scene: Scene, screen: Screen) -> None:
     scene.switch_on(HOME)
+    expect(scene.state(HOME), "on", f"{HOME} answers again")
     scene.functions_run(HOME)
     reported = sorted({*scene.written} - {NEW}) if scene.shows_promoted else []
     expect(scene.reported(HOME, "promoted"), reported, f"the stack of {HOME} reports each copy, once")
