@@ -181,6 +181,8 @@ def test_json_is_the_status_the_coverage_and_the_cost_and_no_page(
         (None, "team", "search", 1, 2, None),
         (None, "team", "shop", 1, 1, None),
     ]
+    verified = sorted((found["name"], found["status"]) for found in document["replicas"])
+    assert verified == [("broken", "missing"), ("late", "missing"), ("late", "missing")]
     costs = document["cost_dollars_per_month"]
     assert (costs["listed_replicas"], costs["missing_replicas"], costs["unwanted_replicas"]) == (1.2, 0.8, 0)
 

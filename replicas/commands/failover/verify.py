@@ -332,15 +332,22 @@ def _line(found: Finding) -> tuple[Cell, ...]:
 def _document(verified: Verified) -> dict[str, Any]:
     counts = verified.counts
     return {
-        "replicas": [_entry(found) for found in verified.findings],
+        **entries(verified),
         "summary": {
             **{str(state).replace(" ", "_"): counts[state] for state in State},
             "contradicts_aws": sum(found.contradicts_aws for found in verified.findings),
             "text": f"Verified: {verified}",
         },
+    }
+
+
+def entries(verified: Verified) -> dict[str, Any]:
+    """Return what is not as it must be, and what is not known, as JSON has it."""
+    return {
+        "replicas": [_entry(found) for found in verified.findings],
         "not_comparable": verified.not_comparable,
         "unchecked_keys": verified.unchecked_keys,
-        "unread": verified.unread,
+        "unread_regions": verified.unread,
     }
 
 

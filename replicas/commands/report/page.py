@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from replicas.aws.accounts import Answer, Answers
 from replicas.aws.deployment import shown
+from replicas.commands.failover.verify import entries
 from replicas.commands.plan import unread_in_words
 from replicas.commands.report.proof import Proof
 from replicas.commands.status import AS_IT_MUST_BE, Status, document, look
@@ -314,6 +315,8 @@ def _document(answers: Answers[Status], asked: Asked) -> dict[str, Any]:
         ]
     return {
         **document(answers, rows, with_letters=asked.letters),
+        **entries(answers.total.verified),
+        "verified": str(answers.total.verified),
         "coverage": [
             {"region": None, "tag": None, "value": None}
             | what
