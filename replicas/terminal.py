@@ -97,9 +97,9 @@ class Screen:
         for line in text.splitlines() or [""]:
             self.err.print(Text("\n".join(_on(self.err, printable(line)))))
 
-    def show(self, text: str, style: str = "") -> None:
-        """Print a line of the result."""
-        self.out.print(Text("\n".join(_on(self.out, printable(text))), style), soft_wrap=True)
+    def show(self, text: str, style: str = "", *, hanging: int = 0) -> None:
+        """Print a line of the result. What does not fit beside it hangs so far to the right."""
+        self.out.print(Text("\n".join(_on(self.out, printable(text), hanging)), style), soft_wrap=True)
 
     def when(self, moment: Moment) -> str:
         """Return the moment as its reader wants it: a person its age, a program its time."""
@@ -240,15 +240,16 @@ def _first_lines(head: Sequence[str], labelled: Sequence[str], width: int) -> li
     whole = _GAP.join([*head, *([" · ".join(labelled)] if labelled else [])])
     if cell_len(whole) <= width:
         return [whole]
-    first, *more = _packed(head, _GAP, width)
-    return [first, *(f"    {text}" for text in (*more, *_packed(labelled, " · ", width - 4)))]
+    first, *more = _packed(head, _GAP, width, width - 4)
+    return [first, *(f"    {text}" for text in (*more, *_packed(labelled, " · ", width - 4, width - 4)))]
 
 
-def _packed(items: Sequence[str], between: str, width: int) -> list[str]:
+def _packed(items: Sequence[str], between: str, width: int, later_width: int) -> list[str]:
     """Return the items on as few lines as there must be, none of them broken."""
     lines: list[str] = []
     for item in items:
-        if lines and cell_len(lines[-1] + between + item) <= width:
+        room = width if len(lines) == 1 else later_width
+        if lines and cell_len(lines[-1] + between + item) <= room:
             lines[-1] += between + item
         else:
             lines.append(item)
@@ -262,20 +263,20 @@ def _coloured(line: str) -> Text:
     return text
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int, hanging: int = 0) -> list[str]:
     """Return the lines of a text, the first one's indent before all, and more of it from the second on.
 
     A word that is longer than a line, as an ARN may be, is left whole.
     """
     indent = text[: len(text) - len(text.lstrip())]
     wrapper = textwrap.TextWrapper(max(width, 20), break_long_words=False, break_on_hyphens=False)
-    wrapper.initial_indent, wrapper.subsequent_indent = indent, f"{indent}  " if indent else ""
+    wrapper.initial_indent, wrapper.subsequent_indent = indent, f"{indent}  " if indent else " " * hanging
     return wrapper.wrap(text.lstrip()) or [""]
 
 
-def _on(console: Console, text: str) -> list[str]:
+def _on(console: Console, text: str, hanging: int = 0) -> list[str]:
     """Return the text as this console has it: a terminal would break its lines in the middle of words."""
-    return wrapped(text, console.width) if console.is_terminal else [text]
+    return wrapped(text, console.width, hanging) if console.is_terminal else [text]
 
 
 def ago(moment: datetime, now: datetime) -> str:

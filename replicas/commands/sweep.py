@@ -102,7 +102,7 @@ def document(sweep_id: str | None, accounts: Sequence[Account]) -> dict[str, obj
 def show(account: Account, screen: Screen) -> None:
     """Show what became of the secrets."""
     for arn, reason in sorted(account.of("dead_letter").items()):
-        screen.show(f"{names_of(arn)[-1]}: dead letter: {reason}")
+        screen.show(f"{names_of(arn)[-1]}: dead letter: {reason}", hanging=4)
     for arn in account.open():
         screen.show(f"{names_of(arn)[-1]}: not accounted for")
     if account.lost_page:

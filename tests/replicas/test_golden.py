@@ -13,13 +13,26 @@ from contextlib import chdir
 from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import click
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from rich.cells import cell_len
+from rich.console import Console
 from typer.testing import CliRunner
 
 from local.secrets_manager.model import Outcome
+from replicas.aws.accounts import Answer, Answers
+from replicas.aws.connection import Connection
+from replicas.aws.function_log import Account
 from replicas.cli import app
+from replicas.commands import smoke, sweep
+from replicas.commands.doctor import command as doctor
+from replicas.commands.doctor.command import Examined, Stack
+from replicas.commands.doctor.findings import bad, good, refused
+from replicas.failover.hold import HOLD_TAG, hold_value
+from replicas.terminal import Screen
 from secret_replicator.app import logger
 from tests.support.desk import Desk, at_desk
 from tests.support.fakes.account import STACK
@@ -43,9 +56,12 @@ COMMANDS = {
     "verify": ["verify"],
     "verify-from": ["verify", "--from", "eu-west-1"],
     "promote": ["promote", "--replica-region", "eu-west-1", "--dry-run"],
+    "rejoin": ["rejoin", "--replica-region", "eu-central-1", "--dry-run", "--journal", "{journal}"],
+    "report": ["report", "--html", "{page}"],
+    "apply": ["apply", "--yes", "--secret", "no/replicas"],
 }
-WITHOUT_POLICY = {"redrive", "validate", "promote"}
-WITHOUT_STACK = {"validate", "promote"}
+WITHOUT_POLICY = {"redrive", "validate", "promote", "rejoin", "apply"}
+WITHOUT_STACK = {"validate", "promote", "rejoin"}
 NAME_TAKEN = "Secret with this name already exists in this region"
 MOST_WORDS = 3
 """The indent or label, and the long word, of a line that is too long."""
@@ -80,6 +96,9 @@ def a_fleet(world: World) -> None:
     for letter in world.queues.dead_letters:
         letter.attributes["Attempts"] = "10"
         letter.attributes["FirstReceived"] = datetime.fromtimestamp(world.clock(), UTC).isoformat()
+    held = {HOLD_TAG: hold_value("the primary Region does not answer", HOME, "2026-01-01T00:00Z")}
+    for name in (f"{LONG}-of-last-year", "no/replicas"):
+        secrets.add_secret("eu-central-1", name, tags=held)
     for region in (HOME, *REGIONS):
         for name in secrets.names(region):
             secrets.secret(region, name).last_changed = world.clock()
@@ -104,7 +123,12 @@ def shown(desk: Desk, command: str, width: int) -> str:
     folder = desk.world.app.settings.policy_file.parent
     policy = Path(folder.name) / "policy.toml"  # as long everywhere
     name, *arguments = (
-        argument.format(policy=policy, before=policy.with_name("before.toml"))
+        argument.format(
+            policy=policy,
+            before=policy.with_name("before.toml"),
+            page=policy.with_name("report.html"),
+            journal=policy.with_name("failover.jsonl"),
+        )
         for argument in COMMANDS[command]
     )
     options = ["--endpoint-url", desk.account.url] if name != "validate" else []
@@ -115,7 +139,11 @@ def shown(desk: Desk, command: str, width: int) -> str:
     with chdir(folder.parent):
         result = CliRunner().invoke(app, [name, *options, *arguments], env=env)
     assert result.exit_code in {0, 2, 3}, result.output
-    text = click.unstyle(result.stdout)
+    return plain(click.unstyle(result.stdout))
+
+
+def plain(text: str) -> str:
+    """Return what was printed without what differs from run to run."""
     text = re.sub(r"(arn:aws:secretsmanager:\S+-)[A-Za-z0-9]{6}\b", r"\1AbCdEf", text)
     text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", VERSION, text)
     text = re.sub(r"\b(?=[a-f]*\d)[0-9a-f]{8}\b", VERSION[:8], text)
@@ -133,7 +161,86 @@ def test_it_looks_as_it_did(desk: Desk, command: str, width: int) -> None:
     assert text == file.read_text("utf-8")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def a_sweep(screen: Screen) -> None:
+    """Show a sweep of which two secrets ended as dead letters, and one never came to an end."""
+    account, arn = Account(), f"arn:aws:secretsmanager:{HOME}:123456789012:secret:"
+    page = {
+        "message": "page_swept",
+        "page": 1,
+        "listed": 100,
+        "selected": 5,
+        "last": True,
+        "restarted": False,
+    }
+    account.note(page, 1)
+    for name, outcome, verdict, reason in (
+        (
+            LONG,
+            "failed",
+            "dead_letter",
+            f"us-west-2 is Failed (The KMS key is disabled); eu-west-1: {NAME_TAKEN}",
+        ),
+        (
+            "mail/smtp",
+            "failed",
+            "dead_letter",
+            "tag replicate-to asks for eu-wst-1, which is not in AllowedRegions",
+        ),
+        ("shop/db", "converged", "done", ""),
+        ("shop/api", "skipped", "done", "held"),
+        ("late", "waiting", "retry_later", ""),
+    ):
+        line = {"message": "secret_reconciled", "outcome": outcome, "verdict": verdict, "reason": reason}
+        account.note({**line, "secret": f"{arn}{name}-AbCdEf"}, 1)
+    account.note({"message": "drift_found", "secret": "shop/api", "kind": "held"}, 1)
+    sweep.show(account, screen)
+
+
+def a_check(screen: Screen) -> None:
+    """Show what doctor finds of a stack that is good, bad and closed."""
+    denied = ClientError({"Error": {"Code": "AccessDenied"}}, "SimulatePrincipalPolicy")
+    found = [
+        good(f"Enabled in this account: {', '.join(REGIONS)}"),
+        bad(
+            "No trail logs management events: there is none of this Region. No CreateSecret arrives, only "
+            "new values and sweeps",
+            "make a trail with management events (write), or let the organisation's cover this account",
+        ),
+        bad("There is no key alias/secrets in us-west-2", f"aws lambda put-function-recursion-config {LONG}"),
+        refused(f"The key alias/{LONG} in us-west-2", denied),
+    ]
+    examined = Examined([Stack("", HOME, found)])
+    doctor.show(Answers([Answer("", examined)], examined), screen)
+
+
+def a_try(screen: Screen) -> None:
+    """Show what smoke says of six Regions that never answer."""
+    connection = Connection(boto3.Session(region_name=HOME), None, None, Config())
+    trial = smoke.Trial(connection, REGIONS, "replicate-to", "all", screen.show, name=smoke.PREFIX + "0")
+    trial.say(f"Create {trial.name} with the tag {trial.tag_key}={trial.tag_value}")
+    smoke._give_up(trial, smoke.Seen())
+    smoke._say_what_is_left(trial)
+
+
+SHOWN = {"sweep": a_sweep, "doctor": a_check, "smoke": a_try}
+"""What commands show that need more of AWS than is served here."""
+
+
+@pytest.mark.parametrize("command", SHOWN)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_is_shown_as_it_was(command: str, width: int) -> None:
+    written = io.StringIO()
+    console = Console(
+        file=written, width=width, force_terminal=True, color_system=None, highlight=False, emoji=False
+    )
+    SHOWN[command](Screen(console, console))
+    file, text = FOLDER / f"{command}-{width}.txt", plain(written.getvalue())
+    if os.environ.get("GOLDEN") == "write":
+        file.write_text(text, "utf-8")
+    assert text == file.read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *SHOWN])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_line_is_broken_in_a_word(command: str, width: int) -> None:
     """A line that is too long has no break that would help; what fits is no wider than the terminal."""

@@ -14,6 +14,7 @@ from replicas.exit_codes import exit_code
 from replicas.options import Access, Where
 from replicas.terminal import Screen, count
 
+_HANGING = len("not checkable  ")
 _STYLES = {Verdict.GOOD: "", Verdict.BAD: "bold red", Verdict.UNKNOWN: "yellow"}
 
 
@@ -86,7 +87,7 @@ def show(answers: Answers[Examined], screen: Screen) -> None:
         place = f"{stack.account} {stack.region}".lstrip() + ": " if several else ""
         for finding in stack.findings:
             if not several or finding.verdict is not Verdict.GOOD:
-                screen.show(_line(finding, place), _STYLES[finding.verdict])
+                screen.show(_line(finding, place), _STYLES[finding.verdict], hanging=_HANGING)
     answers.show(screen)
     if several:
         screen.show(f"Checked {count(len(stacks), 'stack')}: {answers.total}", "bold")

@@ -20,7 +20,7 @@ from replicas.failover.journal import BEGUN, DONE, Entry, Journal, read_journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import require_some
 from replicas.options import Access
-from replicas.terminal import Column, Report, Screen, count
+from replicas.terminal import Column, Moment, Report, Screen, count
 from secret_replicator.models import FAILED as REPLICA_FAILED
 from secret_replicator.models import IN_SYNC, Replica, Secret
 
@@ -367,29 +367,31 @@ def _show(asked: Asked, candidates: list[Candidate], screen: Screen) -> None:
     columns = (
         Column("Secret", short=False),
         Column("State"),
-        Column("At home"),
-        Column(asked.region),
-        Column("Done"),
-        Column("Or", short=False),
+        Column("At home", labelled=True),
+        Column(asked.region, labelled=True),
+        Column("Done", labelled=True),
+        Column("Or", short=False, below=True),
     )
     ordered = sorted(candidates, key=lambda item: (item.action is not Action.LEAVE, item.sides.name))
     if ordered:
-        screen.table(columns, [_line(candidate) for candidate in ordered])
+        screen.table(columns, [_line(candidate, screen) for candidate in ordered])
 
 
-def _line(candidate: Candidate) -> tuple[str, ...]:
+def _line(candidate: Candidate, screen: Screen) -> tuple[str, ...]:
     sides = candidate.sides
     left = remedy(candidate.found, sides.region) if candidate.action is Action.LEAVE else "-"
     return (
-        sides.name, str(candidate.found), _version(sides.home), _version(sides.there),
+        sides.name, str(candidate.found), _version(sides.home, screen), _version(sides.there, screen),
         str(candidate.action), left,
     )  # fmt: skip
 
 
-def _version(held: Held | None) -> str:
+def _version(held: Held | None, screen: Screen) -> str:
     if held is None:
         return "-"
-    return f"{short(held.current)} {held.changed:%Y-%m-%d %H:%M}" if held.changed else short(held.current)
+    return (
+        f"{short(held.current)} {screen.when(Moment(held.changed))}" if held.changed else short(held.current)
+    )
 
 
 def _end(asked: Asked, candidates: list[Candidate], results: list[Result], screen: Screen) -> int:
