@@ -71,3 +71,21 @@ def test_every_shown_text_uses_the_fields_words(source: Path) -> None:
 
 def test_the_readme_is_of_one_sitting() -> None:
     assert len((docs.ROOT / "README.md").read_text("utf-8").splitlines()) <= 250
+
+
+def test_where_a_page_names_a_delegated_administrator_it_names_the_option_for_one() -> None:
+    pages = [page.read_text("utf-8") for page in (docs.ROOT / "docs").rglob("*.md")]
+    naming = [text for text in pages if "delegated administrator" in text and "stack-set" in text]
+    assert naming
+    assert all("--call-as DELEGATED_ADMIN" in text for text in naming)
+
+
+def test_sam_is_given_the_stacks_name_wherever_it_has_a_config_env_of_its_own() -> None:
+    pages = [
+        page.read_text("utf-8") for page in [*(docs.ROOT / "docs").rglob("*.md"), docs.ROOT / "README.md"]
+    ]
+    lines = [
+        line for text in pages for line in text.splitlines() if "--guided" in line and "--config-env" in line
+    ]
+    assert lines
+    assert all("--stack-name secret-replicator" in line for line in lines)
