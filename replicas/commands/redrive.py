@@ -144,9 +144,11 @@ def _require_chosen(asked: Asked, letters: Sequence[Letter]) -> None:
     missing = [name for name in asked.secrets if not choose(letters, [name], asked.error_types)]
     if missing:
         of_type = f" with the error type {' or '.join(asked.error_types)}" if asked.error_types else ""
+        there = (
+            f"`replicas redrive --dry-run` shows all {len(letters)}" if letters else "there is none at all"
+        )
         raise OperatorError(
-            f"No dead letter{of_type} is about {' or '.join(missing)}, and nothing was done: "
-            f"`replicas redrive --dry-run` shows all {len(letters)}"
+            f"No dead letter{of_type} is about {' or '.join(missing)}, and nothing was done: {there}"
         )
     if asked.error_types and letters and not choose(letters, (), asked.error_types):
         types = ", ".join(sorted({letter.error_type for letter in letters}))

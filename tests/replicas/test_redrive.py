@@ -617,6 +617,12 @@ def test_the_commands_json_says_what_was_moved(service: LocalSqs) -> None:
     ("arguments", "exit_code", "says"),
     [
         pytest.param(["--yes"], 0, "There are no dead letters.", id="an empty queue"),
+        pytest.param(
+            ["--yes", "--secret", "typo"],
+            1,
+            "No dead letter is about typo, and nothing was done: there is none at all",
+            id="a secret that no dead letter is about, in an empty queue",
+        ),
         pytest.param([], 2, "add --yes", id="nobody to ask"),
         pytest.param(["--json"], 2, "add --yes", id="JSON that would have to ask"),
         pytest.param(["--yes", "--endpoint-url", "nonsense"], 2, "--endpoint-url", id="not a URL"),
