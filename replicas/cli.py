@@ -210,7 +210,7 @@ def status_command(
         choice=_choice(chosen),
         failed=failed,
         everything=everything,
-        letters=not no_dead_letters,
+        dead_letters=not no_dead_letters,
         watch_seconds=interval if watch else 0,
         as_json=as_json,
     )
@@ -253,7 +253,7 @@ def explain_command(
         return _foretell(tags, where, as_json=as_json)
     from replicas.commands import explain
 
-    asked = explain.Asked(secret, letters=not no_dead_letters, as_json=as_json)
+    asked = explain.Asked(secret, dead_letters=not no_dead_letters, as_json=as_json)
     return explain.run(asked, where, Screen())
 
 
@@ -414,7 +414,7 @@ def report_command(
 
     html = html or (None if as_json else Path("replicas-report.html"))
     asked = page.Asked(
-        _choice(chosen), html, csv, by or (), title, letters=not no_dead_letters, as_json=as_json
+        _choice(chosen), html, csv, by or (), title, dead_letters=not no_dead_letters, as_json=as_json
     )
     return page.run(asked, where, Screen())
 

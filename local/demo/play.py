@@ -36,7 +36,7 @@ from local.demo.lives import NO_REPLICA, Lives
 from local.demo.tables import Result, dead_letter_table, secrets_table
 from local.process.environment import HOME_REGION, LOCAL_POLICY
 from local.stack import ALLOWED_REGIONS, Stack, Variant, local_stack
-from replicas.aws.dead_letters import Queues, choose, read_letters, secret_name
+from replicas.aws.dead_letters import Queues, choose, read_dead_letters, secret_name
 from replicas.aws.dead_letters import redrive as move
 from replicas.aws.function_log import Account, Follower
 from secret_replicator.messages import SweepRequest
@@ -353,7 +353,7 @@ def _listed(statuses: Mapping[str, str]) -> str:
 def redrive(stack: Stack, dead_letter: DeadLetter) -> int:
     """Move the dead letters of its secret as `replicas redrive --secret` does; return how many."""
     queues = Queues(stack.clients.queues, stack.queue_url, stack.dead_letter_queue_url)
-    chosen = choose(read_letters(queues, _ignore), [dead_letter.secret], [])
+    chosen = choose(read_dead_letters(queues, _ignore), [dead_letter.secret], [])
     return move(queues, chosen, _ignore, everything=False)
 
 
@@ -396,4 +396,4 @@ def _aws_tags(tags: Mapping[str, str]) -> "Sequence[TagTypeDef]":
 
 
 def _ignore(_news: Delivery | int) -> None:
-    """In the demo nobody wants to see each delivery, or each letter."""
+    """In the demo nobody wants to see each delivery, or each dead letter."""

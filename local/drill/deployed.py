@@ -108,8 +108,8 @@ class Deployed(Scene):
             stack = self.stacks[region]
             if not observe.until(partial(_is_quiet, stack), PATIENCE_SECONDS):
                 raise LocalError(f"The stack of {region} is not done after {PATIENCE_SECONDS} s")
-            if letters := observe.dead_letters(stack.clients.queues, stack.dead_letter_queue_url):
-                raise LocalError(f"The stack of {region} has dead letters: {letters[0].reasons}")
+            if dead_letters := observe.dead_letters(stack.clients.queues, stack.dead_letter_queue_url):
+                raise LocalError(f"The stack of {region} has dead letters: {dead_letters[0].reasons}")
 
     def reported(self, region: str, drift: str) -> list[str]:
         """Return what the function's log says so far."""

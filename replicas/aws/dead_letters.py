@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
 
 HIDDEN_SECONDS = 120
-"""How long a letter that is looked at is hidden from others, should we be killed before we show it again."""
+"""How long a dead letter that is read is hidden from others, should we be killed before we show it again."""
 
 NO_REASON = "NoReason"
 NO_REASON_TEXT = "no reason given: the function crashed or timed out; see its log"
@@ -68,7 +68,7 @@ _COUNTS: "tuple[QueueAttributeNameType, ...]" = (
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     """A dead letter, without its body. `since` is when the trouble began; no attempts means not known."""
 
     since: datetime
@@ -98,7 +98,7 @@ class Letter:
 
 @dataclass(frozen=True)
 class Queues:
-    """The two queues. An answer without letters is waited for, so that all of SQS's servers are asked."""
+    """The two queues. An answer without dead letters is waited for: then all of SQS's servers are asked."""
 
     client: "SQSClient"
     queue_url: str
@@ -108,14 +108,14 @@ class Queues:
 
 @dataclass(frozen=True)
 class _Hold:
-    """The letters that we hide from others while we look at them, by message id."""
+    """The dead letters that we hide from others while we look at them, by message id."""
 
     queues: Queues
     handles: dict[str, str] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
 
     def messages(self) -> "Iterator[MessageTypeDef]":
-        """Yield each letter once, until nothing new comes. Those that are held stay hidden until then."""
+        """Yield each dead letter once, until nothing new comes. What is held stays hidden until then."""
         seen: set[str] = set()
         without_news, hidden_at = 0, self.clock()
         while without_news < _ANSWERS_WITHOUT_NEWS and (messages := self._receive()):
@@ -128,14 +128,14 @@ class _Hold:
             yield from new
 
     def delete(self, message_id: str) -> None:
-        """Delete a letter that is held."""
+        """Delete a dead letter that is held."""
         self.queues.client.delete_message(
             QueueUrl=self.queues.dead_letter_queue_url, ReceiptHandle=self.handles[message_id]
         )
         del self.handles[message_id]
 
     def release(self) -> None:
-        """Make the letters visible again. One that SQS refuses is visible already, or gone."""
+        """Make the dead letters visible again. One that SQS refuses is visible already, or gone."""
         while self.handles:
             self._hide([self.handles.popitem()[1] for _ in range(min(_BATCH, len(self.handles)))], 0)
 
@@ -162,7 +162,7 @@ class _Hold:
         return messages
 
 
-def count_letters(queues: Queues) -> int:
+def count_dead_letters(queues: Queues) -> int:
     """Return about how many dead letters there are, those included that somebody else reads."""
     answer = queues.client.get_queue_attributes(
         QueueUrl=queues.dead_letter_queue_url, AttributeNames=[*_COUNTS]
@@ -170,61 +170,71 @@ def count_letters(queues: Queues) -> int:
     return sum(int(number) for number in answer["Attributes"].values())
 
 
-def read_letters(queues: Queues, report: Report, clock: Callable[[], float] = time.monotonic) -> list[Letter]:
+def read_dead_letters(
+    queues: Queues, report: Report, clock: Callable[[], float] = time.monotonic
+) -> list[DeadLetter]:
     """Return the dead letters that nobody else reads, the oldest trouble first, and leave them there."""
-    letters: list[Letter] = []
+    dead_letters: list[DeadLetter] = []
     with _holding(queues, clock) as hold:
         for message in hold.messages():
-            letters.append(_letter(message, queues.client.meta.region_name))
-            report(len(letters))
-    return sorted(letters, key=lambda letter: (letter.since, letter.name, letter.message_id))
+            dead_letters.append(_dead_letter(message, queues.client.meta.region_name))
+            report(len(dead_letters))
+    return sorted(
+        dead_letters, key=lambda dead_letter: (dead_letter.since, dead_letter.name, dead_letter.message_id)
+    )
 
 
-def choose(letters: Iterable[Letter], secrets: Sequence[str], error_types: Sequence[str]) -> list[Letter]:
-    """Return the letters of these secrets (names or ARNs) with these error types. None given means any."""
+def choose(
+    dead_letters: Iterable[DeadLetter], secrets: Sequence[str], error_types: Sequence[str]
+) -> list[DeadLetter]:
+    """Return the dead letters of these secrets (names or ARNs) with these error types. None means any."""
     types = {error_type.casefold() for error_type in error_types}
     return [
-        letter
-        for letter in letters
-        if (not secrets or any(is_about(letter, secret) for secret in secrets))
-        and (not types or letter.error_type.casefold() in types)
+        dead_letter
+        for dead_letter in dead_letters
+        if (not secrets or any(is_about(dead_letter, secret) for secret in secrets))
+        and (not types or dead_letter.error_type.casefold() in types)
     ]
 
 
-def is_about(letter: Letter, secret: str) -> bool:
-    """Tell whether the letter's secret is the one of this name or ARN, whole or without its last part."""
-    known = (*names_of(letter.secret), letter.secret.partition(":secret:")[2])
-    return secret in known or letter.secret in names_of(secret)
+def is_about(dead_letter: DeadLetter, secret: str) -> bool:
+    """Tell whether the dead letter's secret is that of this name or ARN, whole or without its last part."""
+    known = (*names_of(dead_letter.secret), dead_letter.secret.partition(":secret:")[2])
+    return secret in known or dead_letter.secret in names_of(secret)
 
 
 def redrive(
     queues: Queues,
-    letters: Sequence[Letter],
+    dead_letters: Sequence[DeadLetter],
     report: Report,
     *,
     everything: bool,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Move these letters, or with `everything` whatever is in the queue; return how many were moved.
+    """Move these dead letters, or with `everything` whatever is in the queue; return how many were moved.
 
-    Letters that are not moved then are gone, or hidden because somebody else looks at them.
+    Dead letters that are not moved then are gone, or hidden because somebody else looks at them.
     Raise OperatorError, ClientError or BotoCoreError; what was not moved by then is still there.
     """
-    wanted = {letter.message_id for letter in letters}
+    wanted = {dead_letter.message_id for dead_letter in dead_letters}
     moved = 0
     if everything:
         # First what the function would not know for a dead letter after SQS's own redrive.
-        unknown = {letter.message_id for letter in letters if letter.error_type == NO_REASON}
+        unknown = {
+            dead_letter.message_id for dead_letter in dead_letters if dead_letter.error_type == NO_REASON
+        }
         moved = _move_one_by_one(queues, unknown, report) if unknown else 0
         moved += _move_by_sqs(queues, _after(moved, report), sleep)
-    # SQS passes over letters that are hidden when it comes by, so look once more.
+    # SQS passes over dead letters that are hidden when it comes by, so look once more.
     moved += _move_one_by_one(queues, wanted, _after(moved, report))
-    return min(len(letters), moved)
+    return min(len(dead_letters), moved)
 
 
-def clear(queues: Queues, letters: Sequence[Letter], report: Report) -> int:
-    """Delete these very letters, and none that came later; return how many were deleted."""
-    return _delete_each(queues, {letter.message_id for letter in letters}, report, lambda _: None)
+def clear(queues: Queues, dead_letters: Sequence[DeadLetter], report: Report) -> int:
+    """Delete these very dead letters, and none that came later; return how many were deleted."""
+    return _delete_each(
+        queues, {dead_letter.message_id for dead_letter in dead_letters}, report, lambda _: None
+    )
 
 
 def _after(moved: int, report: Report) -> Report:
@@ -233,10 +243,10 @@ def _after(moved: int, report: Report) -> Report:
 
 
 def _move_one_by_one(queues: Queues, wanted: set[str], report: Report) -> int:
-    """Send each letter before it is deleted: stopped in between, it comes twice, which is harmless."""
+    """Send each dead letter before it is deleted: stopped in between, it comes twice, which is harmless."""
 
     def send(message: "MessageTypeDef") -> None:
-        # With its reason, as SQS's own redrive does: so the function knows that it was a letter.
+        # With its reason, as SQS's own redrive does: so the function knows that it was a dead letter.
         queues.client.send_message(
             QueueUrl=queues.queue_url, MessageBody=message["Body"], MessageAttributes=_attributes(message)
         )
@@ -261,7 +271,7 @@ def _delete_each(
 
 
 def _attributes(message: "MessageTypeDef") -> "Mapping[str, MessageAttributeValueUnionTypeDef]":
-    """Return the letter's attributes, by one of which the function knows it for a dead letter."""
+    """Return the dead letter's attributes, by one of which the function knows it for a dead letter."""
     attributes = message.get("MessageAttributes", {})
     return {**attributes, **({} if DEAD_LETTER_ATTRIBUTES & attributes.keys() else _REDRIVEN)}
 
@@ -272,7 +282,7 @@ def _move_by_sqs(queues: Queues, report: Report, sleep: Callable[[float], None])
     destination = _arn(client, queues.queue_url)
     try:
         earlier = _started(_latest_task(client, source))
-        # The function's letters were sent, not moved here by SQS: without a destination they would stay.
+        # The function's dead letters were sent, not moved here by SQS: without a destination they would stay.
         handle = client.start_message_move_task(SourceArn=source, DestinationArn=destination)["TaskHandle"]
     except ClientError as error:
         if error.response["Error"].get("Code") not in _NO_SUCH_ACTION:
@@ -290,7 +300,7 @@ def _move_by_sqs(queues: Queues, report: Report, sleep: Callable[[float], None])
 def _follow(
     client: "SQSClient", source: str, earlier: int, report: Report, sleep: Callable[[float], None]
 ) -> int:
-    """Return how many letters the task that began after `earlier` has moved, once it is through."""
+    """Return how many dead letters the task that began after `earlier` has moved, once it is through."""
     looks_left = _LOOKS_FOR_TASK
     while looks_left:
         task = _latest_task(client, source)
@@ -342,7 +352,7 @@ def _holding(queues: Queues, clock: Callable[[], float] = time.monotonic) -> Ite
         hold.release()
 
 
-def _letter(message: "MessageTypeDef", home_region: str) -> Letter:
+def _dead_letter(message: "MessageTypeDef", home_region: str) -> DeadLetter:
     system = message.get("Attributes", {})
     given = {
         name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()
@@ -352,7 +362,7 @@ def _letter(message: "MessageTypeDef", home_region: str) -> Letter:
         given = {}
     secret = given.get("SecretArn") or _secret_in(message["Body"], home_region)
     error_type, reason = _reason(given)
-    return Letter(
+    return DeadLetter(
         since=_since(given.get("FirstReceived", ""), int(system["SentTimestamp"])),
         secret=secret,
         error_type=error_type,

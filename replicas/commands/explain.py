@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from replicas.aws.dead_letters import Letter, read_letters
+from replicas.aws.dead_letters import DeadLetter, read_dead_letters
 from replicas.aws.deployment import Deployment, deployments, shown
 from replicas.errors import NoStackError, OperatorError
 from replicas.exit_codes import OK, exit_code
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
 from replicas.inventory.inventory import Seen, calls_in_words, seen_as
-from replicas.inventory.secret_status import Letters
+from replicas.inventory.secret_status import DeadLetters
 from replicas.inventory.suggest import nearest
 from replicas.options import Where
 from replicas.terminal import Column, Moment, Screen, count
@@ -36,7 +36,7 @@ class Asked:
     """What the command line asks of an explanation."""
 
     secret: str
-    letters: bool = True
+    dead_letters: bool = True
     as_json: bool = False
 
 
@@ -50,7 +50,7 @@ class Explanation:
     closest: Source | None
     sources: tuple[Source, ...]
     places: tuple[Place, ...]
-    letters: tuple[Letter, ...]
+    dead_letters: tuple[DeadLetter, ...]
     switches: tuple[str, ...]
     next_steps: tuple[str, ...]
     settled: bool
@@ -61,16 +61,16 @@ def run(asked: Asked, where: Where, screen: Screen) -> int:
     return exit_code(lambda: _run(asked, where, screen), screen, "Stopped.")
 
 
-def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explanation:
+def explain(seen: Seen, deployment: Deployment, dead_letters: list[DeadLetter]) -> Explanation:
     """Return why the secret is where it is."""
     policy, settings, secret = deployment.policy, deployment.settings, seen.secret
     found = facts.sources(seen, policy)
     places = facts.places(seen)
     aws_regions = deployment.connection.session.get_available_regions("secretsmanager")
     selected = seen.decision.desired.selected
-    gave_up = [letter.reason for letter in letters]
+    gave_up = [dead_letter.reason for dead_letter in dead_letters]
     deployed = bool(deployment.stack)
-    next_steps = facts.next_steps(seen, settings, places, deployed=deployed, letters=gave_up)
+    next_steps = facts.next_steps(seen, settings, places, deployed=deployed, dead_letters=gave_up)
     unselected = seen.decision.skip == "not_selected"
     select = [facts.how_to_select(policy, settings)] if unselected else []
     return Explanation(
@@ -80,7 +80,7 @@ def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explan
         closest=None if selected else facts.closest_rule(found, policy),
         sources=tuple(found),
         places=tuple(places),
-        letters=tuple(letters),
+        dead_letters=tuple(dead_letters),
         switches=tuple(facts.switches(seen, settings, places)),
         next_steps=(*select, *next_steps),
         settled=facts.is_settled(seen, places),
@@ -89,8 +89,8 @@ def explain(seen: Seen, deployment: Deployment, letters: list[Letter]) -> Explan
 
 def _run(asked: Asked, where: Where, screen: Screen) -> int:
     deployment, seen = _find(asked.secret, where, screen)
-    letters = _letters_about(seen, deployment, screen) if asked.letters else []
-    explanation = explain(seen, deployment, letters)
+    dead_letters = _dead_letters_about(seen, deployment, screen) if asked.dead_letters else []
+    explanation = explain(seen, deployment, dead_letters)
     if asked.as_json:
         screen.write_json(_document(explanation, deployment))
     else:
@@ -157,11 +157,11 @@ def _all_names(deployment: Deployment) -> Iterator[str]:
                 return
 
 
-def _letters_about(seen: Seen, deployment: Deployment, screen: Screen) -> list[Letter]:
+def _dead_letters_about(seen: Seen, deployment: Deployment, screen: Screen) -> list[DeadLetter]:
     if deployment.queues is None:
         return []
     with screen.progress("Reading the dead letters") as report:
-        return Letters.of(read_letters(deployment.queues, report)).about(seen.secret.arn)
+        return DeadLetters.of(read_dead_letters(deployment.queues, report)).about(seen.secret.arn)
 
 
 def _show(asked: Asked, explanation: Explanation, deployment: Deployment, screen: Screen) -> None:
@@ -176,8 +176,8 @@ def _show(asked: Asked, explanation: Explanation, deployment: Deployment, screen
     if explanation.places:
         _section(screen, "Regions", ())
         screen.table(_COLUMNS, [_line(place) for place in explanation.places])
-    letters = [_letter_line(letter, screen) for letter in explanation.letters]
-    _section(screen, "Dead letters", letters or [_no_letters(asked, deployment)])
+    dead_letters = [_dead_letter_line(dead_letter, screen) for dead_letter in explanation.dead_letters]
+    _section(screen, "Dead letters", dead_letters or [_no_dead_letters(asked, deployment)])
     _section(screen, "Deployed switches that matter", explanation.switches or ["none"])
     _section(screen, "What happens next", explanation.next_steps)
 
@@ -185,8 +185,8 @@ def _show(asked: Asked, explanation: Explanation, deployment: Deployment, screen
 def _answers(explanation: Explanation) -> Iterator[str]:
     yield explanation.answer
     before = "Its dead letter is from before" if explanation.settled else "The function gave up"
-    for letter in explanation.letters[-1:]:
-        yield f"{before}: {letter.error_type}: {letter.reason}."
+    for dead_letter in explanation.dead_letters[-1:]:
+        yield f"{before}: {dead_letter.error_type}: {dead_letter.reason}."
     yield from (f"{text[0].upper()}{text[1:]}" for text in explanation.misspelt)
     if closest := explanation.closest:
         yield f"The closest rule is {closest.name}: {closest.text}."
@@ -211,16 +211,16 @@ def _line(place: Place) -> tuple[str, ...]:
     return place.region, asked, key, place.status, "; ".join(said) or "-"
 
 
-def _letter_line(letter: Letter, screen: Screen) -> str:
-    attempts = "" if letter.attempts is None else f" after {count(letter.attempts, 'attempt')}"
-    since = screen.when(Moment(letter.since)) + ("" if screen.out.is_terminal else " UTC")
-    return f"{since}{attempts}: {letter.error_type}: {letter.reason}"
+def _dead_letter_line(dead_letter: DeadLetter, screen: Screen) -> str:
+    attempts = "" if dead_letter.attempts is None else f" after {count(dead_letter.attempts, 'attempt')}"
+    since = screen.when(Moment(dead_letter.since)) + ("" if screen.out.is_terminal else " UTC")
+    return f"{since}{attempts}: {dead_letter.error_type}: {dead_letter.reason}"
 
 
-def _no_letters(asked: Asked, deployment: Deployment) -> str:
+def _no_dead_letters(asked: Asked, deployment: Deployment) -> str:
     if deployment.queues is None:
         return "none: nothing is deployed"
-    return "none" if asked.letters else "not read"
+    return "none" if asked.dead_letters else "not read"
 
 
 def _document(explanation: Explanation, deployment: Deployment) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def _document(explanation: Explanation, deployment: Deployment) -> dict[str, Any
         "policy": shown(deployment.settings.policy_file),
         "sources": [source.entry() for source in explanation.sources],
         "replicas": [place.entry() for place in explanation.places],
-        "dead_letters": [letter.entry() for letter in explanation.letters],
+        "dead_letters": [dead_letter.entry() for dead_letter in explanation.dead_letters],
         "switches": [*explanation.switches],
         "next": [*explanation.next_steps],
     }

@@ -7,12 +7,12 @@ from math import inf
 from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import (
     HIDDEN_SECONDS,
-    Letter,
+    DeadLetter,
     Queues,
     choose,
     clear,
-    count_letters,
-    read_letters,
+    count_dead_letters,
+    read_dead_letters,
     redrive,
 )
 from replicas.aws.deployment import Deployment, deployments
@@ -60,7 +60,7 @@ def _run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int
 
 
 def _clear_fixed(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
-    """Delete the letters of secrets that are in their place now; return the exit code."""
+    """Delete the dead letters of secrets that are in their place now; return the exit code."""
     regions, profiles = ([value] if value else None for value in (access.region, access.profile))
     where = Where(
         stack=stack,
@@ -72,26 +72,30 @@ def _clear_fixed(asked: Asked, stack: str | None, access: Access, screen: Screen
     (deployment,) = deployments(where, deployed_first=True)
     if not (queues := deployment.queues):
         raise OperatorError("Nothing is deployed there, so there are no dead letters: name the stack")
-    before = count_letters(queues)
+    before = count_dead_letters(queues)
     with screen.progress("Reading the dead letters") as report:
-        found = read_letters(queues, report)
-    unread = min(before, count_letters(queues)) - len(found)
+        found = read_dead_letters(queues, report)
+    unread = min(before, count_dead_letters(queues)) - len(found)
     if unread <= 0:
         _require_chosen(asked, found)
-    letters = choose(found, asked.secrets, asked.error_types)
-    fixed = {secret for secret in {letter.secret for letter in letters} if _is_fixed(deployment, secret)}
-    chosen = [letter for letter in letters if letter.secret in fixed]
+    dead_letters = choose(found, asked.secrets, asked.error_types)
+    fixed = {
+        secret
+        for secret in {dead_letter.secret for dead_letter in dead_letters}
+        if _is_fixed(deployment, secret)
+    }
+    chosen = [dead_letter for dead_letter in dead_letters if dead_letter.secret in fixed]
     if chosen and not asked.as_json:
-        show_letters(screen, chosen)
+        show_dead_letters(screen, chosen)
     wished = bool(chosen) and not asked.dry_run
     if wished and not asked.yes:
-        wished = screen.ask(f"Delete {_letters(len(chosen))} of secrets that are in their place?")
+        wished = screen.ask(f"Delete {_dead_letters(len(chosen))} of secrets that are in their place?")
     cleared = clear(queues, chosen, lambda _: None) if wished else 0
     if asked.as_json:
         _print_json(chosen, 0, screen, cleared=cleared)
-    left = len(letters) - len(chosen)
+    left = len(dead_letters) - len(chosen)
     screen.say(
-        f"Cleared {cleared} of {_letters(len(chosen))} of secrets that are in their place; {left} kept."
+        f"Cleared {cleared} of {_dead_letters(len(chosen))} of secrets that are in their place; {left} kept."
     )
     return _with_unread(unread, FAILED if wished and cleared < len(chosen) else OK, screen)
 
@@ -109,18 +113,18 @@ def _is_fixed(deployment: Deployment, name: str) -> bool:
 
 
 def redrive_as_asked(asked: Asked, queues: Queues, screen: Screen) -> int:
-    """Show the letters and move them if that is wished; return the exit code. Raise as `redrive` does."""
-    before = count_letters(queues)
+    """Show the dead letters, move them if that is wished, return the exit code. Raise as `redrive` does."""
+    before = count_dead_letters(queues)
     with screen.progress("Reading the dead letters") as report:
-        letters = read_letters(queues, report)
-    unread = min(before, count_letters(queues)) - len(letters)
-    chosen = choose(letters, asked.secrets, asked.error_types)
+        dead_letters = read_dead_letters(queues, report)
+    unread = min(before, count_dead_letters(queues)) - len(dead_letters)
+    chosen = choose(dead_letters, asked.secrets, asked.error_types)
     if unread <= 0:
-        _require_chosen(asked, letters)
-        if not letters:
+        _require_chosen(asked, dead_letters)
+        if not dead_letters:
             screen.say("There are no dead letters.")
     if chosen and not asked.as_json:
-        show_letters(screen, chosen)
+        show_dead_letters(screen, chosen)
     moved = _move(asked, queues, chosen, screen) if _is_wished(asked, chosen, screen) else None
     if asked.as_json:
         _print_json(chosen, moved or 0, screen)
@@ -129,45 +133,47 @@ def redrive_as_asked(asked: Asked, queues: Queues, screen: Screen) -> int:
 
 
 def _with_unread(unread: int, code: int, screen: Screen) -> int:
-    """Say how many letters somebody else reads; return the exit code."""
+    """Say how many dead letters somebody else reads; return the exit code."""
     if unread <= 0:
         return code
     screen.say(
-        f"{_letters(unread)} could not be read: somebody else reads them. Run it again in "
+        f"{_dead_letters(unread)} could not be read: somebody else reads them. Run it again in "
         f"{HIDDEN_SECONDS // 60} minutes"
     )
     return FAILED
 
 
-def _require_chosen(asked: Asked, letters: Sequence[Letter]) -> None:
+def _require_chosen(asked: Asked, dead_letters: Sequence[DeadLetter]) -> None:
     """Raise OperatorError for what was named and is not there: a success of nothing hides a typo."""
-    missing = [name for name in asked.secrets if not choose(letters, [name], asked.error_types)]
+    missing = [name for name in asked.secrets if not choose(dead_letters, [name], asked.error_types)]
     if missing:
         of_type = f" with the error type {' or '.join(asked.error_types)}" if asked.error_types else ""
         there = (
-            f"`replicas redrive --dry-run` shows all {len(letters)}" if letters else "there is none at all"
+            f"`replicas redrive --dry-run` shows all {len(dead_letters)}"
+            if dead_letters
+            else "there is none at all"
         )
         raise OperatorError(
             f"No dead letter{of_type} is about {' or '.join(missing)}, and nothing was done: {there}"
         )
-    if asked.error_types and letters and not choose(letters, (), asked.error_types):
-        types = ", ".join(sorted({letter.error_type for letter in letters}))
+    if asked.error_types and dead_letters and not choose(dead_letters, (), asked.error_types):
+        types = ", ".join(sorted({dead_letter.error_type for dead_letter in dead_letters}))
         raise OperatorError(
             f"No dead letter has the error type {' or '.join(asked.error_types)}, and nothing was done: "
             f"there are {types}"
         )
 
 
-def _is_wished(asked: Asked, chosen: Sequence[Letter], screen: Screen) -> bool:
+def _is_wished(asked: Asked, chosen: Sequence[DeadLetter], screen: Screen) -> bool:
     if not chosen or asked.dry_run:
         return False
-    if asked.yes or screen.ask(f"Move {_letters(len(chosen))} into the ReplicationQueue?"):
+    if asked.yes or screen.ask(f"Move {_dead_letters(len(chosen))} into the ReplicationQueue?"):
         return True
     screen.say("Nothing was moved.")
     return False
 
 
-def _move(asked: Asked, queues: Queues, chosen: Sequence[Letter], screen: Screen) -> int:
+def _move(asked: Asked, queues: Queues, chosen: Sequence[DeadLetter], screen: Screen) -> int:
     everything = not (asked.secrets or asked.error_types)
     done, finished = 0, False
     try:
@@ -182,43 +188,47 @@ def _move(asked: Asked, queues: Queues, chosen: Sequence[Letter], screen: Screen
             finished = True
     finally:
         if not finished:
-            screen.say(f"Moved {done} of {_letters(len(chosen))} until it was stopped.")
+            screen.say(f"Moved {done} of {_dead_letters(len(chosen))} until it was stopped.")
     return done
 
 
 def _report(moved: int, chosen: int, screen: Screen) -> int:
-    screen.say(f"Moved {moved} of {_letters(chosen)}. What is not fixed comes back with its reason.")
+    screen.say(f"Moved {moved} of {_dead_letters(chosen)}. What is not fixed comes back with its reason.")
     if moved == chosen:
         return OK
     screen.say(
-        f"{_letters(chosen - moved)} could not be moved: gone, or hidden because somebody else reads "
+        f"{_dead_letters(chosen - moved)} could not be moved: gone, or hidden because somebody else reads "
         f"them. Run it again in {HIDDEN_SECONDS // 60} minutes."
     )
     return FAILED
 
 
-def show_letters(screen: Screen, letters: Sequence[Letter]) -> None:
-    """Print a line for each secret and reason: every sweep writes another letter for what is still wrong."""
-    alike: dict[tuple[str, str, str], list[Letter]] = {}
-    for letter in letters:
-        alike.setdefault((letter.name, letter.error_type, letter.reason), []).append(letter)
+def show_dead_letters(screen: Screen, dead_letters: Sequence[DeadLetter]) -> None:
+    """Print a line for each secret and reason: each sweep writes a dead letter for what is still wrong."""
+    alike: dict[tuple[str, str, str], list[DeadLetter]] = {}
+    for dead_letter in dead_letters:
+        alike.setdefault((dead_letter.name, dead_letter.error_type, dead_letter.reason), []).append(
+            dead_letter
+        )
     screen.table(_COLUMNS, [_row(same[0], len(same)) for same in alike.values()])
 
 
-def _row(letter: Letter, times: int) -> tuple[Cell, ...]:
+def _row(dead_letter: DeadLetter, times: int) -> tuple[Cell, ...]:
     return (
-        f"{letter.name} ({times} times)" if times > 1 else letter.name,
-        letter.error_type,
-        "-" if letter.attempts is None else str(letter.attempts),
-        Moment(letter.since),
-        letter.reason,
+        f"{dead_letter.name} ({times} times)" if times > 1 else dead_letter.name,
+        dead_letter.error_type,
+        "-" if dead_letter.attempts is None else str(dead_letter.attempts),
+        Moment(dead_letter.since),
+        dead_letter.reason,
     )
 
 
-def _print_json(letters: Sequence[Letter], moved: int, screen: Screen, cleared: int = 0) -> None:
-    summary = {"dead_letters": len(letters), "moved": moved, "cleared": cleared}
-    screen.write_json({"dead_letters": [letter.entry() for letter in letters], "summary": summary})
+def _print_json(dead_letters: Sequence[DeadLetter], moved: int, screen: Screen, cleared: int = 0) -> None:
+    summary = {"dead_letters": len(dead_letters), "moved": moved, "cleared": cleared}
+    screen.write_json(
+        {"dead_letters": [dead_letter.entry() for dead_letter in dead_letters], "summary": summary}
+    )
 
 
-def _letters(number: int) -> str:
+def _dead_letters(number: int) -> str:
     return count(number, "dead letter")

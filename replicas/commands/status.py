@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from replicas.aws.accounts import ACCOUNT, Answers, ask_each
-from replicas.aws.dead_letters import Letter, read_letters
+from replicas.aws.dead_letters import DeadLetter, read_dead_letters
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.errors import as_operator_errors
 from replicas.commands.failover.verify import Verified, compare
@@ -18,7 +18,7 @@ from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
 from replicas.inventory.inventory import EVERYTHING, Choice, Reading, read, require_some
 from replicas.inventory.secret_status import (
     Counts,
-    Letters,
+    DeadLetters,
     Row,
     Standing,
     regions_of,
@@ -45,7 +45,7 @@ class Asked:
     choice: Choice = EVERYTHING
     failed: bool = False
     everything: bool = False
-    letters: bool = True
+    dead_letters: bool = True
     watch_seconds: float = 0
     as_json: bool = False
 
@@ -56,7 +56,7 @@ class Status:
 
     rows: list[Row] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
-    other_letters: list[Letter] = field(default_factory=list)
+    other_dead_letters: list[DeadLetter] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     deployments: list[Deployment] = field(default_factory=list)
     verified: Verified = field(default_factory=Verified)
@@ -70,7 +70,7 @@ class Status:
         """Take in what another account answered."""
         self.rows += other.rows
         self.counts.add(other.counts)
-        self.other_letters += other.other_letters
+        self.other_dead_letters += other.other_dead_letters
         self.readings += other.readings
         self.deployments += other.deployments
         self.verified.add(other.verified)
@@ -83,7 +83,7 @@ class Status:
     @property
     def exit_code(self) -> int:
         """0 all is as it must be, 2 it needs a person, 3 it only waits."""
-        if self.counts.letters or self.counts.standings[Standing.NEEDS_YOU]:
+        if self.counts.dead_letters or self.counts.standings[Standing.NEEDS_YOU]:
             return CHANGES
         return WAITING if self.counts.standings[Standing.WAITING] else OK
 
@@ -98,14 +98,14 @@ def look(  # noqa: PLR0913  what is read, and how much of it
     choice: Choice,
     screen: Screen,
     *,
-    with_letters: bool,
+    with_dead_letters: bool,
     by: Sequence[str] = (),
     verifying: bool = False,
 ) -> Answers[Status]:
     """Return how every selected secret of every account stands; raise OperatorError."""
 
     def look_at(place: Where, own: Screen) -> Status:
-        status = _look(place, choice, own, with_letters=with_letters, by=by)
+        status = _look(place, choice, own, with_dead_letters=with_dead_letters, by=by)
         status.verified.account = place.account
         again = Choice(choice.names, choice.tags)  # what is not selected is no success of the choice
         for deployment in status.deployments if verifying else ():
@@ -120,54 +120,58 @@ def look(  # noqa: PLR0913  what is read, and how much of it
 
 
 def _look(
-    where: Where, choice: Choice, screen: Screen, *, with_letters: bool, by: Sequence[str] = ()
+    where: Where, choice: Choice, screen: Screen, *, with_dead_letters: bool, by: Sequence[str] = ()
 ) -> Status:
     status = Status()
     for deployment in deployments(where):
         screen.say(str(deployment))
         status.deployments.append(deployment)
-        letters = _letters(deployment, screen) if with_letters else []
-        about, reading = Letters.of(letters), Reading()
+        dead_letters = _dead_letters(deployment, screen) if with_dead_letters else []
+        about, reading = DeadLetters.of(dead_letters), Reading()
         status.readings.append(reading)
         what = f"Reading the secrets of {deployment.region}"
         with screen.progress(what, note=deployment.connection.throttling.__str__) as report:
             seen = read(deployment, choice, reading, report)
             others = unselected(where, deployment, choice, reading, screen)
             rows = (row(secret, about.about(secret.secret.arn), by) for secret in chain(seen, others))
-            _count(status, rows, letters, about, choice)
+            _count(status, rows, dead_letters, about, choice)
     return status
 
 
 def _count(
-    status: Status, rows: Iterable[Row], letters: Sequence[Letter], about: Letters, choice: Choice
+    status: Status,
+    rows: Iterable[Row],
+    dead_letters: Sequence[DeadLetter],
+    about: DeadLetters,
+    choice: Choice,
 ) -> None:
-    """Note all rows and letters. A letter counts for itself unless its secret is not yet as it must be."""
+    """Note all rows and dead letters. One counts for itself unless its secret is not yet as it must be."""
     waiting_for: set[str] = set()
     arns: dict[str, str] = {}
     for found in rows:
-        arns.update((letter.message_id, found.arn) for letter in about.about(found.arn))
-        if found.letters and found.standing < Standing.IN_SYNC:
-            waiting_for.update(letter.message_id for letter in about.about(found.arn))
+        arns.update((dead_letter.message_id, found.arn) for dead_letter in about.about(found.arn))
+        if found.dead_letters and found.standing < Standing.IN_SYNC:
+            waiting_for.update(dead_letter.message_id for dead_letter in about.about(found.arn))
         status.rows.append(found)
         status.counts.count(found)
     if choice != EVERYTHING:
-        letters = [letter for letter in letters if letter.message_id in arns]
+        dead_letters = [dead_letter for dead_letter in dead_letters if dead_letter.message_id in arns]
     others = [
         # Its own ARN may lack the last part, and nothing tells then where the name ends.
-        replace(letter, secret=arns.get(letter.message_id, letter.secret))
-        for letter in letters
-        if letter.message_id not in waiting_for
+        replace(dead_letter, secret=arns.get(dead_letter.message_id, dead_letter.secret))
+        for dead_letter in dead_letters
+        if dead_letter.message_id not in waiting_for
     ]
-    status.other_letters += others
-    status.counts.letters += len(letters)
-    status.counts.other_letters += len(others)
+    status.other_dead_letters += others
+    status.counts.dead_letters += len(dead_letters)
+    status.counts.other_dead_letters += len(others)
 
 
-def _letters(deployment: Deployment, screen: Screen) -> list[Letter]:
+def _dead_letters(deployment: Deployment, screen: Screen) -> list[DeadLetter]:
     if deployment.queues is None:
         return []
     with screen.progress("Reading the dead letters") as report:
-        return read_letters(deployment.queues, report)
+        return read_dead_letters(deployment.queues, report)
 
 
 def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
@@ -195,7 +199,7 @@ def _look_again(asked: Asked, where: Where, screen: Screen) -> Answers[Status] |
 
 
 def _look_and_show(asked: Asked, where: Where, screen: Screen) -> Answers[Status]:
-    answers = look(where, asked.choice, screen, with_letters=asked.letters)
+    answers = look(where, asked.choice, screen, with_dead_letters=asked.dead_letters)
     if asked.watch_seconds and screen.out.is_terminal:
         screen.out.clear()
     _show(asked, answers, screen)
@@ -206,12 +210,12 @@ def _show(asked: Asked, answers: Answers[Status], screen: Screen) -> None:
     status = answers.total
     if asked.as_json:
         rows = [row for row in status.rows if not asked.failed or row.standing is Standing.NEEDS_YOU]
-        screen.write_json(document(answers, rows, with_letters=asked.letters))
+        screen.write_json(document(answers, rows, with_dead_letters=asked.dead_letters))
         return
     rows = _chosen(asked, status, screen)
     if rows:
         show_matrix(rows, screen)
-    for (name, error_type, reason), times in _alike(status.other_letters):
+    for (name, error_type, reason), times in _alike(status.other_dead_letters):
         often = f" ({times} times)" if times > 1 else ""
         screen.show(f"Dead letter about {name}{often}: {error_type}: {reason}")
     answers.show(screen)
@@ -223,14 +227,16 @@ def _show(asked: Asked, answers: Answers[Status], screen: Screen) -> None:
             screen.say(f"{deployment.place}: nothing is deployed, so nobody works on what waits.")
 
 
-def _alike(letters: Iterable[Letter]) -> Iterable[tuple[tuple[str, str, str], int]]:
-    """Return each secret and reason once, and how many letters say so: every sweep writes another."""
-    return Counter((letter.name, letter.error_type, letter.reason) for letter in letters).items()
+def _alike(dead_letters: Iterable[DeadLetter]) -> Iterable[tuple[tuple[str, str, str], int]]:
+    """Return each secret and reason once, and how many dead letters say so: every sweep writes another."""
+    return Counter(
+        (dead_letter.name, dead_letter.error_type, dead_letter.reason) for dead_letter in dead_letters
+    ).items()
 
 
 def _chosen(asked: Asked, status: Status, screen: Screen) -> list[Row]:
     if asked.failed:
-        return [row for row in status.rows if row.standing is Standing.NEEDS_YOU or row.letters]
+        return [row for row in status.rows if row.standing is Standing.NEEDS_YOU or row.dead_letters]
     if asked.everything or not screen.out.is_terminal:
         return status.rows
     quiet = [row for row in status.rows if row.standing in AS_IT_MUST_BE and not row.why]
@@ -270,12 +276,12 @@ def _line(row: Row, regions: Sequence[str]) -> tuple[Cell, ...]:
     )
 
 
-def document(answers: Answers[Status], rows: Iterable[Row], *, with_letters: bool) -> dict[str, Any]:
+def document(answers: Answers[Status], rows: Iterable[Row], *, with_dead_letters: bool) -> dict[str, Any]:
     """Return the rows, and all that was counted, as JSON has them."""
     status = answers.total
     return {
         "secrets": [entry(row) for row in rows],
-        "other_dead_letters": [letter.entry() for letter in status.other_letters],
+        "other_dead_letters": [dead_letter.entry() for dead_letter in status.other_dead_letters],
         "unread": sorted(status.unread),
         "summary": {
             "selected": status.counts.selected,
@@ -286,7 +292,7 @@ def document(answers: Answers[Status], rows: Iterable[Row], *, with_letters: boo
             "not_selected": status.counts.standings[Standing.NOT_SELECTED],
             "orphaned_replicas": status.counts.orphaned,
             "drifted": status.counts.drifted,
-            "dead_letters": status.counts.letters if with_letters else None,
+            "dead_letters": status.counts.dead_letters if with_dead_letters else None,
             "text": str(status.counts),
         },
         "accounts": answers.entries(),
@@ -305,6 +311,6 @@ def entry(row: Row) -> dict[str, Any]:
         "since": row.since.isoformat() if row.since else None,
         "since_what": row.since_what or None,
         "why": row.why or None,
-        "dead_letter_count": row.letters,
+        "dead_letter_count": row.dead_letters,
         "drift": [*row.drift],
     }

@@ -272,29 +272,29 @@ def _why_nowhere(seen: Seen, policy: Policy) -> str:
 
 
 def next_steps(
-    seen: Seen, settings: Settings, found: Sequence[Place], *, deployed: bool, letters: Sequence[str]
+    seen: Seen, settings: Settings, found: Sequence[Place], *, deployed: bool, dead_letters: Sequence[str]
 ) -> Iterator[str]:
-    """Yield in words what a person can do, and what the function will do. `letters` are their reasons."""
+    """Yield in words what a person can do, and what the function will do. `dead_letters` are reasons."""
     secret = seen.secret
     if secret.primary_region not in ("", settings.region):
         yield f"You: replicas explain {secret.name} --region {secret.primary_region}"
         return
-    yield from (f"You: {text}" for text in _for_a_person(seen, found, letters))
-    yield f"The function: {_for_the_function(seen, settings, deployed=deployed, letters=letters)}"
+    yield from (f"You: {text}" for text in _for_a_person(seen, found, dead_letters))
+    yield f"The function: {_for_the_function(seen, settings, deployed=deployed, dead_letters=dead_letters)}"
 
 
-def _for_a_person(seen: Seen, found: Sequence[Place], letters: Sequence[str]) -> Iterator[str]:
+def _for_a_person(seen: Seen, found: Sequence[Place], dead_letters: Sequence[str]) -> Iterator[str]:
     for problem in seen.decision.problems:
         yield f"{problem.remedy} ({problem.text})"
     for place in found:
-        parts = (part for text in letters for part in text.split("; ") if place.region in part)
+        parts = (part for text in dead_letters for part in text.split("; ") if place.region in part)
         said = place.message or "; ".join(parts)
-        if place.wanted and (place.status == FAILED or (place.status == MISSING and letters)):
+        if place.wanted and (place.status == FAILED or (place.status == MISSING and dead_letters)):
             yield _remedy(place, said)
-    if letters and is_settled(seen, found):
+    if dead_letters and is_settled(seen, found):
         clear = "--secret" if seen.decision.plan.changes else "--fixed --secret"
         yield f"to end its dead letter and the alarm, replicas redrive {clear} {seen.secret.name}"
-    elif letters:
+    elif dead_letters:
         yield f"once it is fixed, replicas redrive --secret {seen.secret.name}"
     elif seen.decision.plan.add:
         yield (
@@ -310,7 +310,7 @@ def is_settled(seen: Seen, found: Sequence[Place]) -> bool:
     return not (late or seen.decision.problems or seen.decision.skip)
 
 
-def _for_the_function(seen: Seen, settings: Settings, *, deployed: bool, letters: Sequence[str]) -> str:
+def _for_the_function(seen: Seen, settings: Settings, *, deployed: bool, dead_letters: Sequence[str]) -> str:
     if not deployed:
         return "none is deployed here, so nothing happens"
     if seen.decision.skip == "scheduled_for_deletion":
@@ -319,13 +319,13 @@ def _for_the_function(seen: Seen, settings: Settings, *, deployed: bool, letters
         return "nothing, it does not touch this secret"
     if settings.mode == "plan":
         return "nothing is written, because it is deployed with Mode=plan"
-    return _what_it_does(seen.decision.plan, settings, letters)
+    return _what_it_does(seen.decision.plan, settings, dead_letters)
 
 
-def _what_it_does(plan: Plan, settings: Settings, letters: Sequence[str]) -> str:
+def _what_it_does(plan: Plan, settings: Settings, dead_letters: Sequence[str]) -> str:
     parts = []
     if wanted := [want.region for want in plan.add + plan.retry]:
-        again = "again, and has no other answer while the cause is there, " if letters else ""
+        again = "again, and has no other answer while the cause is there, " if dead_letters else ""
         parts.append(f"requests {_listed(wanted)} {again}at its next attempt: an event, or the next sweep")
     if plan.wait:
         waiting = _listed([have.region for have in plan.wait])

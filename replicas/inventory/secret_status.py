@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Self
 
-from replicas.aws.dead_letters import Letter, names_of
+from replicas.aws.dead_letters import DeadLetter, names_of
 from replicas.inventory import pricing, wording
 from replicas.inventory.explanation import MISSING
 from replicas.inventory.inventory import Seen
@@ -51,7 +51,7 @@ class Row:
     since: datetime | None = None
     since_what: str = ""
     why: str = ""
-    letters: int = 0
+    dead_letters: int = 0
     drift: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     account: str = ""
@@ -59,27 +59,27 @@ class Row:
     @property
     def place(self) -> tuple[object, ...]:
         """Where it stands in the list: what needs a person first, the oldest trouble first."""
-        return self.standing, not self.letters, self.since or _LAST, self.name, self.home
+        return self.standing, not self.dead_letters, self.since or _LAST, self.name, self.home
 
 
 @dataclass(frozen=True)
-class Letters:
+class DeadLetters:
     """The dead letters of a Region, by the secret that they name."""
 
-    by_secret: Mapping[str, Sequence[Letter]]
+    by_secret: Mapping[str, Sequence[DeadLetter]]
 
     @classmethod
-    def of(cls, letters: Iterable[Letter]) -> Self:
-        """Sort the letters."""
-        by_secret: dict[str, list[Letter]] = {}
-        for letter in letters:
-            by_secret.setdefault(letter.secret, []).append(letter)
+    def of(cls, dead_letters: Iterable[DeadLetter]) -> Self:
+        """Sort the dead letters."""
+        by_secret: dict[str, list[DeadLetter]] = {}
+        for dead_letter in dead_letters:
+            by_secret.setdefault(dead_letter.secret, []).append(dead_letter)
         return cls(by_secret)
 
-    def about(self, arn: str) -> list[Letter]:
-        """Return the letters of the secret with this ARN, the oldest trouble first."""
-        found = [letter for name in names_of(arn) for letter in self.by_secret.get(name, ())]
-        return sorted(found, key=lambda letter: letter.since)
+    def about(self, arn: str) -> list[DeadLetter]:
+        """Return the dead letters of the secret with this ARN, the oldest trouble first."""
+        found = [dead_letter for name in names_of(arn) for dead_letter in self.by_secret.get(name, ())]
+        return sorted(found, key=lambda dead_letter: dead_letter.since)
 
 
 @dataclass
@@ -88,8 +88,8 @@ class Counts:
 
     standings: dict[Standing, int] = field(default_factory=lambda: dict.fromkeys(Standing, 0))
     drifted: int = 0
-    letters: int = 0
-    other_letters: int = 0
+    dead_letters: int = 0
+    other_dead_letters: int = 0
     orphaned: int = 0
 
     def count(self, row: Row) -> None:
@@ -103,8 +103,8 @@ class Counts:
         for standing, number in other.standings.items():
             self.standings[standing] += number
         self.drifted += other.drifted
-        self.letters += other.letters
-        self.other_letters += other.other_letters
+        self.dead_letters += other.dead_letters
+        self.other_dead_letters += other.other_dead_letters
         self.orphaned += other.orphaned
 
     @property
@@ -136,20 +136,20 @@ class Counts:
             parts.append(f"{count(self.orphaned, 'orphaned replica')} ({dollars} a month)")
         if self.drifted:
             parts.append(f"{self.drifted:,} drifted")
-        if self.other_letters:
-            letters = "dead letter is" if self.other_letters == 1 else "dead letters are"
-            parts.append(f"{self.other_letters:,} {letters} about no secret that waits")
+        if self.other_dead_letters:
+            dead_letters = "dead letter is" if self.other_dead_letters == 1 else "dead letters are"
+            parts.append(f"{self.other_dead_letters:,} {dead_letters} about no secret that waits")
         return "; ".join(parts)
 
 
-def row(seen: Seen, letters: Sequence[Letter], by: Sequence[str] = ()) -> Row:
+def row(seen: Seen, dead_letters: Sequence[DeadLetter], by: Sequence[str] = ()) -> Row:
     """Return the row of a secret, with its dead letters and its values of the tags `by`."""
     secret, decision = seen.secret, seen.decision
     cells = tuple(_cells(seen)) if decision.skip in ("", "not_selected") else ()
-    standing = _standing(seen, cells, letters)
+    standing = _standing(seen, cells, dead_letters)
     since, what = None, ""
-    if letters:
-        since, what = letters[0].since, "dead letter"
+    if dead_letters:
+        since, what = dead_letters[0].since, "dead letter"
     elif standing < Standing.IN_SYNC and secret.last_changed:
         since, what = secret.last_changed.astimezone(UTC), "changed"
     return Row(
@@ -160,8 +160,8 @@ def row(seen: Seen, letters: Sequence[Letter], by: Sequence[str] = ()) -> Row:
         cells=cells,
         since=since,
         since_what=what,
-        why="; ".join(dict.fromkeys(_reasons(seen, letters, standing))),
-        letters=len(letters),
+        why="; ".join(dict.fromkeys(_reasons(seen, dead_letters, standing))),
+        dead_letters=len(dead_letters),
         drift=tuple(_drift(seen)),
         groups=tuple(secret.tags.get(key, "") for key in by),
         account=seen.account,
@@ -186,24 +186,24 @@ def _cells(seen: Seen) -> Iterator[tuple[str, str]]:
         yield region, status if region in desired else f"{status}{UNWANTED}"
 
 
-def _reasons(seen: Seen, letters: Sequence[Letter], standing: Standing) -> Iterator[str]:
-    if letters and standing in (Standing.IN_SYNC, Standing.WANTS_NONE):
+def _reasons(seen: Seen, dead_letters: Sequence[DeadLetter], standing: Standing) -> Iterator[str]:
+    if dead_letters and standing in (Standing.IN_SYNC, Standing.WANTS_NONE):
         clear = "--secret" if seen.decision.plan.changes else "--fixed --secret"
         yield (
             "fixed; its dead letter and the alarm stay until you run: "
             f"replicas redrive {clear} {seen.secret.name}"
         )
-    for letter in letters:
-        yield f"{letter.error_type}: {letter.reason}"
-    if not letters:
+    for dead_letter in dead_letters:
+        yield f"{dead_letter.error_type}: {dead_letter.reason}"
+    if not dead_letters:
         for problem in seen.decision.problems:
             yield f"{problem.text} - {problem.remedy}"
-    if not letters and seen.decision.plan.add:
+    if not dead_letters and seen.decision.plan.add:
         yield "not requested yet: the function does so at its next attempt"
     if seen.decision.plan.wait:
         yield "under way: the function checks again"
     for replica in best_by_region(seen.secret.replicas).values():
-        said = any(replica.message in letter.reason for letter in letters)
+        said = any(replica.message in dead_letter.reason for dead_letter in dead_letters)
         if replica.status == FAILED and replica.message and not said:
             yield f"{replica.region}: {replica.message}"
     yield from _drift(seen)
@@ -215,7 +215,7 @@ def _drift(seen: Seen) -> Iterator[str]:
         yield f"{where}{wording.of_drift(drift, seen.decision)}"
 
 
-def _standing(seen: Seen, cells: Sequence[tuple[str, str]], letters: Sequence[Letter]) -> Standing:
+def _standing(seen: Seen, cells: Sequence[tuple[str, str]], dead_letters: Sequence[DeadLetter]) -> Standing:
     if seen.decision.skip:
         unselected = seen.decision.skip == "not_selected"
         return Standing.NOT_SELECTED if unselected else Standing.LEFT_ALONE
@@ -226,7 +226,7 @@ def _standing(seen: Seen, cells: Sequence[tuple[str, str]], letters: Sequence[Le
         for replica in best_by_region(seen.secret.replicas).values()
         if replica.region in desired
     )
-    if seen.decision.problems or (letters and not in_sync) or taken:
+    if seen.decision.problems or (dead_letters and not in_sync) or taken:
         return Standing.NEEDS_YOU
     if not in_sync:
         return Standing.WAITING

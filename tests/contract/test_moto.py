@@ -99,9 +99,9 @@ def test_a_dead_letter_has_the_original_body_and_every_attribute(queue: WorkQueu
     queue.dead_letter(
         message, error_type="Refused", error="a\x00b\ud800", secret="orders/db", regions="eu-west-1"
     )
-    (letter,) = received(queue, queue.dead_letter_queue_url)
-    assert letter["Body"] == message.body
-    values = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    (dead_letter,) = received(queue, queue.dead_letter_queue_url)
+    assert dead_letter["Body"] == message.body
+    values = {name: value["StringValue"] for name, value in dead_letter["MessageAttributes"].items()}
     assert values == {
         "ErrorType": "Refused",
         "ErrorMessage": "a?b?",

@@ -12,8 +12,8 @@ from moto import mock_aws
 from rich.console import Console
 
 from local.secrets_manager.model import Call, Fault
-from replicas.aws.dead_letters import NO_REASON, Queues, read_letters
-from replicas.commands.redrive import show_letters
+from replicas.aws.dead_letters import NO_REASON, Queues, read_dead_letters
+from replicas.commands.redrive import show_dead_letters
 from replicas.terminal import Screen
 from secret_replicator import errors
 from secret_replicator.disposition import error_type
@@ -66,7 +66,7 @@ class Aws:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What leads to a letter, the command that mends it, and what that does. Without one it is not mended."""
+    """What leads to a dead letter, the command that fixes it, and what that does, if there is one."""
 
     kind: str
     begin: Callable[[Aws], None]
@@ -137,17 +137,19 @@ def aws(tmp_path: Path) -> Aws:
 
 
 def shown(world: World) -> str:
-    """Return what `replicas redrive --dry-run` shows of the letters on a terminal."""
+    """Return what `replicas redrive --dry-run` shows of the dead letters on a terminal."""
     written = io.StringIO()
     console = Console(file=written, width=WIDTH, force_terminal=True, color_system=None, highlight=False)
     with mock_aws():
         sqs = boto3.client("sqs", region_name=HOME)
         urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("replication", "dead-letters")]
-        for letter in world.queues.dead_letters:
-            said = {name: {"DataType": "String", "StringValue": it} for name, it in letter.attributes.items()}
-            sqs.send_message(QueueUrl=urls[1], MessageBody=letter.body, MessageAttributes=said)
-        letters = read_letters(Queues(sqs, urls[0], urls[1], wait_seconds=0), lambda _done: None)
-    show_letters(Screen(out=console), letters)
+        for dead_letter in world.queues.dead_letters:
+            said = {
+                name: {"DataType": "String", "StringValue": it} for name, it in dead_letter.attributes.items()
+            }
+            sqs.send_message(QueueUrl=urls[1], MessageBody=dead_letter.body, MessageAttributes=said)
+        dead_letters = read_dead_letters(Queues(sqs, urls[0], urls[1], wait_seconds=0), lambda _done: None)
+    show_dead_letters(Screen(out=console), dead_letters)
     return written.getvalue()
 
 
@@ -157,7 +159,7 @@ def without_times(text: str) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
-def test_the_letters_that_the_readme_shows_are_those_that_are_written(aws: Aws) -> None:
+def test_the_dead_letters_that_the_readme_shows_are_those_that_are_written(aws: Aws) -> None:
     for trouble in TROUBLES:
         trouble.begin(aws)
         aws.world.deliver_until_empty()
@@ -199,15 +201,17 @@ def test_every_kind_that_the_code_writes_has_a_heading_of_its_own() -> None:
     assert set(headings) - others == kinds_in_the_code()
 
 
-def letters_of(aws: Aws, trouble: Trouble) -> list[str]:
+def dead_letters_of(aws: Aws, trouble: Trouble) -> list[str]:
     trouble.begin(aws)
     aws.world.deliver_until_empty()
-    return [letter.attributes.get("ErrorType", NO_REASON) for letter in aws.world.queues.dead_letters]
+    return [
+        dead_letter.attributes.get("ErrorType", NO_REASON) for dead_letter in aws.world.queues.dead_letters
+    ]
 
 
 @pytest.mark.parametrize("trouble", [pytest.param(one, id=one.kind) for one in TROUBLES if one.command])
 def test_the_command_mends_it_and_nothing_else_would(aws: Aws, trouble: Trouble) -> None:
-    assert letters_of(aws, trouble) == [trouble.kind]
+    assert dead_letters_of(aws, trouble) == [trouble.kind]
     aws.world.queues.redrive()
     aws.world.deliver_until_empty()
     assert len(aws.world.queues.dead_letters) == 1, "it was redriven unmended, and did not come back"
@@ -220,14 +224,14 @@ def test_the_command_mends_it_and_nothing_else_would(aws: Aws, trouble: Trouble)
 @pytest.mark.parametrize("number", [5, 6], ids=["a malformed message", "a sweep's page"])
 def test_what_cannot_be_mended_comes_back_and_so_is_to_be_deleted(aws: Aws, number: int) -> None:
     trouble = TROUBLES[number]
-    assert letters_of(aws, trouble) == [trouble.kind]
+    assert dead_letters_of(aws, trouble) == [trouble.kind]
     aws.world.queues.redrive()
     aws.world.deliver_until_empty()
     assert len(aws.world.queues.dead_letters) == 1
 
 
 def test_what_has_no_reason_needs_only_to_be_redriven(aws: Aws) -> None:
-    assert letters_of(aws, TROUBLES[7]) == [NO_REASON]
+    assert dead_letters_of(aws, TROUBLES[7]) == [NO_REASON]
     aws.world.queues.redrive()
     aws.world.deliver_until_empty()
     assert not aws.world.queues.dead_letters

@@ -14,25 +14,25 @@ pytestmark = pytest.mark.xdist_group("e2e")
 
 def test_a_malformed_message_is_dead_lettered_at_once(world: World) -> None:
     world.send("orders/db, please")
-    letter = world.letter("unknown")
-    assert letter.body == "orders/db, please"
-    assert letter.reasons.keys() == set(observe.REASONS)
-    assert letter.reasons["Attempts"] == "1"
-    assert letter.reasons["ErrorType"].startswith("Malformed")
-    world.delete_letter(letter)
+    dead_letter = world.dead_letter("unknown")
+    assert dead_letter.body == "orders/db, please"
+    assert dead_letter.reasons.keys() == set(observe.REASONS)
+    assert dead_letter.reasons["Attempts"] == "1"
+    assert dead_letter.reasons["ErrorType"].startswith("Malformed")
+    world.delete_dead_letter(dead_letter)
 
 
 def test_a_dead_letter_has_the_original_body_and_converges_once_mended_and_redriven(world: World) -> None:
     name = world.create({"replicate-to": "eu-wst-1"})
     body = json.dumps({"secret_id": world.arn(name), "note": "as it was"})
     world.send(body)
-    letter = world.letter(name)
-    assert letter.body == body
+    dead_letter = world.dead_letter(name)
+    assert dead_letter.body == body
     world.tag(name, {"replicate-to": "eu-west-1"})
-    redrive(world.stack, letter)
+    redrive(world.stack, dead_letter)
     world.wait_for_replicas(name, "eu-west-1")
     world.wait(lambda: observe.backlog(world.stack.clients.queues, world.stack.queue_url) == 0)
-    assert not world.letters(name)
+    assert not world.dead_letters(name)
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_a_dead_letter_that_the_queue_does_not_take_whole_names_the_secret_and_c
 ) -> None:
     name = world.create({"replicate-to": "eu-wst-1"})
     world.send(json.dumps({"secret_id": name, "note": "n" * 4000}))
-    letter = world.letter(name)
-    assert "replaced" in letter.reasons["OriginalBody"]
+    dead_letter = world.dead_letter(name)
+    assert "replaced" in dead_letter.reasons["OriginalBody"]
     world.tag(name, {"replicate-to": "eu-west-1"})
-    redrive(world.stack, letter)
+    redrive(world.stack, dead_letter)
     world.wait_for_replicas(name, "eu-west-1")

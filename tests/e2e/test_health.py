@@ -98,13 +98,13 @@ def test_the_doctor_sees_what_is_mended_and_what_breaks(deployed: Stack, trail: 
         found = doctor(deployed)
     finally:
         clients.events.enable_rule(Name=rule["Name"])
-        (letter,) = [
-            letter
-            for letter in observe.dead_letters(clients.queues, deployed.dead_letter_queue_url)
-            if letter.body == "a doctor's letter"
+        (dead_letter,) = [
+            dead_letter
+            for dead_letter in observe.dead_letters(clients.queues, deployed.dead_letter_queue_url)
+            if dead_letter.body == "a doctor's letter"
         ]
         clients.queues.delete_message(
-            QueueUrl=deployed.dead_letter_queue_url, ReceiptHandle=letter.receipt_handle
+            QueueUrl=deployed.dead_letter_queue_url, ReceiptHandle=dead_letter.receipt_handle
         )
     assert f"The trail {trail} logs management events of us-east-1" in texts(found["good"])
     bad = texts(found["bad"])

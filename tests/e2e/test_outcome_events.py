@@ -56,4 +56,4 @@ def test_others_are_told_of_a_secret_that_converged_and_of_one_that_failed(world
     assert failed["detail-type"] == "Secret Replication Failed"
     assert "eu-wst-1" in failed["detail"]["reason"]
     assert VALUE not in json.dumps([converged, failed])
-    world.delete_letter(world.letter(bad))
+    world.delete_dead_letter(world.dead_letter(bad))

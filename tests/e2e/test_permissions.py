@@ -131,8 +131,8 @@ def test_every_call_that_the_function_makes_is_allowed(world: World, as_function
     answer = getattr(as_function(service), call)(**in_this_stack(parameters, world, secret))
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
     if call == "send_message":
-        letters = world.letters("")
-        world.delete_letter(letters[0])
+        dead_letters = world.dead_letters("")
+        world.delete_dead_letter(dead_letters[0])
 
 
 def test_no_call_of_the_function_is_missing_above() -> None:
@@ -156,8 +156,8 @@ def test_the_deployed_role_names_the_allowed_regions(deployed: Stack) -> None:
 def test_a_region_that_is_not_allowed_is_refused_and_reported(world: World) -> None:
     name = world.create({"replicate-to": "eu-west-1 ap-south-1"})
     world.ask_for(name)
-    letter = world.letter(name)
-    assert letter.reasons["FailedRegions"] == "ap-south-1"
+    dead_letter = world.dead_letter(name)
+    assert dead_letter.reasons["FailedRegions"] == "ap-south-1"
     assert world.replicas(name) == {"eu-west-1"}
     assert not world.is_replica(name, "ap-south-1")
-    world.delete_letter(letter)
+    world.delete_dead_letter(dead_letter)

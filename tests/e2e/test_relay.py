@@ -67,10 +67,10 @@ def test_a_call_that_no_rule_wants_is_seen_and_not_delivered(relayed: World) -> 
 
 def test_the_body_in_the_queue_is_cloudtrails_event_without_the_value(relayed: World) -> None:
     name = relayed.create({"replicate-to": "nowhere"})
-    letter = relayed.letter(name)
-    event = json.loads(letter.body)
+    dead_letter = relayed.dead_letter(name)
+    event = json.loads(dead_letter.body)
     asked = event["detail"]["requestParameters"]
     assert asked.keys() == {"name", "clientRequestToken", "tags"}
     assert asked["tags"] == [{"key": "replicate-to", "value": "nowhere"}]
     assert event["detail"]["responseElements"] == {"arn": relayed.arn(name)}
-    relayed.delete_letter(letter)
+    relayed.delete_dead_letter(dead_letter)

@@ -121,9 +121,9 @@ def test_a_batch_makes_the_replicas_and_writes_the_dead_letter(sam_local: SamLoc
     assert len(answer["batchItemFailures"]) == 1, "what was requested just now comes back"
     assert [line["verdict"] for line in reconciled(log)] == ["done", "put_off", "dead_letter"]
     assert world.replicas(BILLING) == {"us-west-2"}
-    (letter,) = world.letters("unknown")
-    assert (letter.body, letter.reasons["ErrorType"]) == ("orders/db, please", "MalformedMessage")
-    world.delete_letter(letter)
+    (dead_letter,) = world.dead_letters("unknown")
+    assert (dead_letter.body, dead_letter.reasons["ErrorType"]) == ("orders/db, please", "MalformedMessage")
+    world.delete_dead_letter(dead_letter)
 
 
 def test_an_event_made_by_sam_can_be_piped_into_it(sam_local: SamLocal, world: World) -> None:

@@ -40,12 +40,12 @@ def test_a_secret_tagged_after_creation_is_replicated(relayed: World) -> None:
 
 def test_a_wrong_region_does_not_stop_the_good_one_and_is_reported(relayed: World) -> None:
     name = relayed.create({"replicate-to": "eu-west-1 eu-wst-1"})
-    letter = relayed.letter(name)
+    dead_letter = relayed.dead_letter(name)
     assert relayed.replicas(name) == {"eu-west-1"}
-    assert letter.reasons.keys() == set(REASONS)
-    assert letter.reasons["SecretArn"] == relayed.arn(name)
-    assert letter.reasons["FailedRegions"] == "eu-wst-1"
-    assert letter.reasons["Attempts"] == "2"  # the first asked for the good one
-    assert "eu-wst-1" in letter.reasons["ErrorMessage"]
-    assert VALUE not in letter.body + "".join(letter.reasons.values())
-    relayed.delete_letter(letter)
+    assert dead_letter.reasons.keys() == set(REASONS)
+    assert dead_letter.reasons["SecretArn"] == relayed.arn(name)
+    assert dead_letter.reasons["FailedRegions"] == "eu-wst-1"
+    assert dead_letter.reasons["Attempts"] == "2"  # the first asked for the good one
+    assert "eu-wst-1" in dead_letter.reasons["ErrorMessage"]
+    assert VALUE not in dead_letter.body + "".join(dead_letter.reasons.values())
+    relayed.delete_dead_letter(dead_letter)

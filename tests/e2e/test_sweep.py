@@ -37,5 +37,5 @@ def test_a_sweep_is_followed_until_every_secret_is_accounted_for(
     assert len(wrong) == 1
     assert result.exit_code == 2, "a dead letter is not all well"
     assert all(world.replicas(f"swept/{number:04}") == {"us-west-2"} for number in range(0, SECRETS, 50))
-    for letter in world.letters("swept/wrong"):
-        world.delete_letter(letter)
+    for dead_letter in world.dead_letters("swept/wrong"):
+        world.delete_dead_letter(dead_letter)

@@ -118,7 +118,7 @@ def test_two_stacks_that_name_each_other_are_quiet_after_convergence(worlds: tup
     for world in worlds:
         let_the_relay_catch_up(world)
     assert [requests(world.deliveries, {*arns.values()}) for world in worlds] == once
-    assert not [letter for world in worlds for name in arns for letter in world.letters(name)]
+    assert not [dead_letter for world in worlds for name in arns for dead_letter in world.dead_letters(name)]
 
 
 def test_an_upgrade_loses_no_message(other: Stack, files: tuple[Path, Path]) -> None:

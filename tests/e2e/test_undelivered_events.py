@@ -116,7 +116,7 @@ def change_value(world: World, name: str) -> None:
 
 def undelivered(world: World, name: str) -> list[DeadLetter]:
     found = observe.dead_letters(world.stack.clients.queues, world.stack.dead_letter_queue_url)
-    return [letter for letter in found if f":secret:{name}-" in letter.body]
+    return [dead_letter for dead_letter in found if f":secret:{name}-" in dead_letter.body]
 
 
 def shut_policy(world: World) -> None:
@@ -146,9 +146,9 @@ def test_an_event_that_the_queue_refuses_is_a_dead_letter_that_can_be_redriven(
     shut(world)
     change_value(world, secret)
     world.wait(lambda: undelivered(world, secret))
-    (letter,) = undelivered(world, secret)
-    assert letter.reasons["ERROR_CODE"] == "NO_PERMISSIONS"
-    assert f":rule/{STACK}-{RULE}-" in letter.reasons["RULE_ARN"]
+    (dead_letter,) = undelivered(world, secret)
+    assert dead_letter.reasons["ERROR_CODE"] == "NO_PERMISSIONS"
+    assert f":rule/{STACK}-{RULE}-" in dead_letter.reasons["RULE_ARN"]
     assert f"{RULE}UndeliveredAlarm" in breaching(world)
     assert world.replicas(secret) == set()
     reopen()

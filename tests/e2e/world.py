@@ -81,22 +81,22 @@ class World:
         """Return the outcomes the function came to, with their reasons."""
         return [f"{line.fact('outcome')} {line.fact('reason')}".strip() for line in self.lines(name)]
 
-    def letters(self, name: str) -> list[DeadLetter]:
+    def dead_letters(self, name: str) -> list[DeadLetter]:
         found = observe.dead_letters(self.stack.clients.queues, self.stack.dead_letter_queue_url)
-        return [letter for letter in found if secret_name(letter.secret) == name]
+        return [dead_letter for dead_letter in found if secret_name(dead_letter.secret) == name]
 
-    def letter(self, name: str) -> DeadLetter:
+    def dead_letter(self, name: str) -> DeadLetter:
         """Wait for the secret's dead letter, and return it."""
-        self.wait(lambda: self.letters(name))
-        (letter,) = self.letters(name)
-        return letter
+        self.wait(lambda: self.dead_letters(name))
+        (dead_letter,) = self.dead_letters(name)
+        return dead_letter
 
-    def delete_letter(self, letter: DeadLetter) -> None:
+    def delete_dead_letter(self, dead_letter: DeadLetter) -> None:
         """Delete it, and have its secret want nothing more: a sweep would write another."""
-        if letter.secret.startswith("arn:"):
-            self.tag(letter.secret, {"replicate-to": "none"})
+        if dead_letter.secret.startswith("arn:"):
+            self.tag(dead_letter.secret, {"replicate-to": "none"})
         self.stack.clients.queues.delete_message(
-            QueueUrl=self.stack.dead_letter_queue_url, ReceiptHandle=letter.receipt_handle
+            QueueUrl=self.stack.dead_letter_queue_url, ReceiptHandle=dead_letter.receipt_handle
         )
 
     def wait(self, is_so: Callable[[], object]) -> None:

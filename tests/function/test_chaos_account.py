@@ -10,7 +10,7 @@ import pytest
 from local.secrets_manager.model import Call
 from secret_replicator.messages import ReconcileRequest, parse
 from tests.support.model.oracle import HOME, TAG, Look, wish
-from tools.chaos.account import FOLLOWED, Account, Letter, Observed, Said, account, most_in_a_second
+from tools.chaos.account import FOLLOWED, Account, DeadLetter, Observed, Said, account, most_in_a_second
 from tools.chaos.aws import Moment, World, secret_name
 from tools.chaos.cases import (
     ODD,
@@ -47,13 +47,15 @@ def look(case: Case, **statuses: str) -> Look:
     )
 
 
-def observed(case: Case, said: Said | None, *letters: Letter, left: int = 0, **statuses: str) -> Observed:
+def observed(
+    case: Case, said: Said | None, *dead_letters: DeadLetter, left: int = 0, **statuses: str
+) -> Observed:
     """Return one message about one secret, which is like this in the end, and was at the message's end."""
     final = look(case, **statuses) if case.exists else None
     return Observed(
         cases={NAME: case},
         messages={"id": Message(BODY, NAME)},
-        letters=letters,
+        dead_letters=dead_letters,
         left=left,
         said={"id": [said]} if said else {},
         moments={NAME: [Moment(END - 1, final)]} if final else {},
@@ -62,9 +64,9 @@ def observed(case: Case, said: Said | None, *letters: Letter, left: int = 0, **s
     )
 
 
-def letter(kind: str, text: str, regions: str = "none", **reasons: str) -> Letter:
+def dead_letter(kind: str, text: str, regions: str = "none", **reasons: str) -> DeadLetter:
     said = {"ErrorType": kind, "ErrorMessage": f"{ARN} - {text} - do it", "SecretArn": ARN, "Attempts": "10"}
-    return Letter(BODY, {**said, "FailedRegions": regions, **reasons}, END)
+    return DeadLetter(BODY, {**said, "FailedRegions": regions, **reasons}, END)
 
 
 def wrong(what: Observed) -> Mapping[str, int]:
@@ -75,8 +77,8 @@ def wrong(what: Observed) -> Mapping[str, int]:
 FINE = Case("tagged", {TAG: "eu-west-1"}, {"eu-west-1": Fate.FINE}, name=NAME)
 HOPELESS = replace(FINE, fates={"eu-west-1": Fate.FAILED_FOR_GOOD})
 UNTAGGED = Case("nothing selects it", {}, name=NAME)
-NO_HOPE = letter("AttemptsUsedUp", "eu-west-1 is Failed (no hope in eu-west-1)", "eu-west-1")
-THROTTLED = letter("AttemptsUsedUp", "DescribeSecret failed (ThrottlingException: Rate exceeded)")
+NO_HOPE = dead_letter("AttemptsUsedUp", "eu-west-1 is Failed (no hope in eu-west-1)", "eu-west-1")
+THROTTLED = dead_letter("AttemptsUsedUp", "DescribeSecret failed (ThrottlingException: Rate exceeded)")
 
 
 @pytest.mark.parametrize(
@@ -202,14 +204,14 @@ def test_what_was_wrongly_left_to_another_is_seen(what: Observed) -> None:
     assert FALSELY_CONVERGED in wrong(what)
 
 
-def test_a_failure_may_be_left_to_a_letter() -> None:
+def test_a_failure_may_be_left_to_a_dead_letter() -> None:
     what = observed(HOPELESS, DEAD_LETTERED, NO_HOPE, eu_west_1="Failed")
     left = replace(what, messages={"left": Message("another event", NAME, END - 1)}, said={"left": [LEFT]})
     assert (
         wrong(replace(left, messages={**what.messages, **left.messages}, said={**what.said, **left.said}))
         == {}
     )
-    assert FALSELY_CONVERGED in wrong(replace(left, letters=[]))
+    assert FALSELY_CONVERGED in wrong(replace(left, dead_letters=[]))
     late = Message("another event", NAME, END + 1)
     assert FALSELY_CONVERGED in wrong(replace(left, messages={**what.messages, "left": late}))
 
@@ -248,7 +250,7 @@ def struck(attempts: int, error: str | None, at: float = END - 1) -> Account:
 def test_faults_may_use_up_the_attempts_if_they_struck_the_last_look() -> None:
     fair = struck(MAX_ATTEMPTS, "ThrottlingException")
     assert not any(fair.wrong.values())
-    assert fair.letters == {"AttemptsUsedUp, by faults alone": 1}
+    assert fair.dead_letters == {"AttemptsUsedUp, by faults alone": 1}
     for unfair in (
         struck(MAX_ATTEMPTS - 1, "ThrottlingException"),
         struck(MAX_ATTEMPTS, None),
@@ -258,8 +260,8 @@ def test_faults_may_use_up_the_attempts_if_they_struck_the_last_look() -> None:
 
 
 @pytest.mark.parametrize(("status", "count"), [("InProgress", 0), ("Failed", 1)])
-def test_a_letter_may_say_in_progress_if_it_was_so(status: str, count: int) -> None:
-    in_progress = letter("AttemptsUsedUp", "eu-west-1 is InProgress", "eu-west-1")
+def test_a_dead_letter_may_say_in_progress_if_it_was_so(status: str, count: int) -> None:
+    in_progress = dead_letter("AttemptsUsedUp", "eu-west-1 is InProgress", "eu-west-1")
     what = observed(HOPELESS, DEAD_LETTERED, in_progress, eu_west_1="Failed")
     then = replace(what, moments={NAME: [Moment(END - 1, look(HOPELESS, eu_west_1=status))]})
     assert len(account(then, MAX_ATTEMPTS).falsely_dead_lettered) == count
@@ -269,17 +271,17 @@ def test_a_letter_may_say_in_progress_if_it_was_so(status: str, count: int) -> N
 def test_a_message_that_names_no_secret_must_be_dead_lettered_as_that(kind: str, count: int) -> None:
     reasons = {"ErrorType": kind, "SecretArn": "unknown"}
     malformed = replace(
-        observed(UNTAGGED, DEAD_LETTERED, Letter(BODY, reasons, END)),
+        observed(UNTAGGED, DEAD_LETTERED, DeadLetter(BODY, reasons, END)),
         cases={},
         messages={"id": Message(BODY)},
     )
     assert wrong(malformed) == ({FALSELY_DEAD_LETTERED: count} if count else {})
-    assert wrong(replace(malformed, letters=[])) == {LOST: 1}
+    assert wrong(replace(malformed, dead_letters=[])) == {LOST: 1}
 
 
 def test_a_world_is_accounted_for_by_itself() -> None:
     what = observed(HOPELESS, DEAD_LETTERED, NO_HOPE, eu_west_1="Failed")
-    stray = replace(what, letters=[NO_HOPE, Letter("?", {}, END)])
+    stray = replace(what, dead_letters=[NO_HOPE, DeadLetter("?", {}, END)])
     assert account(stray.of("accepted"), MAX_ATTEMPTS).messages.total() == 1
     assert account(stray.of("refused"), MAX_ATTEMPTS) == Account()
     assert wrong(stray.of("")) == {FALSELY_DEAD_LETTERED: 1}

@@ -78,7 +78,7 @@ def test_young_messages_of_the_same_batch_stay() -> None:
     broken.queues.send('{"sweep": {}}')
     broken.deliver(1)
     assert [message.body for message in broken.queues.messages] == ['{"sweep": {}}']
-    assert [letter.attributes["SecretArn"] for letter in broken.queues.dead_letters] == ["unknown"]
+    assert [dead_letter.attributes["SecretArn"] for dead_letter in broken.queues.dead_letters] == ["unknown"]
 
 
 @pytest.mark.parametrize("operation", ["SendMessage", "ChangeMessageVisibilityBatch"])

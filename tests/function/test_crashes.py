@@ -1,4 +1,4 @@
-"""Real processes, killed at the worst moments: nothing is lost, and every letter is written at least once."""
+"""Real processes, killed at the worst moments: nothing is lost, each dead letter is written at least once."""
 
 import json
 import time
@@ -117,7 +117,7 @@ def test_killed_around_its_call_a_message_comes_back_and_its_secret_converges(
 
 @pytest.mark.parametrize(("moment", "letters"), [("before", 1), ("after", 2)])
 def test_killed_around_its_dead_letter_a_message_has_one_at_least(
-    around: Around, moment: str, letters: int
+    around: Around, moment: str, dead_letters: int
 ) -> None:
     around.add("orders/db", to="eu-wst-1")
     instance = around.instance()
@@ -125,8 +125,12 @@ def test_killed_around_its_dead_letter_a_message_has_one_at_least(
     around.deliver_to_one_that_dies(instance)
     assert around.queues.messages, "a message was lost between its dead letter and its deletion"
     around.deliver_until_empty()
-    assert [letter.body for letter in around.queues.dead_letters] == ['{"secret_id": "orders/db"}'] * letters
-    assert {letter.attributes["ErrorType"] for letter in around.queues.dead_letters} == {"RegionProblem"}
+    assert [dead_letter.body for dead_letter in around.queues.dead_letters] == [
+        '{"secret_id": "orders/db"}'
+    ] * dead_letters
+    assert {dead_letter.attributes["ErrorType"] for dead_letter in around.queues.dead_letters} == {
+        "RegionProblem"
+    }
 
 
 @BOTH_WORLDS
@@ -142,7 +146,7 @@ def test_killed_in_the_middle_of_a_batch_every_message_of_it_comes_back(around: 
     assert len(around.queues.messages) == 10
     around.deliver_until_empty()
     assert [around.statuses(name) for name in names] == [{"eu-west-1": "InSync"}] * 9
-    assert {letter.body for letter in around.queues.dead_letters} == {"not JSON"}
+    assert {dead_letter.body for dead_letter in around.queues.dead_letters} == {"not JSON"}
 
 
 def test_when_time_ends_in_the_middle_of_a_batch_the_rest_goes_back_at_once(around: Around) -> None:

@@ -167,8 +167,8 @@ def test_a_name_that_is_taken_does_not_hide_what_the_tag_asks_for(world: World, 
     promoted(world, **RULED, **{"replicate-to": "eu-west-1 eu-wst-1"})
     world.queues.dead_letters.clear()
     swept(world)
-    letter = world.only_dead_letter()
-    assert (letter["FailedRegions"], letter["ErrorType"]) == ("eu-wst-1", "RegionProblem")
+    dead_letter = world.only_dead_letter()
+    assert (dead_letter["FailedRegions"], dead_letter["ErrorType"]) == ("eu-wst-1", "RegionProblem")
     assert drift(log_lines()) == [("us-west-2", "name_taken")]
     assert world.status("orders/db")["eu-west-1"] == "InSync"
 

@@ -33,12 +33,12 @@ def test_a_key_that_cannot_be_used_is_waited_for_until_the_attempts_are_used_up(
 ) -> None:
     begin(world, state)
     world.deliver_until_empty()
-    letter = world.only_dead_letter()
-    assert (letter["ErrorType"], letter["Attempts"]) == ("AttemptsUsedUp", "10")
-    assert letter["FailedRegions"] == WEST
-    assert said in letter["ErrorMessage"]
-    assert "the key's own policy" in letter["ErrorMessage"]
-    assert "KmsKeyArns" in letter["ErrorMessage"]
+    dead_letter = world.only_dead_letter()
+    assert (dead_letter["ErrorType"], dead_letter["Attempts"]) == ("AttemptsUsedUp", "10")
+    assert dead_letter["FailedRegions"] == WEST
+    assert said in dead_letter["ErrorMessage"]
+    assert "the key's own policy" in dead_letter["ErrorMessage"]
+    assert "KmsKeyArns" in dead_letter["ErrorMessage"]
 
 
 @pytest.mark.parametrize(("state", "said"), STATES)

@@ -118,9 +118,9 @@ def test_aws_is_asked_for_a_secret_that_a_service_owns_if_its_own_tag_asks(world
     world.secrets.add_secret(HOME, "orders", tags={"replicate-to": "dr"}, owning_service="rds")
     world.send("orders")
     world.deliver_until_empty()
-    letter = world.only_dead_letter()
-    assert (letter["ErrorType"], letter["FailedRegions"]) == ("Refused", "us-west-2")
-    assert "The secret is managed by another service" in letter["ErrorMessage"]
+    dead_letter = world.only_dead_letter()
+    assert (dead_letter["ErrorType"], dead_letter["FailedRegions"]) == ("Refused", "us-west-2")
+    assert "The secret is managed by another service" in dead_letter["ErrorMessage"]
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ def test_a_wrong_region_is_named_after_the_good_ones_are_in_sync(world: World) -
     assert not world.queues.dead_letters, "the good Region was not followed to InSync"
     world.deliver_until_empty()
     assert world.status("orders/db") == {"eu-west-1": "InSync"}
-    letter = world.only_dead_letter()
-    assert letter["ErrorType"] == "RegionProblem"
-    assert letter["SecretArn"] == arn
-    assert letter["FailedRegions"] == "eu-wst-1"
-    assert letter["ErrorMessage"].startswith(f"{arn} - tag replicate-to asks for eu-wst-1")
-    assert letter["Attempts"] == "2"
-    assert datetime.fromisoformat(letter["FirstReceived"]).timestamp() <= world.clock()
+    dead_letter = world.only_dead_letter()
+    assert dead_letter["ErrorType"] == "RegionProblem"
+    assert dead_letter["SecretArn"] == arn
+    assert dead_letter["FailedRegions"] == "eu-wst-1"
+    assert dead_letter["ErrorMessage"].startswith(f"{arn} - tag replicate-to asks for eu-wst-1")
+    assert dead_letter["Attempts"] == "2"
+    assert datetime.fromisoformat(dead_letter["FirstReceived"]).timestamp() <= world.clock()
     assert json.loads(world.queues.dead_letters[0].body) == {"secret_id": "orders/db"}
 
 
@@ -175,10 +175,10 @@ def test_a_region_that_aws_refuses_does_not_stop_the_others(world: World) -> Non
     world.send("orders/db")
     world.deliver_until_empty()
     assert world.status("orders/db") == {"eu-west-1": "InSync"}
-    letter = world.only_dead_letter()
-    assert letter["ErrorType"] == "Refused"
-    assert letter["FailedRegions"] == "us-west-2"
-    assert "Invalid replica region." in letter["ErrorMessage"]
+    dead_letter = world.only_dead_letter()
+    assert dead_letter["ErrorType"] == "Refused"
+    assert dead_letter["FailedRegions"] == "us-west-2"
+    assert "Invalid replica region." in dead_letter["ErrorMessage"]
 
 
 def test_a_refusal_counts_only_when_it_is_seen_twice(world: World) -> None:
@@ -240,12 +240,12 @@ def test_a_region_that_stays_failed_ends_with_what_aws_says(world: World) -> Non
     world.secrets.add_secret("eu-west-1", "orders/db")
     world.send("orders/db")
     world.deliver_until_empty()
-    letter = world.only_dead_letter()
-    assert letter["ErrorType"] == "AttemptsUsedUp"
-    assert letter["Attempts"] == "10"
-    assert letter["FailedRegions"] == "eu-west-1"
-    assert "Secret with this name already exists in this region" in letter["ErrorMessage"]
-    assert "redrive" in letter["ErrorMessage"]
+    dead_letter = world.only_dead_letter()
+    assert dead_letter["ErrorType"] == "AttemptsUsedUp"
+    assert dead_letter["Attempts"] == "10"
+    assert dead_letter["FailedRegions"] == "eu-west-1"
+    assert "Secret with this name already exists in this region" in dead_letter["ErrorMessage"]
+    assert "redrive" in dead_letter["ErrorMessage"]
 
 
 def test_what_aws_says_of_a_failed_region_is_told_though_the_last_try_met_a_fault(world: World) -> None:
@@ -256,10 +256,12 @@ def test_what_aws_says_of_a_failed_region_is_told_though_the_last_try_met_a_faul
     world.secrets.fail_next("ReplicateSecretToRegions", *[THROTTLED] * 9)
     secret.tags["replicate-to"] = "eu-west-1 us-west-2"
     world.deliver_until_empty()
-    letter = world.only_dead_letter()
-    assert "ReplicateSecretToRegions failed (ThrottlingException: Rate exceeded)" in letter["ErrorMessage"]
-    assert "eu-west-1 is Failed (the key is disabled)" in letter["ErrorMessage"]
-    assert letter["FailedRegions"] == "eu-west-1,us-west-2"
+    dead_letter = world.only_dead_letter()
+    assert (
+        "ReplicateSecretToRegions failed (ThrottlingException: Rate exceeded)" in dead_letter["ErrorMessage"]
+    )
+    assert "eu-west-1 is Failed (the key is disabled)" in dead_letter["ErrorMessage"]
+    assert dead_letter["FailedRegions"] == "eu-west-1,us-west-2"
 
 
 def test_a_region_that_never_ends_is_dead_lettered_as_in_progress(world: World) -> None:
@@ -353,10 +355,10 @@ def test_access_denied_is_permanent_and_names_the_action_and_the_secret(world: W
     world.secrets.fail_next("ReplicateSecretToRegions", ACCESS_DENIED, ACCESS_DENIED)
     world.send("orders/db")
     world.deliver_until_empty()
-    letter = world.only_dead_letter()
-    assert (letter["ErrorType"], letter["Attempts"]) == ("AccessDenied", "2")
-    assert "secretsmanager:ReplicateSecretToRegions" in letter["ErrorMessage"]
-    assert arn in letter["ErrorMessage"]
+    dead_letter = world.only_dead_letter()
+    assert (dead_letter["ErrorType"], dead_letter["Attempts"]) == ("AccessDenied", "2")
+    assert "secretsmanager:ReplicateSecretToRegions" in dead_letter["ErrorMessage"]
+    assert arn in dead_letter["ErrorMessage"]
     assert not world.queues.messages
 
 
@@ -386,11 +388,11 @@ def test_a_key_that_is_refused_is_waited_for_until_the_attempts_are_used_up(
     world.secrets.faults = lambda call, _: refusal if call.operation.startswith("Replicate") else None
     world.send("orders/db")
     world.deliver_until_empty()
-    letter = world.only_dead_letter()
-    assert (letter["ErrorType"], letter["Attempts"]) == ("AttemptsUsedUp", "10")
-    assert refusal.message in letter["ErrorMessage"]
-    assert "the key's own policy" in letter["ErrorMessage"]
-    assert "KmsKeyArns" in letter["ErrorMessage"]
+    dead_letter = world.only_dead_letter()
+    assert (dead_letter["ErrorType"], dead_letter["Attempts"]) == ("AttemptsUsedUp", "10")
+    assert refusal.message in dead_letter["ErrorMessage"]
+    assert "the key's own policy" in dead_letter["ErrorMessage"]
+    assert "KmsKeyArns" in dead_letter["ErrorMessage"]
 
 
 def test_a_key_that_is_refused_in_one_region_does_not_stop_the_others(world: World) -> None:
@@ -431,18 +433,18 @@ def test_a_denied_region_does_not_stop_the_others(world: World) -> None:
     world.send("orders/db")
     world.deliver_until_empty()
     assert world.status("orders/db") == {"eu-west-1": "InSync"}
-    letter = world.only_dead_letter()
-    assert (letter["ErrorType"], letter["FailedRegions"]) == ("AccessDenied", "us-west-2")
+    dead_letter = world.only_dead_letter()
+    assert (dead_letter["ErrorType"], dead_letter["FailedRegions"]) == ("AccessDenied", "us-west-2")
 
 
-def test_a_letter_after_many_faults_names_secret_and_regions_and_what_to_do(world: World) -> None:
+def test_a_dead_letter_after_many_faults_names_secret_and_regions_and_what_to_do(world: World) -> None:
     arn = world.add("orders/db", to="eu-west-1 us-west-2").arn
     world.secrets.fail_next("ReplicateSecretToRegions", *[THROTTLED] * 10)
     world.send("orders/db")
     world.deliver_until_empty()
-    letter = world.only_dead_letter()
-    assert (letter["SecretArn"], letter["FailedRegions"]) == (arn, "eu-west-1,us-west-2")
-    assert letter["ErrorMessage"].endswith(" - redrive it when AWS answers again")
+    dead_letter = world.only_dead_letter()
+    assert (dead_letter["SecretArn"], dead_letter["FailedRegions"]) == (arn, "eu-west-1,us-west-2")
+    assert dead_letter["ErrorMessage"].endswith(" - redrive it when AWS answers again")
 
 
 def test_receives_that_were_no_looks_do_not_cost_a_secret_its_chance(world: World) -> None:
@@ -465,9 +467,9 @@ def test_a_refused_region_does_not_keep_a_failed_one_beyond_its_attempts(world: 
     world.add("orders/db", to="eu-west-1 us-west-2")
     world.send("orders/db")
     world.deliver_until_empty()
-    letter = world.only_dead_letter()
-    assert (letter["Attempts"], letter["FailedRegions"]) == ("10", "eu-west-1,us-west-2")
-    assert "no luck" in letter["ErrorMessage"]
+    dead_letter = world.only_dead_letter()
+    assert (dead_letter["Attempts"], dead_letter["FailedRegions"]) == ("10", "eu-west-1,us-west-2")
+    assert "no luck" in dead_letter["ErrorMessage"]
 
 
 def test_a_secret_that_is_deleted_in_the_middle_of_a_look_is_skipped(world: World) -> None:
@@ -498,10 +500,10 @@ def test_a_malformed_message_is_dead_lettered_at_once_as_it_was(world: World, bo
     world.queues.send(body)
     world.deliver()
     assert world.queues.dead_letters[0].body == body
-    letter = world.only_dead_letter()
-    assert letter["ErrorType"] == "MalformedMessage"
-    assert letter["SecretArn"] == "unknown"
-    assert letter["FailedRegions"] == "none"
+    dead_letter = world.only_dead_letter()
+    assert dead_letter["ErrorType"] == "MalformedMessage"
+    assert dead_letter["SecretArn"] == "unknown"
+    assert dead_letter["FailedRegions"] == "none"
     assert not world.queues.messages
 
 
@@ -687,7 +689,7 @@ def test_that_a_replication_failed_is_only_looked_at_for_our_own_call_may_have_f
     assert "no luck" in world.queues.dead_letters[-1].attributes["ErrorMessage"]
 
 
-def test_each_failure_of_a_secret_that_fails_for_good_does_not_make_a_letter_of_its_own(
+def test_each_failure_of_a_secret_that_fails_for_good_does_not_make_a_dead_letter_of_its_own(
     world: World,
 ) -> None:
     world.secrets.set_outcome("orders/db", "*", Outcome("Failed", "no luck", seconds=5))
@@ -705,7 +707,7 @@ def test_each_failure_of_a_secret_that_fails_for_good_does_not_make_a_letter_of_
     assert len(world.queues.dead_letters) == 1
 
 
-def test_what_failed_before_the_letter_was_written_is_told_by_that_letter_however_late_the_event(
+def test_what_failed_before_the_dead_letter_was_written_is_told_by_that_dead_letter_however_late_the_event(
     world: World, log_lines: Lines
 ) -> None:
     given_up(world)
@@ -718,7 +720,7 @@ def test_what_failed_before_the_letter_was_written_is_told_by_that_letter_howeve
 
 
 @pytest.mark.parametrize("seconds_later", [0, 0.5, 1, 60])
-def test_what_failed_after_the_letters_look_is_looked_at(world: World, seconds_later: float) -> None:
+def test_what_failed_after_the_dead_letters_look_is_looked_at(world: World, seconds_later: float) -> None:
     given_up(world)
     world.clock.advance(seconds_later)
     event = replication_failed(world, "orders/db")
@@ -728,15 +730,15 @@ def test_what_failed_after_the_letters_look_is_looked_at(world: World, seconds_l
     assert world.queues.messages, "a failure that no message has seen is gone"
 
 
-@pytest.mark.parametrize("letter", [True, False])
-def test_what_failed_while_a_batch_was_under_way_is_looked_at(world: World, *, letter: bool) -> None:
-    world.add("orders/db", to="eu-wst-1" if letter else "eu-west-1")
+@pytest.mark.parametrize("dead_letter", [True, False])
+def test_what_failed_while_a_batch_was_under_way_is_looked_at(world: World, *, dead_letter: bool) -> None:
+    world.add("orders/db", to="eu-wst-1" if dead_letter else "eu-west-1")
     world.secrets.worlds.seconds_in_progress = 99 * HOUR
     world.secrets.fail_next("DescribeSecret", Fault(delay_seconds=20))
     world.send("orders/db")
     event = replication_failed(world, "orders/db", seconds_ago=-15)
     world.deliver()
-    assert len(world.queues.dead_letters) == letter
+    assert len(world.queues.dead_letters) == dead_letter
     looks = len(world.calls("DescribeSecret"))
     world.queues.send(event)
     world.deliver()
@@ -819,8 +821,8 @@ def test_only_a_message_that_is_surely_in_the_queue_is_a_follower(
 def test_the_last_look_does_not_ask_again_for_what_nobody_would_see(world: World) -> None:
     world.secrets.worlds.seconds_in_progress = 1
     given_up(world)
-    (letter,) = world.queues.dead_letters
-    assert "eu-west-1 is Failed (no luck)" in letter.attributes["ErrorMessage"]
+    (dead_letter,) = world.queues.dead_letters
+    assert "eu-west-1 is Failed (no luck)" in dead_letter.attributes["ErrorMessage"]
     assert world.status("orders/db") == {"eu-west-1": "Failed"}
     if world.secrets.worlds.repeat == "accepted":
         assert len(world.calls("ReplicateSecretToRegions")) == 9, "each attempt but the last asks again"
@@ -840,7 +842,7 @@ def test_that_a_replication_failed_is_forgotten_once_it_is_mended(world: World) 
     assert not world.queues.dead_letters
 
 
-def test_a_letter_about_a_failed_replication_is_acted_on_once_it_is_redriven(world: World) -> None:
+def test_a_dead_letter_about_a_failed_replication_is_acted_on_once_it_is_redriven(world: World) -> None:
     world.add("orders/db", to="eu-west-1")
     world.queues.send(replication_failed(world, "orders/db"))
     world.deliver_until_empty()
@@ -874,19 +876,19 @@ def test_an_event_given_by_hand_is_acted_on_whatever_it_tells_of(world: World) -
 LARGEST = 1_048_576
 
 
-def padded(message: dict[str, Any], size: int = LARGEST, letter: str = "x") -> str:
+def padded(message: dict[str, Any], size: int = LARGEST, dead_letter: str = "x") -> str:
     """Return the message as a body of this many bytes."""
     bare = json.dumps(message | {"padding": ""}, ensure_ascii=False)
-    padding = letter * ((size - len(bare)) // len(letter.encode()))
+    padding = dead_letter * ((size - len(bare)) // len(dead_letter.encode()))
     return bare.replace('"padding": ""', f'"padding": "{padding}"')
 
 
-@pytest.mark.parametrize("letter", ["x", "\N{SNOWMAN}"], ids=["ASCII", "three bytes each"])
-def test_a_message_of_sqs_largest_size_has_its_reason_at_once(world: World, letter: str) -> None:
+@pytest.mark.parametrize("dead_letter", ["x", "\N{SNOWMAN}"], ids=["ASCII", "three bytes each"])
+def test_a_message_of_sqs_largest_size_has_its_reason_at_once(world: World, dead_letter: str) -> None:
     secret = world.add("orders/db", to="eu-wst-1")
     given = json.loads((EVENTS / "create-secret.json").read_text())
     given["detail"]["responseElements"]["arn"] = secret.arn
-    world.queues.send(padded(given, letter=letter))
+    world.queues.send(padded(given, dead_letter=dead_letter))
     world.deliver()
     (dead_letter,) = world.queues.dead_letters
     assert not world.queues.messages

@@ -1,4 +1,4 @@
-"""Whatever users, AWS, operators and queues do, in whatever order: no message is lost, no letter is false.
+"""Whatever users, AWS, operators and queues do, in any order: no message is lost, no dead letter is false.
 
 Hypothesis plays the world. Every step is judged by what the fakes truly hold and by an oracle of its own
 (tests/support/model/oracle.py), over all the moments between two AWS calls of the batch. What must be zero:
@@ -9,8 +9,8 @@ prune on no other Region there but those that were read lately), nor done but fo
 for and where the name is taken (after all attempts), nor rightly skipped (gone, a replica, scheduled for
 deletion, a service's and not asked for by its own tag, not selected, or only looked at in plan mode). An
 event that a call of the function's own may have caused may also go if another message, that may call, is in
-the queue, or has left it rightly after a look that began later than the event was sent, or if a letter about
-the secret was written by such a look. For a
+the queue, or has left it rightly after a look that began later than the event was sent, or if a dead
+letter about the secret was written by such a look. For a
 sweep: a selected secret that AWS listed was not enqueued. And in the end, when faults have stopped and a
 sweep has been worked off: a selected secret that is neither converged nor in a dead letter of that sweep.
 
@@ -20,8 +20,9 @@ Falsely dead-lettered: a dead letter whose reason was not true in its batch.
 - RegionProblem: the wanted Regions are InSync, and FailedRegions are just those that are wrong in its tags.
 - Refused: AWS refused a call about it, it was received twice, and it is still not as wanted.
 - AttemptsUsedUp: it was received so often, and it was not as wanted, or could not be looked at.
-And in the end: a letter of that sweep whose FailedRegions are not just those that the secret lacks, or that
-names a Region that could be had; or one that comes back after a redrive though its secret has all it wants.
+And in the end: a dead letter of that sweep whose FailedRegions are not just those that the secret
+lacks, or that names a Region that could be had; or one that comes back after a redrive though its secret
+has all it wants.
 
 MODEL_EXAMPLES=5000 makes it a long, random run, which also looks for the smallest failing example.
 """
@@ -230,7 +231,7 @@ class Model(RuleBasedStateMachine):
         self.targets: dict[str, str] = {}
         self.echoes: set[str] = set()
         self.ended: dict[str, float] = {}
-        """When a look began that ended a message which may call, or wrote a letter: by name and ARN."""
+        """When a look began that ended a message which may call, or wrote a dead letter: by name and ARN."""
         self.late: list[str] = []
         self.lost_for_good: set[tuple[str, str]] = set()
         self.writes: dict[int, list[float]] = defaultdict(list)
@@ -476,7 +477,7 @@ class Model(RuleBasedStateMachine):
         disturbance: tuple[int, Action] | None = None,
     ) -> None:
         self.broken = True  # until it is seen that it is not
-        letters, began = len(self.queues.dead_letters), self.clock()
+        dead_letters, began = len(self.queues.dead_letters), self.clock()
         self.batch = Batch()
         deadline = self.clock() + seconds
         batches = [batch for batch in batches if batch]
@@ -498,9 +499,9 @@ class Model(RuleBasedStateMachine):
         for batch, instance in zip(batches, played, strict=True):
             gone |= self._gone(batch, instance)
         self.queues.delete(gone.values())
-        self._check_letters(letters)
-        self._note_ends(gone.values(), letters, began)
-        self._check_gone(list(gone.values()), letters)
+        self._check_dead_letters(dead_letters)
+        self._note_ends(gone.values(), dead_letters, began)
+        self._check_gone(list(gone.values()), dead_letters)
         self.nothing_forbidden_was_called()
         self.writes_are_inside_the_budget()
         self.no_value_was_logged_or_counted()
@@ -626,8 +627,11 @@ class Model(RuleBasedStateMachine):
         waited = found and (message.receives >= MAX_ATTEMPTS or found.open_regions <= found.kept)
         return bool(drifted and waited) or self._justified(found, echo=echo)
 
-    def _note_ends(self, gone: Iterable[QueuedMessage], letters: int, began: float) -> None:
-        written = {letter.body for letter in self.queues.dead_letters[letters:]} - {SWEEP, *MALFORMED}
+    def _note_ends(self, gone: Iterable[QueuedMessage], dead_letters: int, began: float) -> None:
+        written = {dead_letter.body for dead_letter in self.queues.dead_letters[dead_letters:]} - {
+            SWEEP,
+            *MALFORMED,
+        }
         for body in written | {message.body for message in gone if self._may_call(message)}:
             target = self._target(body)
             found = (one for one in self.batch.looks(target) if one)
@@ -648,9 +652,9 @@ class Model(RuleBasedStateMachine):
             any(self._target(other.body) in ids for other in others) or self.ended.get(arn, 0) >= echo.sent_at
         )
 
-    def _check_gone(self, gone: list[QueuedMessage], letters: int) -> None:
+    def _check_gone(self, gone: list[QueuedMessage], dead_letters: int) -> None:
         """Every message that left the queue left for a reason."""
-        written = Counter(letter.body for letter in self.queues.dead_letters[letters:])
+        written = Counter(dead_letter.body for dead_letter in self.queues.dead_letters[dead_letters:])
         swept = sum(arns <= self.batch.enqueued[thread] for thread, arns in self.batch.listed.items())
         for message in gone:
             if written[message.body]:
@@ -676,15 +680,15 @@ class Model(RuleBasedStateMachine):
         seen = [found for found in looks if found]
         return [*looks, *(replace(one, statuses=other.statuses) for one in seen for other in seen)]
 
-    def _check_letters(self, number: int) -> None:
-        for letter in self.queues.dead_letters[number:]:
-            reason = letter.attributes
+    def _check_dead_letters(self, number: int) -> None:
+        for dead_letter in self.queues.dead_letters[number:]:
+            reason = dead_letter.attributes
             assert reason.keys() == ATTRIBUTES
             assert reason["ErrorMessage"].startswith(f"{reason['SecretArn']} - ")
             assert reason["ErrorMessage"].count(" - ") >= 2, "secret - what is wrong - what to do"
             assert len(reason["ErrorMessage"]) <= 1024
             assert MARK not in "".join(reason.values()), "a value is in a dead letter's attributes"
-            assert self._true(letter.body, reason), f"falsely dead-lettered: {letter} {self.batch}"
+            assert self._true(dead_letter.body, reason), f"falsely dead-lettered: {dead_letter} {self.batch}"
 
     def _true(self, body: str, reason: Mapping[str, str]) -> bool:
         kind, attempts = reason["ErrorType"], int(reason["Attempts"])
@@ -754,15 +758,15 @@ class Model(RuleBasedStateMachine):
         raise AssertionError(f"these messages never leave the queue: {self.queues.messages}")
 
     def _sweep_and_account(self) -> None:
-        """A sweep leaves every selected secret converged, or with a letter that names just what it lacks."""
+        """A sweep leaves each selected secret converged, or a dead letter that names just what it lacks."""
         self.clock.advance(3600)
         before = len(self.queues.dead_letters)
         self.queues.send(SWEEP)
         self._drain()
         failed: dict[str, frozenset[str]] = {}
-        for letter in self.queues.dead_letters[before:]:
-            regions = frozenset(letter.attributes["FailedRegions"].split(",")) - {"none"}
-            failed[self._target(letter.body)] = regions
+        for dead_letter in self.queues.dead_letters[before:]:
+            regions = frozenset(dead_letter.attributes["FailedRegions"].split(",")) - {"none"}
+            failed[self._target(dead_letter.body)] = regions
         if self.settings.mode == "plan":
             return
         for found in self._look().values():
@@ -792,14 +796,14 @@ class Model(RuleBasedStateMachine):
         )
 
     def _redrive_and_account(self) -> None:
-        """Redriven, the letters whose causes have gone away do not come back."""
+        """Redriven, the dead letters whose causes have gone away do not come back."""
         self.queues.redrive()
         self.echoes.clear()
         self._drain()
-        for letter in self.queues.dead_letters:
-            if letter.body not in MALFORMED:
-                found = _find(self._look(), self._target(letter.body))
-                assert not self._justified(found), f"it came back: {letter} {found}"
+        for dead_letter in self.queues.dead_letters:
+            if dead_letter.body not in MALFORMED:
+                found = _find(self._look(), self._target(dead_letter.body))
+                assert not self._justified(found), f"it came back: {dead_letter} {found}"
 
     def _next(self) -> int:
         self.count += 1
@@ -813,7 +817,9 @@ BOTH_WORLDS = pytest.mark.parametrize("repeat", ["accepted", "refused"])
 # Two instances count into the same object here, so that one may find nothing left to publish.
 @pytest.mark.filterwarnings("ignore:No application metrics to publish")
 @BOTH_WORLDS
-def test_no_message_is_lost_and_no_letter_is_false_whatever_happens(tmp_path: Path, repeat: Repeat) -> None:
+def test_no_message_is_lost_and_no_dead_letter_is_false_whatever_happens(
+    tmp_path: Path, repeat: Repeat
+) -> None:
     run_state_machine_as_test(
         lambda: Model(tmp_path, repeat),
         settings=settings(
@@ -885,8 +891,8 @@ def test_a_region_that_aws_refuses_does_not_put_off_the_dead_letter_of_another(
     model.aws_acts("a", "eu-west-1", "fails for good")
     model.aws_acts("a", "us-west-2", "is disabled or enabled")
     model.batches_are_delivered([None] * MAX_ATTEMPTS, [], [])
-    (letter,) = model.queues.dead_letters
-    assert letter.attributes["FailedRegions"] == "eu-west-1,us-west-2"
+    (dead_letter,) = model.queues.dead_letters
+    assert dead_letter.attributes["FailedRegions"] == "eu-west-1,us-west-2"
     model.teardown()
 
 

@@ -60,8 +60,8 @@ def test_a_removal_that_aws_keeps_refusing_is_dead_lettered_with_its_region(worl
     pruning.deliver()
     assert not world.queues.dead_letters
     pruning.deliver_until_empty()
-    letter = pruning.only_dead_letter()
-    assert (letter["ErrorType"], letter["FailedRegions"]) == ("Refused", "us-west-2")
+    dead_letter = pruning.only_dead_letter()
+    assert (dead_letter["ErrorType"], dead_letter["FailedRegions"]) == ("Refused", "us-west-2")
 
 
 def test_a_wrong_tag_never_removes_a_replica(world: World) -> None:
@@ -141,8 +141,8 @@ def test_a_removal_that_is_denied_is_dead_lettered_with_its_region(world: World)
     pruning = world.having(prune_replicas=True)
     pruning.send("orders/db")
     pruning.deliver_until_empty()
-    letter = pruning.only_dead_letter()
-    assert (letter["ErrorType"], letter["FailedRegions"]) == ("AccessDenied", "us-west-2")
+    dead_letter = pruning.only_dead_letter()
+    assert (dead_letter["ErrorType"], dead_letter["FailedRegions"]) == ("AccessDenied", "us-west-2")
 
 
 KEYS = st.sampled_from(

@@ -136,9 +136,9 @@ def test_what_may_not_be_looked_at_is_not_overwritten_and_dead_lettered(overwrit
     reconciled(overwriting)
     assert value_there(overwriting) == "in the way"
     assert overwriting.status("db") == {"eu-west-1": "InSync"}
-    letter = overwriting.only_dead_letter()
-    assert (letter["ErrorType"], letter["FailedRegions"]) == ("AccessDenied", THERE)
-    assert "secretsmanager:DescribeSecret" in letter["ErrorMessage"]
+    dead_letter = overwriting.only_dead_letter()
+    assert (dead_letter["ErrorType"], dead_letter["FailedRegions"]) == ("AccessDenied", THERE)
+    assert "secretsmanager:DescribeSecret" in dead_letter["ErrorMessage"]
 
 
 def test_what_gives_no_answer_is_asked_again(overwriting: World) -> None:

@@ -60,9 +60,9 @@ def test_an_attempt_whose_time_is_up_after_a_write_is_put_off_and_goes_on_elsewh
     assert other.only_message().visible_at > world.clock(), "it went back at once, to do the same again"
     other.deliver_until_empty()
     assert set(world.status("orders/db")) == {*REGIONS[3:]}
-    letter = other.only_dead_letter()
-    assert letter["ErrorType"] == "Refused"
-    assert letter["FailedRegions"] == ",".join(REGIONS[:3])
+    dead_letter = other.only_dead_letter()
+    assert dead_letter["ErrorType"] == "Refused"
+    assert dead_letter["FailedRegions"] == ",".join(REGIONS[:3])
     whole = [
         call
         for call in world.calls("ReplicateSecretToRegions")
@@ -112,7 +112,7 @@ def test_a_message_that_never_got_its_turn_has_a_dead_letter_with_the_reason(wor
     for _ in range(24):
         world.clock.advance(1100)
         world.deliver(seconds=1)
-    letter = world.only_dead_letter()
-    assert letter["ErrorType"] == "AttemptsUsedUp"
-    assert "the function's time is up" in letter["ErrorMessage"]
+    dead_letter = world.only_dead_letter()
+    assert dead_letter["ErrorType"] == "AttemptsUsedUp"
+    assert "the function's time is up" in dead_letter["ErrorMessage"]
     assert not world.secrets.secret(HOME, "orders/db").replicas

@@ -169,9 +169,9 @@ def test_a_sweep_whose_token_has_expired_begins_anew_once_and_says_so(world: Wor
 def test_a_sweep_that_has_begun_anew_and_is_refused_again_is_dead_lettered(world: World) -> None:
     world.queues.send('{"sweep": {"next_token": "no such token", "restarted": true, "page": 2}}')
     world.deliver_until_empty()
-    letter = world.only_dead_letter()
-    assert (letter["ErrorType"], letter["SecretArn"]) == ("Refused", "sweep")
-    assert letter["ErrorMessage"].endswith("delete this dead letter: the next sweep starts again")
+    dead_letter = world.only_dead_letter()
+    assert (dead_letter["ErrorType"], dead_letter["SecretArn"]) == ("Refused", "sweep")
+    assert dead_letter["ErrorMessage"].endswith("delete this dead letter: the next sweep starts again")
 
 
 def test_a_first_page_that_is_refused_is_dead_lettered_and_does_not_begin_anew(world: World) -> None:

@@ -93,7 +93,7 @@ def test_what_cannot_be_done_ends_as_a_dead_letter_with_its_reason(desk: Desk) -
     assert "The KMS key is disabled" in second
 
 
-def test_a_letter_from_before_does_not_end_the_following(desk: Desk) -> None:
+def test_a_dead_letter_from_before_does_not_end_the_following(desk: Desk) -> None:
     desk.world.secrets.set_outcome("a", "us-west-2", Outcome("Failed", "The KMS key is disabled"))
     desk.world.add("a", "us-west-2")
     desk.world.send("a")

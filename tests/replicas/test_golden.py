@@ -93,9 +93,9 @@ def a_fleet(world: World) -> None:
     world.clock.advance(now - 12 * 60 - 30 - world.clock())
     secrets.secret(HOME, "shop/db").tags["replicate-to"] = "us-west-2"
     world.add("late", "eu-west-1")
-    for letter in world.queues.dead_letters:
-        letter.attributes["Attempts"] = "10"
-        letter.attributes["FirstReceived"] = datetime.fromtimestamp(world.clock(), UTC).isoformat()
+    for dead_letter in world.queues.dead_letters:
+        dead_letter.attributes["Attempts"] = "10"
+        dead_letter.attributes["FirstReceived"] = datetime.fromtimestamp(world.clock(), UTC).isoformat()
     held = {HOLD_TAG: hold_value("the primary Region does not answer", HOME, "2026-01-01T00:00Z")}
     for name in (f"{LONG}-of-last-year", "no/replicas"):
         secrets.add_secret("eu-central-1", name, tags=held)

@@ -26,15 +26,15 @@ from typer.testing import CliRunner, Result
 from replicas.aws.dead_letters import (
     NO_REASON,
     NO_REASON_TEXT,
-    Letter,
+    DeadLetter,
     Queues,
     choose,
-    read_letters,
+    read_dead_letters,
     redrive,
     secret_name,
 )
 from replicas.cli import app
-from replicas.commands.redrive import Asked, redrive_as_asked, run, show_letters
+from replicas.commands.redrive import Asked, redrive_as_asked, run, show_dead_letters
 from replicas.errors import OperatorError
 from replicas.exit_codes import OK, STOPPED
 from replicas.options import Access
@@ -64,7 +64,7 @@ class Both:
         )
         return body
 
-    def send_letter(self, body: str, **attributes: str) -> None:
+    def send_dead_letter(self, body: str, **attributes: str) -> None:
         self.queues.client.send_message(
             QueueUrl=self.queues.dead_letter_queue_url,
             MessageBody=body,
@@ -73,11 +73,11 @@ class Both:
             },
         )
 
-    def letters(self) -> list[Letter]:
-        return read_letters(self.queues, ignore)
+    def dead_letters(self) -> list[DeadLetter]:
+        return read_dead_letters(self.queues, ignore)
 
     def names(self) -> list[str]:
-        return sorted(letter.name for letter in self.letters())
+        return sorted(dead_letter.name for dead_letter in self.dead_letters())
 
     def waiting(self) -> Counter[str]:
         """Return the bodies in the ReplicationQueue, visible or not."""
@@ -114,19 +114,23 @@ def both() -> Iterator[Both]:
         yield make_both(boto3.client("sqs", region_name=HOME))
 
 
-def some_only(both: Both, letters: Sequence[Letter]) -> int:
-    return redrive(both.queues, letters, ignore, everything=False)
+def some_only(both: Both, dead_letters: Sequence[DeadLetter]) -> int:
+    return redrive(both.queues, dead_letters, ignore, everything=False)
 
 
-# What a letter says.
+# What a dead letter says.
 
 
-def test_a_letter_of_the_function_says_secret_reason_attempts_and_since_when(both: Both) -> None:
+def test_a_dead_letter_of_the_function_says_secret_reason_attempts_and_since_when(both: Both) -> None:
     both.dead_letter("orders/db")
-    (letter,) = both.letters()
-    assert (letter.name, letter.secret) == ("orders/db", f"{ARN}orders/db-AbCdEf")
-    assert (letter.error_type, letter.reason, letter.attempts) == ("Policy", "not allowed - mend it", 3)
-    assert letter.since.isoformat() == "2023-11-14T22:13:20+00:00"
+    (dead_letter,) = both.dead_letters()
+    assert (dead_letter.name, dead_letter.secret) == ("orders/db", f"{ARN}orders/db-AbCdEf")
+    assert (dead_letter.error_type, dead_letter.reason, dead_letter.attempts) == (
+        "Policy",
+        "not allowed - mend it",
+        3,
+    )
+    assert dead_letter.since.isoformat() == "2023-11-14T22:13:20+00:00"
 
 
 @pytest.mark.parametrize(
@@ -137,28 +141,32 @@ def test_a_letter_of_the_function_says_secret_reason_attempts_and_since_when(bot
         pytest.param('{"password": "hunter2"}', "unknown", id="a body that is not ours"),
     ],
 )
-def test_a_letter_without_reasons_is_named_from_its_body(both: Both, body: str, secret: str) -> None:
-    both.send_letter(body)
-    (letter,) = both.letters()
-    assert (letter.secret, letter.error_type, letter.reason) == (secret, NO_REASON, NO_REASON_TEXT)
-    assert letter.attempts is None
-    assert letter.since.year > 2023
+def test_a_dead_letter_without_reasons_is_named_from_its_body(both: Both, body: str, secret: str) -> None:
+    both.send_dead_letter(body)
+    (dead_letter,) = both.dead_letters()
+    assert (dead_letter.secret, dead_letter.error_type, dead_letter.reason) == (
+        secret,
+        NO_REASON,
+        NO_REASON_TEXT,
+    )
+    assert dead_letter.attempts is None
+    assert dead_letter.since.year > 2023
 
 
-def test_a_letter_of_eventbridge_says_why_it_was_not_delivered(both: Both) -> None:
-    both.send_letter(
+def test_a_dead_letter_of_eventbridge_says_why_it_was_not_delivered(both: Both) -> None:
+    both.send_dead_letter(
         "{}", ERROR_CODE="NO_PERMISSIONS", ERROR_MESSAGE="Lack of permissions", RETRY_ATTEMPTS="0"
     )
-    (letter,) = both.letters()
-    assert (letter.error_type, letter.attempts) == ("NO_PERMISSIONS", 0)
-    assert letter.reason == "EventBridge could not deliver it: Lack of permissions"
+    (dead_letter,) = both.dead_letters()
+    assert (dead_letter.error_type, dead_letter.attempts) == ("NO_PERMISSIONS", 0)
+    assert dead_letter.reason == "EventBridge could not deliver it: Lack of permissions"
 
 
 def test_what_was_done_to_a_body_that_sqs_would_not_take_is_said(both: Both) -> None:
     done = "replaced, as SQS does not take all of its 1048576 characters"
-    both.send_letter('{"secret_id": "db"}', ErrorType="Policy", ErrorMessage="no", OriginalBody=done)
-    (letter,) = both.letters()
-    assert letter.reason == f"no - body {done}"
+    both.send_dead_letter('{"secret_id": "db"}', ErrorType="Policy", ErrorMessage="no", OriginalBody=done)
+    (dead_letter,) = both.dead_letters()
+    assert dead_letter.reason == f"no - body {done}"
 
 
 def test_reasons_from_before_a_redrive_by_sqs_are_not_shown_after_a_crash(both: Both) -> None:
@@ -172,8 +180,12 @@ def test_reasons_from_before_a_redrive_by_sqs_are_not_shown_after_a_crash(both: 
             )
 
     both.queues.client.meta.events.register("after-call.sqs.ReceiveMessage", moved_here_by_sqs)
-    (letter,) = both.letters()
-    assert (letter.name, letter.error_type, letter.reason) == ("orders/db", NO_REASON, NO_REASON_TEXT)
+    (dead_letter,) = both.dead_letters()
+    assert (dead_letter.name, dead_letter.error_type, dead_letter.reason) == (
+        "orders/db",
+        NO_REASON,
+        NO_REASON_TEXT,
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,32 +200,32 @@ def test_reasons_from_before_a_redrive_by_sqs_are_not_shown_after_a_crash(both: 
 def test_attributes_that_nobody_would_write_do_not_stop_the_listing(
     both: Both, attributes: dict[str, str], expected: None
 ) -> None:
-    both.send_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn="s", **attributes)
-    (letter,) = both.letters()
-    assert letter.attempts is expected
-    assert letter.since.year > 2023
+    both.send_dead_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn="s", **attributes)
+    (dead_letter,) = both.dead_letters()
+    assert dead_letter.attempts is expected
+    assert dead_letter.since.year > 2023
 
 
 # Reading.
 
 
-def test_all_letters_are_read_and_all_are_left_visible(both: Both) -> None:
+def test_all_dead_letters_are_read_and_all_are_left_visible(both: Both) -> None:
     for number in range(25):
         both.dead_letter(f"s/{number}")
-    assert len(both.letters()) == 25
+    assert len(both.dead_letters()) == 25
     assert both.hidden() == 0
-    assert len(both.letters()) == 25
+    assert len(both.dead_letters()) == 25
 
 
-def test_a_letter_that_comes_twice_is_listed_once(both: Both) -> None:
-    """As when reading takes longer than the letters are hidden."""
+def test_a_dead_letter_that_comes_twice_is_listed_once(both: Both) -> None:
+    """As when reading takes longer than the dead letters are hidden."""
     for number in range(5):
         both.dead_letter(f"s/{number}")
-    answer_with_visible_letters(both.queues.client)
-    assert len(both.letters()) == 5
+    answer_with_visible_dead_letters(both.queues.client)
+    assert len(both.dead_letters()) == 5
 
 
-def answer_with_visible_letters(client: BaseClient) -> None:
+def answer_with_visible_dead_letters(client: BaseClient) -> None:
     def never_hide(params: dict[str, Any], **_: object) -> None:
         params["VisibilityTimeout"] = 0
 
@@ -234,30 +246,33 @@ def answer_with_visible_letters(client: BaseClient) -> None:
         pytest.param("ORDERS/DB", False, id="another case, which is another secret"),
     ],
 )
-def test_a_letter_is_chosen_by_its_secret(both: Both, asked: str, chosen: bool) -> None:  # noqa: FBT001
+def test_a_dead_letter_is_chosen_by_its_secret(both: Both, asked: str, chosen: bool) -> None:  # noqa: FBT001
     both.dead_letter("orders/db")
-    assert bool(choose(both.letters(), [asked], [])) is chosen
+    assert bool(choose(both.dead_letters(), [asked], [])) is chosen
 
 
-def test_a_letter_that_knows_only_the_name_is_chosen_by_the_arn(both: Both) -> None:
-    both.send_letter('{"secret_id": "orders/db"}')
-    assert choose(both.letters(), [f"{ARN}orders/db-AbCdEf"], [])
+def test_a_dead_letter_that_knows_only_the_name_is_chosen_by_the_arn(both: Both) -> None:
+    both.send_dead_letter('{"secret_id": "orders/db"}')
+    assert choose(both.dead_letters(), [f"{ARN}orders/db-AbCdEf"], [])
 
 
 def test_secrets_and_error_types_together_choose_what_is_both(both: Both) -> None:
     for name, error_type in (("a", "Policy"), ("a", "Refused"), ("b", "Policy"), ("c", "Policy")):
         both.dead_letter(name, error_type)
-    chosen = choose(both.letters(), ["a", "b"], ["policy"])
-    assert [(letter.name, letter.error_type) for letter in chosen] == [("a", "Policy"), ("b", "Policy")]
+    chosen = choose(both.dead_letters(), ["a", "b"], ["policy"])
+    assert [(dead_letter.name, dead_letter.error_type) for dead_letter in chosen] == [
+        ("a", "Policy"),
+        ("b", "Policy"),
+    ]
 
 
 # Moving.
 
 
-def test_the_chosen_letters_are_moved_as_new_messages_with_body_and_reason(both: Both) -> None:
+def test_the_chosen_dead_letters_are_moved_as_new_messages_with_body_and_reason(both: Both) -> None:
     body = both.dead_letter("a")
     both.dead_letter("b")
-    assert some_only(both, choose(both.letters(), ["a"], [])) == 1
+    assert some_only(both, choose(both.dead_letters(), ["a"], [])) == 1
     (message,) = both.queues.client.receive_message(
         QueueUrl=both.queues.queue_url, MessageAttributeNames=["All"], MessageSystemAttributeNames=["All"]
     )["Messages"]
@@ -268,28 +283,28 @@ def test_the_chosen_letters_are_moved_as_new_messages_with_body_and_reason(both:
     assert both.hidden() == 0
 
 
-def test_a_letter_without_a_reason_of_ours_says_that_it_was_redriven(both: Both) -> None:
+def test_a_dead_letter_without_a_reason_of_ours_says_that_it_was_redriven(both: Both) -> None:
     """The function acts on an event that only tells of a failure if it was a dead letter."""
-    both.send_letter('{"secret_id": "a"}')
-    assert some_only(both, both.letters()) == 1
+    both.send_dead_letter('{"secret_id": "a"}')
+    assert some_only(both, both.dead_letters()) == 1
     (message,) = both.queues.client.receive_message(
         QueueUrl=both.queues.queue_url, MessageAttributeNames=["All"]
     )["Messages"]
     assert set(message["MessageAttributes"]) == {REDRIVEN}
 
 
-def test_letters_that_are_gone_by_then_are_not_counted_as_moved(both: Both) -> None:
+def test_dead_letters_that_are_gone_by_then_are_not_counted_as_moved(both: Both) -> None:
     both.dead_letter("a")
-    letters = both.letters()
+    dead_letters = both.dead_letters()
     both.queues.client.purge_queue(QueueUrl=both.queues.dead_letter_queue_url)
-    assert some_only(both, letters) == 0
+    assert some_only(both, dead_letters) == 0
 
 
-def test_a_letter_that_came_after_the_listing_is_left(both: Both) -> None:
+def test_a_dead_letter_that_came_after_the_listing_is_left(both: Both) -> None:
     both.dead_letter("a")
-    letters = both.letters()
+    dead_letters = both.dead_letters()
     both.dead_letter("b")
-    assert some_only(both, letters) == 1
+    assert some_only(both, dead_letters) == 1
     assert both.names() == ["b"]
 
 
@@ -317,7 +332,7 @@ def test_stopped_at_any_call_nothing_is_lost(when: str) -> None:
         bodies = Counter(here.dead_letter(name) for name in "abcdefghijkl")
         interruption = Interruption(client, when, number)
         with suppress(KeyboardInterrupt):
-            some_only(here, choose(here.letters(), list("afl"), []))
+            some_only(here, choose(here.dead_letters(), list("afl"), []))
         stopped_at.add(interruption.at)
         there = here.dead() + here.waiting()
         assert not bodies - there, f"lost when stopped {when} call {number}, {interruption.at}"
@@ -335,12 +350,12 @@ def test_stopped_at_any_call_nothing_is_lost(when: str) -> None:
     }
 
 
-def test_a_refused_send_leaves_the_letter_and_shows_it_again(both: Both) -> None:
+def test_a_refused_send_leaves_the_dead_letter_and_shows_it_again(both: Both) -> None:
     both.dead_letter("a")
-    letters = both.letters()
+    dead_letters = both.dead_letters()
     both.queues.client.delete_queue(QueueUrl=both.queues.queue_url)
     with pytest.raises(ClientError, match="NonExistentQueue"):
-        some_only(both, letters)
+        some_only(both, dead_letters)
     assert (both.names(), both.hidden()) == (["a"], 0)
 
 
@@ -353,7 +368,7 @@ class LocalSqs:
 
     both: Both
     has_move_task: bool = True
-    letters_per_look: int = 100
+    dead_letters_per_look: int = 100
     looks_until_shown: int = 0
     failure: str = ""
     denied: set[str] = field(default_factory=set)
@@ -401,7 +416,7 @@ class LocalSqs:
 
     def _move(self) -> None:
         client = self.both.queues.client
-        for _ in range(self.letters_per_look):
+        for _ in range(self.dead_letters_per_look):
             messages = client.receive_message(QueueUrl=self.both.queues.dead_letter_queue_url).get("Messages")
             if self.failure or not messages:
                 self.task["Status"] = "FAILED" if self.failure else "COMPLETED"
@@ -472,14 +487,14 @@ def service(both: Both) -> Iterator[LocalSqs]:
 
 def move_all(service: LocalSqs, looks: list[float] | None = None) -> int:
     """Redrive everything; `looks` gets the pauses."""
-    letters = service.both.letters()
+    dead_letters = service.both.dead_letters()
     pauses = [] if looks is None else looks
-    return redrive(service.queues, letters, ignore, everything=True, sleep=pauses.append)
+    return redrive(service.queues, dead_letters, ignore, everything=True, sleep=pauses.append)
 
 
-def test_all_letters_are_moved_by_sqs_itself_where_it_can(service: LocalSqs) -> None:
+def test_all_dead_letters_are_moved_by_sqs_itself_where_it_can(service: LocalSqs) -> None:
     bodies = Counter(service.both.dead_letter(name) for name in "abc")
-    service.letters_per_look, service.looks_until_shown = 2, 2
+    service.dead_letters_per_look, service.looks_until_shown = 2, 2
     looks: list[float] = []
     assert move_all(service, looks) == 3
     assert (service.both.waiting(), service.both.dead()) == (bodies, Counter())
@@ -490,7 +505,7 @@ def test_all_letters_are_moved_by_sqs_itself_where_it_can(service: LocalSqs) -> 
 def test_what_sqs_had_moved_here_is_moved_by_us_and_says_so(service: LocalSqs) -> None:
     """SQS's own redrive gives it nothing by which the function surely knows it for a dead letter."""
     bodies = Counter([service.both.dead_letter("a"), '{"secret_id": "b"}'])
-    service.both.send_letter('{"secret_id": "b"}')
+    service.both.send_dead_letter('{"secret_id": "b"}')
     assert move_all(service) == 2
     assert (service.both.waiting(), service.both.dead()) == (bodies, Counter())
     sent = [
@@ -502,9 +517,9 @@ def test_what_sqs_had_moved_here_is_moved_by_us_and_says_so(service: LocalSqs) -
     assert service.calls.count("SendMessage") == 1
 
 
-def test_a_letter_that_sqs_passed_over_is_moved_by_us(service: LocalSqs) -> None:
+def test_a_dead_letter_that_sqs_passed_over_is_moved_by_us(service: LocalSqs) -> None:
     bodies = Counter(service.both.dead_letter(name) for name in "abc")
-    letters = service.both.letters()
+    dead_letters = service.both.dead_letters()
     hidden = service.both.queues.client.receive_message(
         QueueUrl=service.both.queues.dead_letter_queue_url, VisibilityTimeout=100
     )["Messages"][0]
@@ -519,7 +534,7 @@ def test_a_letter_that_sqs_passed_over_is_moved_by_us(service: LocalSqs) -> None
             VisibilityTimeout=0,
         )
 
-    assert redrive(service.queues, letters, show_again, everything=True, sleep=ignore) == 3
+    assert redrive(service.queues, dead_letters, show_again, everything=True, sleep=ignore) == 3
     assert (service.both.waiting(), service.both.dead()) == (bodies, Counter())
     assert service.calls.count("SendMessage") == 1
 
@@ -536,8 +551,8 @@ def test_where_sqs_has_no_redrive_we_send_and_then_delete(service: LocalSqs) -> 
 def test_sqs_is_not_asked_to_move_all_when_only_some_are_wanted(service: LocalSqs) -> None:
     for name in "ab":
         service.both.dead_letter(name)
-    letters = choose(service.both.letters(), ["a"], [])
-    assert redrive(service.queues, letters, ignore, everything=False) == 1
+    dead_letters = choose(service.both.dead_letters(), ["a"], [])
+    assert redrive(service.queues, dead_letters, ignore, everything=False) == 1
     assert "StartMessageMoveTask" not in service.calls
     assert service.both.names() == ["b"]
 
@@ -561,13 +576,13 @@ def test_a_redrive_that_sqs_never_shows_is_not_waited_for_for_ever(service: Loca
 
 def test_ctrl_c_stops_the_redrive_of_sqs_too(service: LocalSqs) -> None:
     bodies = Counter(service.both.dead_letter(name) for name in "abc")
-    letters, service.letters_per_look = service.both.letters(), 1
+    dead_letters, service.dead_letters_per_look = service.both.dead_letters(), 1
 
     def stop(_seconds: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        redrive(service.queues, letters, ignore, everything=True, sleep=stop)
+        redrive(service.queues, dead_letters, ignore, everything=True, sleep=stop)
     assert service.task["Status"] == "CANCELLED"
     assert service.both.dead() + service.both.waiting() == bodies
 
@@ -577,7 +592,7 @@ def command(service: LocalSqs, *arguments: str, stack: str = "replicator") -> Re
     return CliRunner().invoke(app, ["redrive", *options, *arguments])
 
 
-def test_the_command_shows_letters_and_moves_nothing_on_a_dry_run(service: LocalSqs) -> None:
+def test_the_command_shows_dead_letters_and_moves_nothing_on_a_dry_run(service: LocalSqs) -> None:
     service.both.dead_letter("orders/db")
     result = command(service, "--dry-run")
     assert result.exit_code == OK
@@ -600,10 +615,10 @@ def test_the_commands_json_says_what_was_moved(service: LocalSqs) -> None:
     service.has_move_task = False
     service.both.dead_letter("a")
     answer = json.loads(command(service, "--yes", "--json").stdout)
-    (letter,) = answer["dead_letters"]
+    (dead_letter,) = answer["dead_letters"]
     assert answer["summary"] == {"dead_letters": 1, "moved": 1, "cleared": 0}
-    assert letter.pop("message_id")
-    assert letter == {
+    assert dead_letter.pop("message_id")
+    assert dead_letter == {
         "since": "2023-11-14T22:13:20+00:00",
         "name": "a",
         "arn": f"{ARN}a-AbCdEf",
@@ -642,7 +657,7 @@ def test_the_command_says_what_is_wrong_and_exits_with(
     assert "Traceback" not in result.stderr
 
 
-def test_a_secret_without_a_letter_is_said_to_have_none(service: LocalSqs) -> None:
+def test_a_secret_without_a_dead_letter_is_said_to_have_none(service: LocalSqs) -> None:
     service.both.dead_letter("a")
     result = command(service, "--yes", "--secret", "a", "--secret", "b")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -652,7 +667,7 @@ def test_a_secret_without_a_letter_is_said_to_have_none(service: LocalSqs) -> No
     assert service.both.names() == ["a"]
 
 
-def test_an_error_type_that_no_letter_has_is_named_with_those_that_there_are(service: LocalSqs) -> None:
+def test_an_error_type_that_no_dead_letter_has_is_named_with_those_that_there_are(service: LocalSqs) -> None:
     service.both.dead_letter("a")
     result = command(service, "--yes", "--error-type", "Polic")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -680,7 +695,7 @@ def test_a_missing_permission_is_named(service: LocalSqs, action: str) -> None:
     assert service.both.dead().total() == 1
 
 
-def test_a_letter_that_cannot_be_had_is_reported_and_fails(both: Both) -> None:
+def test_a_dead_letter_that_cannot_be_had_is_reported_and_fails(both: Both) -> None:
     both.dead_letter("a")
     screen = Screen(Console(file=StringIO()), Console(file=StringIO(), soft_wrap=True))
     hide_at_the_second_reading(both)
@@ -746,24 +761,24 @@ def test_a_question_is_answered_with_yes_only_by_a_yes(
 HOSTILE = "[red]x[/red] :skull: \x9b2J\u202ex\tx\nx " + "é" * 300
 
 
-def shown(letters: Sequence[Letter], **options: Any) -> str:
+def shown(dead_letters: Sequence[DeadLetter], **options: Any) -> str:
     console = Console(file=StringIO(), highlight=False, emoji=False, **options)
-    show_letters(Screen(out=console), letters)
+    show_dead_letters(Screen(out=console), dead_letters)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_hostile_text_is_shown_as_text(both: Both, terminal: bool) -> None:  # noqa: FBT001
-    both.send_letter("{}", ErrorType=HOSTILE, ErrorMessage=HOSTILE, SecretArn=HOSTILE, Attempts=HOSTILE)
-    text = shown(both.letters(), force_terminal=terminal, width=4000, color_system=None)
+    both.send_dead_letter("{}", ErrorType=HOSTILE, ErrorMessage=HOSTILE, SecretArn=HOSTILE, Attempts=HOSTILE)
+    text = shown(both.dead_letters(), force_terminal=terminal, width=4000, color_system=None)
     assert text.count("[red]x[/red] :skull:  2J x x x éé") == 3
     assert all(character.isprintable() or character in "\n\t" for character in text)
 
 
 def test_a_body_is_never_shown(service: LocalSqs) -> None:
-    service.both.send_letter('{"password": "hunter2"}')
-    service.both.send_letter("hunter2")
+    service.both.send_dead_letter('{"password": "hunter2"}')
+    service.both.send_dead_letter("hunter2")
     for arguments in (["--dry-run"], ["--dry-run", "--json"], ["--yes", "--secret", "unknown"]):
         assert "hunter2" not in command(service, *arguments).output
 
@@ -773,14 +788,14 @@ def test_no_color_is_respected(both: Both, monkeypatch: pytest.MonkeyPatch, no_c
     both.dead_letter("a")
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")
-    text = shown(both.letters(), force_terminal=True, color_system="standard", width=100)
+    text = shown(both.dead_letters(), force_terminal=True, color_system="standard", width=100)
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", text)
 
 
 # What others hold, and what takes long.
 
 
-def test_letters_that_somebody_else_reads_are_not_no_letters(both: Both) -> None:
+def test_dead_letters_that_somebody_else_reads_are_not_no_dead_letters(both: Both) -> None:
     both.dead_letter("a")
     both.dead_letter("b")
     both.queues.client.receive_message(QueueUrl=both.queues.dead_letter_queue_url, MaxNumberOfMessages=10)
@@ -791,7 +806,7 @@ def test_letters_that_somebody_else_reads_are_not_no_letters(both: Both) -> None
     assert "2 dead letters could not be read: somebody else reads them. Run it again in 2 minutes" in said
 
 
-def test_reading_that_takes_long_hides_the_letters_for_longer(both: Both) -> None:
+def test_reading_that_takes_long_hides_the_dead_letters_for_longer(both: Both) -> None:
     for number in range(30):
         both.dead_letter(f"s/{number}")
     times = count(0, 50)
@@ -800,7 +815,7 @@ def test_reading_that_takes_long_hides_the_letters_for_longer(both: Both) -> Non
         "provide-client-params.sqs.ChangeMessageVisibilityBatch",
         lambda params, **_: extended.extend(entry["VisibilityTimeout"] for entry in params["Entries"]),
     )
-    assert len(read_letters(both.queues, ignore, clock=lambda: float(next(times)))) == 30
+    assert len(read_dead_letters(both.queues, ignore, clock=lambda: float(next(times)))) == 30
     assert extended.count(120) >= 10, "the first ten were not held on to while the rest was read"
     assert extended[-30:] == [0] * 30
 
@@ -814,20 +829,20 @@ def test_reading_that_takes_long_hides_the_letters_for_longer(both: Both) -> Non
     ],
 )
 def test_the_name_in_an_arn_is_not_cut(both: Both, secret: str, name: str) -> None:
-    both.send_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=secret)
-    (letter,) = both.letters()
-    assert letter.name == name
+    both.send_dead_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=secret)
+    (dead_letter,) = both.dead_letters()
+    assert dead_letter.name == name
     assert secret_name(secret) == name
 
 
 def test_a_secret_whose_name_ends_in_six_letters_is_not_taken_for_another(both: Both) -> None:
-    both.send_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=f"{ARN}app-secret")
-    assert choose(both.letters(), ["app"], []) == []
-    assert len(choose(both.letters(), ["app-secret"], [])) == 1
+    both.send_dead_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=f"{ARN}app-secret")
+    assert choose(both.dead_letters(), ["app"], []) == []
+    assert len(choose(both.dead_letters(), ["app-secret"], [])) == 1
 
 
 def test_a_name_that_ends_as_an_arn_does_is_found_as_it_is_written(both: Both) -> None:
     """Without its last part, `app-prod01` looks like the secret `app` with one."""
-    both.send_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=f"{ARN}app-prod01")
-    assert len(choose(both.letters(), ["app-prod01"], [])) == 1
-    assert len(choose(both.letters(), [f"{ARN}app-prod01-AbCdEf"], [])) == 1
+    both.send_dead_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=f"{ARN}app-prod01")
+    assert len(choose(both.dead_letters(), ["app-prod01"], [])) == 1
+    assert len(choose(both.dead_letters(), [f"{ARN}app-prod01-AbCdEf"], [])) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from replicas.aws.accounts import Answer
-from replicas.aws.dead_letters import Letter
+from replicas.aws.dead_letters import DeadLetter
 from replicas.commands.report.page import SHOWN, Asked, page, write
 from replicas.commands.status import Status
 from replicas.inventory.inventory import EVERYTHING
@@ -81,7 +81,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         status.rows.append(row)
         status.counts.count(row)
-    status.other_letters.append(Letter(since, HOSTILE[0], HOSTILE[1], HOSTILE[2], 1, "id"))
+    status.other_dead_letters.append(DeadLetter(since, HOSTILE[0], HOSTILE[1], HOSTILE[2], 1, "id"))
     file = tmp_path_factory.mktemp("report") / "report.html"
     asked = Asked(EVERYTHING, file, by=[HOSTILE[0]], title=HOSTILE[1])
     accounts = [

@@ -69,7 +69,7 @@ def test_the_reason_and_how_long_it_is_known_stand_beside_it(desk: Desk) -> None
     assert by_name["ok/1"] == ["-", "-"]
 
 
-def test_a_letter_that_nobody_waits_for_is_named_and_needs_a_person(desk: Desk) -> None:
+def test_a_dead_letter_that_nobody_waits_for_is_named_and_needs_a_person(desk: Desk) -> None:
     desk.world.queues.dead_letters.append(
         DeadLetter("{}", {"ErrorType": "Malformed", "ErrorMessage": "no secret", "SecretArn": "unknown"})
     )
@@ -129,7 +129,7 @@ def test_a_replica_that_nobody_wants_is_shown_as_drift(desk: Desk) -> None:
     assert "1 drifted" in desk.run("status").stdout
 
 
-def test_a_name_that_is_taken_needs_a_person_also_without_a_letter(desk: Desk) -> None:
+def test_a_name_that_is_taken_needs_a_person_also_without_a_dead_letter(desk: Desk) -> None:
     desk.world.secrets.add_secret("us-west-2", "a")
     desk.world.add("a", environment="prod", criticality="high")
     desk.world.send("a")
@@ -404,7 +404,7 @@ def test_redrive_fixed_clears_only_what_is_in_its_place(desk: Desk) -> None:
     cleared = redrive("--fixed", "--yes")
     assert (cleared.exit_code, len(world.queues.dead_letters)) == (0, 2), cleared.output
     assert "Cleared 2 of 2 dead letters of secrets that are in their place; 2 kept." in cleared.stderr
-    assert all("wrong" in letter.attributes["SecretArn"] for letter in world.queues.dead_letters)
+    assert all("wrong" in dead_letter.attributes["SecretArn"] for dead_letter in world.queues.dead_letters)
     assert json.loads(redrive("--fixed", "--yes", "--json").stdout) == {
         "dead_letters": [],
         "summary": {"dead_letters": 0, "moved": 0, "cleared": 0},

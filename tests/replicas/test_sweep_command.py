@@ -100,8 +100,8 @@ def test_a_dead_letter_is_shown_with_its_reason(run: Run, world: World) -> None:
     world.add("good", "eu-west-1")
     world.add("wrong", "eu-west-1 eu-wst-1")
     assert run.sweep() == 2
-    letter, account = run.out
-    assert letter.startswith("wrong: dead letter: tag replicate-to asks for eu-wst-1, which is not in")
+    dead_letter, account = run.out
+    assert dead_letter.startswith("wrong: dead letter: tag replicate-to asks for eu-wst-1, which is not in")
     assert account == (
         "1 page, 2 secrets seen, 2 selected: 1 converged, 0 skipped, 1 dead letter, 0 not accounted for."
     )

@@ -74,8 +74,8 @@ class World:
         return message
 
     def only_dead_letter(self) -> Mapping[str, str]:
-        (letter,) = self.queues.dead_letters
-        return letter.attributes
+        (dead_letter,) = self.queues.dead_letters
+        return dead_letter.attributes
 
 
 def _app(settings: Settings, secrets: StrictSecretsManager, queues: FakeQueues, clock: ManualClock) -> App:

@@ -3,18 +3,18 @@
 Three counts must be zero:
 
 - lost: a message that is neither in a queue nor justified, and of which the function said nothing; one that
-  never leaves the queue; a secret that could have all it wants, has not, and has no letter that says so.
+  never leaves the queue; a secret that could have all it wants, has not, and has no dead letter that says so.
 - falsely converged: a message of which the function said `converged` or `skipped` when it was not so.
-- falsely dead-lettered: a letter about a secret that can have all it wants, or is to be left alone; or one
-  that names another reason, or other Regions, than those that were scripted for the secret.
+- falsely dead-lettered: a dead letter about a secret that can have all it wants, or is to be left alone; or
+  one that names another reason, or other Regions, than those that were scripted for the secret.
 
 No secret may be written to that is to be left alone.
 
-A letter is also right if it was written after all attempts, and the last of them met a fault that was drawn:
-then AWS's answer could not be known.
+A dead letter is also right if it was written after all attempts, and the last of them met a fault that was
+drawn: then AWS's answer could not be known.
 
 What tells of a Region that failed may be left to another message, that ended rightly at a moment which is
-later than the failure, or to a letter about the secret that is later.
+later than the failure, or to a dead letter about the secret that is later.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ REASON = {
     Fate.REFUSED: ("Refused", "{region}: AWS refuses ReplicateSecretToRegions"),
     Fate.DENIED: ("AccessDenied", "{region}: AWS denies secretsmanager:ReplicateSecretToRegions on {arn}"),
 }
-"""What the letter must say of a Region that cannot be had."""
+"""What the dead letter must say of a Region that cannot be had."""
 WORDS_OF_FAULTS = (*BY_A_FAULT, "got no answer")
 FOLLOWED = "followed_by_another_message"
 LOOK_SECONDS = 30
@@ -41,7 +41,7 @@ LOOK_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     """A dead letter, and when it was written."""
 
     body: str
@@ -66,7 +66,7 @@ class Observed:
     cases: Mapping[str, Case]
     messages: Mapping[str, Message]
     """By the id that SQS gave it."""
-    letters: Sequence[Letter]
+    dead_letters: Sequence[DeadLetter]
     left: int
     """Messages that are still in the ReplicationQueue."""
     said: Mapping[str, Sequence[Said]]
@@ -82,9 +82,11 @@ class Observed:
         """Return what concerns one world; the empty one has the messages that name no secret."""
         messages = {key: message for key, message in self.messages.items() if message.world == world}
         worlds = {message.body: message.world for message in self.messages.values()}
-        letters = [letter for letter in self.letters if worlds.get(letter.body, "") == world]
+        dead_letters = [
+            dead_letter for dead_letter in self.dead_letters if worlds.get(dead_letter.body, "") == world
+        ]
         cases = {name: case for name, case in self.cases.items() if name.startswith(f"{world}/")}
-        return replace(self, cases=cases, messages=messages, letters=letters)
+        return replace(self, cases=cases, messages=messages, dead_letters=dead_letters)
 
 
 @dataclass
@@ -93,7 +95,7 @@ class Account:
 
     secrets: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
-    letters: Counter[str] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     falsely_converged: list[str] = field(default_factory=list)
     falsely_dead_lettered: list[str] = field(default_factory=list)
@@ -114,7 +116,7 @@ def account(observed: Observed, max_attempts: int) -> Account:
     """Account for everything."""
     result = Account()
     _account_for_secrets(result, observed, max_attempts)
-    _account_for_letters(result, observed, max_attempts)
+    _account_for_dead_letters(result, observed, max_attempts)
     _account_for_messages(result, observed)
     if observed.left:
         result.lost.append(f"{observed.left} messages never left the queue")
@@ -126,7 +128,11 @@ def account(observed: Observed, max_attempts: int) -> Account:
 
 def _account_for_secrets(result: Account, observed: Observed, max_attempts: int) -> None:
     """In the end each has what it can have. One bad Region has stopped no other."""
-    struck = {letter.body for letter in observed.letters if _struck(letter, observed, max_attempts)}
+    struck = {
+        dead_letter.body
+        for dead_letter in observed.dead_letters
+        if _struck(dead_letter, observed, max_attempts)
+    }
     for name, case in observed.cases.items():
         look = observed.final[name]
         result.secrets[end_of(case, look)] += 1
@@ -170,38 +176,42 @@ def _not_to_be_had(case: Case, look: Look) -> set[str]:
     return {*_hopeless(case), *look.wish.wrong}
 
 
-# Letters
+# Dead letters
 
 
-def _account_for_letters(result: Account, observed: Observed, max_attempts: int) -> None:
-    for letter in observed.letters:
-        kind = letter.reasons.get("ErrorType", "none")
-        name = observed.told_by(letter.body)
-        wrong = _what_is_wrong(letter, name, observed)
-        if wrong and _struck(letter, observed, max_attempts):
+def _account_for_dead_letters(result: Account, observed: Observed, max_attempts: int) -> None:
+    for dead_letter in observed.dead_letters:
+        kind = dead_letter.reasons.get("ErrorType", "none")
+        name = observed.told_by(dead_letter.body)
+        wrong = _what_is_wrong(dead_letter, name, observed)
+        if wrong and _struck(dead_letter, observed, max_attempts):
             kind, wrong = f"{kind}, by faults alone", ""
-        result.letters[kind] += 1
+        result.dead_letters[kind] += 1
         if wrong:
-            result.falsely_dead_lettered.append(f"{name}: {wrong}: {letter.body} {dict(letter.reasons)}")
+            result.falsely_dead_lettered.append(
+                f"{name}: {wrong}: {dead_letter.body} {dict(dead_letter.reasons)}"
+            )
 
 
-def _struck(letter: Letter, observed: Observed, max_attempts: int) -> bool:
+def _struck(dead_letter: DeadLetter, observed: Observed, max_attempts: int) -> bool:
     """Tell whether faults that were drawn used up the attempts: AWS did not answer the last look."""
-    reasons = letter.reasons
-    name = observed.told_by(letter.body)
+    reasons = dead_letter.reasons
+    name = observed.told_by(dead_letter.body)
     return (
         reasons.get("ErrorType") == "AttemptsUsedUp"
         and int(reasons.get("Attempts", 0)) >= max_attempts
         and any(words in reasons.get("ErrorMessage", "") for words in WORDS_OF_FAULTS)
         and any(
-            call.secret == name and call.error in BY_A_FAULT and 0 <= letter.at - call.time <= LOOK_SECONDS
+            call.secret == name
+            and call.error in BY_A_FAULT
+            and 0 <= dead_letter.at - call.time <= LOOK_SECONDS
             for call in observed.calls
         )
     )
 
 
-def _what_is_wrong(letter: Letter, name: str | None, observed: Observed) -> str:
-    reasons = letter.reasons
+def _what_is_wrong(dead_letter: DeadLetter, name: str | None, observed: Observed) -> str:
+    reasons = dead_letter.reasons
     if name is None:
         return "nobody sent such a message"
     if not name:
@@ -214,7 +224,7 @@ def _what_is_wrong(letter: Letter, name: str | None, observed: Observed) -> str:
         region
         for moment in observed.moments.get(name, ())
         for region, status in moment.look.statuses.items()
-        if status == "InProgress" and 0 <= letter.at - moment.at <= LOOK_SECONDS
+        if status == "InProgress" and 0 <= dead_letter.at - moment.at <= LOOK_SECONDS
     }
     return "; ".join(_wrong_reasons(reasons, case, look, asked_again))
 
@@ -222,7 +232,7 @@ def _what_is_wrong(letter: Letter, name: str | None, observed: Observed) -> str:
 def _wrong_reasons(
     reasons: Mapping[str, str], case: Case, look: Look, asked_again: Collection[str]
 ) -> Iterator[str]:
-    """Yield what the letter should say, and does not.
+    """Yield what the dead letter should say, and does not.
 
     A Region that was asked for again by another message was InProgress at that moment: then it may say that.
     """
@@ -250,13 +260,13 @@ def _wrong_reasons(
 
 
 def _account_for_messages(result: Account, observed: Observed) -> None:
-    letters = Counter(letter.body for letter in observed.letters)
+    dead_letters = Counter(dead_letter.body for dead_letter in observed.dead_letters)
     sent = Counter(message.body for message in observed.messages.values())
-    twice = sum(letters[body] - count for body, count in sent.items() if letters[body] > count)
+    twice = sum(dead_letters[body] - count for body, count in sent.items() if dead_letters[body] > count)
     result.messages["dead-lettered once more: killed before the deletion"] += twice
     for message_id, message in observed.messages.items():
-        if letters[message.body]:
-            letters[message.body] -= 1
+        if dead_letters[message.body]:
+            dead_letters[message.body] -= 1
             result.messages["dead-lettered"] += 1
             continue
         last = _last(observed.said.get(message_id, ()))
@@ -295,7 +305,7 @@ def _was_right(message: Message, last: Said | None, observed: Observed, after: f
 
 
 def _was_left_to_another(message: Message, last: Said | None, observed: Observed) -> bool:
-    """Tell whether what it told of was seen by a message that may call, or is told by a letter."""
+    """Tell whether what it told of was seen by a message that may call, or is told by a dead letter."""
     if message.failed_at is None or last is None or (last.verdict, last.reason) != ("done", FOLLOWED):
         return False
     others = {
@@ -304,8 +314,12 @@ def _was_left_to_another(message: Message, last: Said | None, observed: Observed
         if other.name == message.name and other.failed_at is None
     }
     ends = [(other, _last(observed.said.get(message_id, ()))) for message_id, other in others.items()]
-    letters = (letter for letter in observed.letters if observed.told_by(letter.body) == message.name)
-    return any(letter.at > message.failed_at for letter in letters) or any(
+    dead_letters = (
+        dead_letter
+        for dead_letter in observed.dead_letters
+        if observed.told_by(dead_letter.body) == message.name
+    )
+    return any(dead_letter.at > message.failed_at for dead_letter in dead_letters) or any(
         _was_right(other, end, observed, message.failed_at) for other, end in ends
     )
 

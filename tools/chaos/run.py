@@ -21,7 +21,7 @@ from local.secrets_manager.worlds import Repeat
 from local.stack import Stack, Variant, local_stack
 from tests.support.model.events import SHAPES
 from tests.support.model.oracle import ALLOWED, POLICY_FILE
-from tools.chaos.account import Letter, Observed, Said
+from tools.chaos.account import DeadLetter, Observed, Said
 from tools.chaos.aws import Aws, World
 from tools.chaos.cases import Message, draw_cases, draw_failure_messages, draw_messages
 from tools.chaos.fast_queue import FastQueue
@@ -149,7 +149,7 @@ class Run:
         return Observed(
             cases=self.aws.cases,
             messages=self.sent,
-            letters=[*self._letters()],
+            dead_letters=[*self._dead_letters()],
             left=observe.backlog(self.stack.clients.queues, self.stack.queue_url),
             said=_said(self.log.lines),
             moments={name: moments for world in worlds for name, moments in world.moments.items()},
@@ -157,10 +157,10 @@ class Run:
             calls=[call for world in worlds for call in world.secrets.calls],
         )
 
-    def _letters(self) -> Iterator[Letter]:
+    def _dead_letters(self) -> Iterator[DeadLetter]:
         for _look in range(3):
             while messages := self._receive():
-                yield from map(_letter, messages)
+                yield from map(_dead_letter, messages)
 
     def _receive(self) -> "Sequence[MessageTypeDef]":
         return self.stack.clients.queues.receive_message(
@@ -206,6 +206,6 @@ def _said(lines: Sequence[LogLine]) -> Mapping[str, Sequence[Said]]:
     return said
 
 
-def _letter(message: "MessageTypeDef") -> Letter:
+def _dead_letter(message: "MessageTypeDef") -> DeadLetter:
     reasons = {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
-    return Letter(message["Body"], reasons, int(message["Attributes"]["SentTimestamp"]) / 1000)
+    return DeadLetter(message["Body"], reasons, int(message["Attributes"]["SentTimestamp"]) / 1000)

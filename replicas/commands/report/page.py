@@ -49,7 +49,7 @@ class Asked:
     csv: Path | None = None
     by: Sequence[str] = ()
     title: str = "Secret replicas"
-    letters: bool = True
+    dead_letters: bool = True
     as_json: bool = False
 
 
@@ -123,7 +123,7 @@ def table(status: Status, by: Sequence[str]) -> Iterator[list[str]]:
             *([row.account] if several else []),
             *(row.home, row.name, row.arn, str(row.standing), *(cells.get(region, "") for region in regions)),
             *(proof.state(row, region) for region in proof.regions),
-            *(row.since.isoformat() if row.since else "", row.since_what, str(row.letters)),
+            *(row.since.isoformat() if row.since else "", row.since_what, str(row.dead_letters)),
             *("; ".join(row.drift), proof.why(row), *row.groups),
         ]
 
@@ -219,7 +219,9 @@ def _is_device(file: Path) -> bool:
 
 def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]) -> int:
     _require_two_files(asked)
-    answers = look(where, asked.choice, screen, with_letters=asked.letters, by=asked.by, verifying=True)
+    answers = look(
+        where, asked.choice, screen, with_dead_letters=asked.dead_letters, by=asked.by, verifying=True
+    )
     status = answers.total
     show = screen.say if asked.as_json else screen.show
     if asked.html:
@@ -266,13 +268,13 @@ def _facts(
         "made": made,
         "deployments": [*_deployments(status, accounts)],
         "shown": SHOWN,
-        "tiles": [*_tiles(status, with_letters=asked.letters)],
+        "tiles": [*_tiles(status, with_dead_letters=asked.dead_letters)],
         "proof": proof,
         "verified": f"Verified: {status.verified}",
         "disagreement": _disagreement(proof.disagreements) if proof.disagreements else "",
         "remarks": [*status.verified.remarks],
         "attention": proof.attention(),
-        "letters": status.other_letters,
+        "dead_letters": status.other_dead_letters,
         "by_account": by_account(accounts),
         "by_region": by_region(proof),
         "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(asked.by)],
@@ -292,14 +294,14 @@ def _deployments(status: Status, accounts: Sequence[Answer[Status]]) -> Iterator
     yield f"{count(len(accounts), 'account')}, {count(len(status.deployments), 'stack')}"
 
 
-def _tiles(status: Status, *, with_letters: bool) -> Iterator[dict[str, str]]:
+def _tiles(status: Status, *, with_dead_letters: bool) -> Iterator[dict[str, str]]:
     counts = status.counts
     yield {"number": f"{counts.selected:,}", "text": "secrets are selected"}
     yield {"number": f"{counts.standings[Standing.IN_SYNC]:,}", "text": "InSync in every Region"}
     yield {"number": f"{counts.standings[Standing.WAITING]:,}", "text": "waiting"}
     yield {"number": f"{counts.standings[Standing.NEEDS_YOU]:,}", "text": "need attention"}
-    letters = f"{counts.letters:,}" if with_letters else "?"
-    yield {"number": letters, "text": "dead letters" if with_letters else "dead letters: not read"}
+    dead_letters = f"{counts.dead_letters:,}" if with_dead_letters else "?"
+    yield {"number": dead_letters, "text": "dead letters" if with_dead_letters else "dead letters: not read"}
     yield {"number": f"{counts.drifted:,}", "text": "drifted"}
 
 
@@ -314,7 +316,7 @@ def _document(answers: Answers[Status], asked: Asked) -> dict[str, Any]:
             for found in by_tag(rows, number)
         ]
     return {
-        **document(answers, rows, with_letters=asked.letters),
+        **document(answers, rows, with_dead_letters=asked.dead_letters),
         **entries(answers.total.verified),
         "verified": str(answers.total.verified),
         "coverage": [

@@ -193,9 +193,13 @@ class FakeAccount:
     def _sqs(self, operation: str, params: Mapping[str, Any]) -> Answer:
         if operation == "ReceiveMessage":
             assert params["QueueUrl"] == DEAD_LETTER_QUEUE_URL
-            visible = [letter for letter in self._letters() if letter["ReceiptHandle"] not in self.hidden]
+            visible = [
+                dead_letter
+                for dead_letter in self._dead_letters()
+                if dead_letter["ReceiptHandle"] not in self.hidden
+            ]
             received = visible[: params["MaxNumberOfMessages"]]
-            self.hidden |= {letter["ReceiptHandle"] for letter in received}
+            self.hidden |= {dead_letter["ReceiptHandle"] for dead_letter in received}
             return 200, json.dumps({"Messages": received})
         if operation == "SendMessage":
             assert params["QueueUrl"] == QUEUE_URL
@@ -212,9 +216,9 @@ class FakeAccount:
         if operation == "DeleteMessage":
             assert params["QueueUrl"] == DEAD_LETTER_QUEUE_URL
             self.queues.dead_letters = [
-                letter
-                for letter in self.queues.dead_letters
-                if f"handle-{id(letter)}" != params["ReceiptHandle"]
+                dead_letter
+                for dead_letter in self.queues.dead_letters
+                if f"handle-{id(dead_letter)}" != params["ReceiptHandle"]
             ]
             return 200, "{}"
         assert (operation, params["QueueUrl"]) == ("ChangeMessageVisibilityBatch", DEAD_LETTER_QUEUE_URL)
@@ -222,17 +226,17 @@ class FakeAccount:
         self.hidden -= {entry["ReceiptHandle"] for entry in params["Entries"]}
         return 200, json.dumps({"Successful": [], "Failed": []})
 
-    def _letters(self) -> Iterator[Mapping[str, Any]]:
-        for letter in self.queues.dead_letters:
-            number = id(letter)
+    def _dead_letters(self) -> Iterator[Mapping[str, Any]]:
+        for dead_letter in self.queues.dead_letters:
+            number = id(dead_letter)
             yield {
                 "MessageId": f"letter-{number}",
                 "ReceiptHandle": f"handle-{number}",
-                "Body": letter.body,
+                "Body": dead_letter.body,
                 "Attributes": {"SentTimestamp": str(round(self.queues.clock() * 1000))},
                 "MessageAttributes": {
                     name: {"DataType": "String", "StringValue": value}
-                    for name, value in letter.attributes.items()
+                    for name, value in dead_letter.attributes.items()
                 },
             }
 

@@ -94,9 +94,9 @@ class FakeQueues:
 
     def redrive(self) -> None:
         """Move all dead letters back, as they are: with their reasons."""
-        letters, self.dead_letters = self.dead_letters, []
-        for letter in letters:
-            self.send(letter.body, attributes=letter.attributes)
+        dead_letters, self.dead_letters = self.dead_letters, []
+        for dead_letter in dead_letters:
+            self.send(dead_letter.body, attributes=dead_letter.attributes)
 
     def deliver(self, handle: Handle) -> int:
         """Give the visible messages, ten at most, to the function; delete those it does not return."""
