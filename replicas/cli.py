@@ -49,8 +49,8 @@ def main() -> None:
         raise SystemExit(not_written(error, Screen())) from None
 
 
-def _show_version(asked: bool) -> None:  # noqa: FBT001  as typer calls it
-    if asked:
+def _show_version(chosen_options: bool) -> None:  # noqa: FBT001  as typer calls it
+    if chosen_options:
         typer.echo(f"replicas {version('secret-replicator')}")
         from replicas.aws.connection import deployed_version
 
@@ -123,15 +123,15 @@ def plan_command(
     _require_allowed(where)
     from replicas.commands import compare, plan, steps
 
-    asked = steps.Asked(
+    chosen_options = steps.Options(
         choice=_choice(chosen),
         replica_regions=frozenset(replica_region or ()),
         detailed_exitcode=detailed_exitcode,
         as_json=as_json,
     )
     if against:
-        return compare.run(asked, where, against, Screen())
-    return plan.run(asked, where, Screen())
+        return compare.run(chosen_options, where, against, Screen())
+    return plan.run(chosen_options, where, Screen())
 
 
 @command(
@@ -162,8 +162,8 @@ def apply_command(
         )
     from replicas.commands import apply, steps
 
-    asked = apply.Asked(steps.Asked(choice=_choice(chosen), as_json=as_json), yes)
-    return apply.run(asked, options.Where(**vars(stacks)), Screen())
+    chosen_options = apply.Options(steps.Options(choice=_choice(chosen), as_json=as_json), yes)
+    return apply.run(chosen_options, options.Where(**vars(stacks)), Screen())
 
 
 @command(
@@ -206,7 +206,7 @@ def status_command(
     _require_allowed(where)
     from replicas.commands import status
 
-    asked = status.Asked(
+    chosen_options = status.Options(
         choice=_choice(chosen),
         failed=failed,
         everything=everything,
@@ -214,7 +214,7 @@ def status_command(
         watch_seconds=interval if watch else 0,
         as_json=as_json,
     )
-    return status.run(asked, where, Screen())
+    return status.run(chosen_options, where, Screen())
 
 
 @command(
@@ -253,8 +253,8 @@ def explain_command(
         return _foretell(tags, where, as_json=as_json)
     from replicas.commands import explain
 
-    asked = explain.Asked(secret, dead_letters=not no_dead_letters, as_json=as_json)
-    return explain.run(asked, where, Screen())
+    chosen_options = explain.Options(secret, dead_letters=not no_dead_letters, as_json=as_json)
+    return explain.run(chosen_options, where, Screen())
 
 
 @command(
@@ -339,8 +339,8 @@ def redrive_command(
         )
     from replicas.commands import redrive
 
-    asked = redrive.Asked(secret or (), error_type or (), yes, dry_run, as_json, fixed)
-    return redrive.run(asked, at.stack, at.access, Screen())
+    chosen_options = redrive.Options(secret or (), error_type or (), yes, dry_run, as_json, fixed)
+    return redrive.run(chosen_options, at.stack, at.access, Screen())
 
 
 @command(
@@ -369,8 +369,8 @@ def sweep_command(
     """
     from replicas.commands import sweep
 
-    asked = sweep.Asked(follow=not no_follow, as_json=as_json)
-    return sweep.run(asked, at.stack, at.access, Screen())
+    chosen_options = sweep.Options(follow=not no_follow, as_json=as_json)
+    return sweep.run(chosen_options, at.stack, at.access, Screen())
 
 
 @command(
@@ -413,10 +413,10 @@ def report_command(
     from replicas.commands.report import page
 
     html = html or (None if as_json else Path("replicas-report.html"))
-    asked = page.Asked(
+    chosen_options = page.Options(
         _choice(chosen), html, csv, by or (), title, dead_letters=not no_dead_letters, as_json=as_json
     )
-    return page.run(asked, where, Screen())
+    return page.run(chosen_options, where, Screen())
 
 
 @command(
@@ -517,8 +517,8 @@ def verify_command(
     _require_allowed(where)
     from replicas.commands.failover import verify
 
-    asked = verify.Asked(_choice(chosen), as_json=as_json)
-    return verify.run(asked, where, Screen(), from_region)
+    chosen_options = verify.Options(_choice(chosen), as_json=as_json)
+    return verify.run(chosen_options, where, Screen(), from_region)
 
 
 @command(
@@ -555,7 +555,7 @@ def promote_command(
     _require_yes(as_json=as_json, answered=yes or dry_run)
     from replicas.commands.failover import promote
 
-    asked = promote.Asked(
+    chosen_options = promote.Options(
         replica_region,
         _choice(chosen),
         journal,
@@ -566,7 +566,7 @@ def promote_command(
         primary_region=primary_region,
         reason=reason,
     )
-    return promote.run(asked, account.access(replica_region), Screen())
+    return promote.run(chosen_options, account.access(replica_region), Screen())
 
 
 @command(
@@ -620,7 +620,7 @@ def rejoin_command(
     from replicas.commands.failover import rejoin
     from replicas.failover.compare import Wishes
 
-    asked = rejoin.Asked(
+    chosen_options = rejoin.Options(
         replica_region,
         _choice(chosen),
         journal,
@@ -630,7 +630,7 @@ def rejoin_command(
         as_json=as_json,
         wishes=Wishes(bool(primary), accept_home, frozenset(discard or ())),
     )
-    return rejoin.run(asked, account.access(replica_region), Screen())
+    return rejoin.run(chosen_options, account.access(replica_region), Screen())
 
 
 def _require_yes(*, as_json: bool, answered: bool) -> None:
@@ -650,8 +650,8 @@ def _foretell(tags: str, where: options.Where, *, as_json: bool) -> int:
 
     home = where.regions[0] if where.regions else ""
     file = policy_file(where.policy, local=where.local)
-    asked = validate.Asked(tags, file, where.allowed_regions, home, as_json)
-    return validate.foretell(asked, Screen())
+    chosen_options = validate.Options(tags, file, where.allowed_regions, home, as_json)
+    return validate.foretell(chosen_options, Screen())
 
 
 def _require_regions(named: Iterable[str], option: str) -> None:

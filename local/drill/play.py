@@ -60,7 +60,9 @@ def _during(scene: Scene, screen: Screen) -> None:
     where = Where(regions=[THERE], endpoint_url=scene.access(THERE).endpoint_url)
     _command(screen, f"verify --from {THERE} --secret app/0[0-2]")
     expect(
-        verify.run(verify.Asked(Choice(["app/0[0-2]"])), where, screen, THERE), OK, "the Region answers alone"
+        verify.run(verify.Options(Choice(["app/0[0-2]"])), where, screen, THERE),
+        OK,
+        "the Region answers alone",
     )
     expect(_promote(scene, screen, dry_run=True), OK, "the rehearsal writes nothing")
     expect(scene.through_kills(lambda: _promote(scene, screen)), OK, "all are promoted")
@@ -121,12 +123,12 @@ def _after(scene: Scene, screen: Screen) -> None:
 
 def _verify(scene: Scene, screen: Screen) -> int:
     _command(screen, "verify")
-    return verify.run(verify.Asked(), scene.where(), screen, clock=scene.clock)
+    return verify.run(verify.Options(), scene.where(), screen, clock=scene.clock)
 
 
 def _promote(scene: Scene, screen: Screen, *, dry_run: bool = False) -> int:
     _command(screen, f"promote --replica-region {THERE}" + (" --dry-run" if dry_run else ""))
-    asked = promote.Asked(THERE, journal=_journal(scene), yes=True, dry_run=dry_run)
+    asked = promote.Options(THERE, journal=_journal(scene), yes=True, dry_run=dry_run)
     return promote.run(asked, scene.access(THERE), screen, _around(scene))
 
 
@@ -137,7 +139,7 @@ def _rejoin(scene: Scene, screen: Screen) -> int:
 def _rejoining(
     scene: Scene, screen: Screen, options: str, wishes: Wishes, choice: Choice
 ) -> Callable[[], int]:
-    asked = rejoin.Asked(THERE, choice, _journal(scene), yes=True, wishes=wishes)
+    asked = rejoin.Options(THERE, choice, _journal(scene), yes=True, wishes=wishes)
 
     def work() -> int:
         _command(screen, f"rejoin --replica-region {THERE} {options}".rstrip())

@@ -20,10 +20,10 @@ from secret_replicator.work_queue import WorkQueue
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What the command line asks of an apply."""
 
-    plan: steps.Asked
+    plan: steps.Options
     yes: bool = False
 
 
@@ -35,26 +35,26 @@ class Sent:
     follower: Follower
 
 
-def run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep) -> int:
+def run(options: Options, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep) -> int:
     """Send and follow the planned secrets; return the exit code."""
     stopped = "Stopped. What was sent stays in the queue, and the function works on it: see replicas status."
-    return exit_code(lambda: _run(asked, where, screen, sleep), screen, stopped)
+    return exit_code(lambda: _run(options, where, screen, sleep), screen, stopped)
 
 
-def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
+def _run(options: Options, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
     regions = []
     for deployment in deployments(where, deployed_first=True):
         screen.say(str(deployment))
         _require_function(deployment)
-        regions.append(plan.make(deployment, asked.plan, screen))
-    require_some(asked.plan.choice)
+        regions.append(plan.make(deployment, options.plan, screen))
+    require_some(options.plan.choice)
     planning = plan.Planning(regions)
     to_do = planning.secrets(*CHANGING)
-    if not asked.plan.as_json:
+    if not options.plan.as_json:
         plan.show(planning, screen)
     question = f"Send {count(to_do, 'secret')} to the ReplicationQueue?"
-    wished = bool(to_do) and (asked.yes or screen.ask(question))
-    code = _apply(regions, asked, screen, sleep) if wished else _say_nothing_was_sent(asked, screen)
+    wished = bool(to_do) and (options.yes or screen.ask(question))
+    code = _apply(regions, options, screen, sleep) if wished else _say_nothing_was_sent(options, screen)
     plan.require_all_read(planning)
     return code
 
@@ -67,16 +67,18 @@ def _require_function(deployment: Deployment) -> None:
         )
 
 
-def _apply(regions: Sequence[Region], asked: Asked, screen: Screen, sleep: Callable[[float], None]) -> int:
+def _apply(
+    regions: Sequence[Region], options: Options, screen: Screen, sleep: Callable[[float], None]
+) -> int:
     sweep_id = str(uuid4())
     followed = [_send(region, sweep_id, screen) for region in regions if region.to_change()]
     for sent in followed:
         queues = sent.deployment.queues
         assert queues is not None, "without a stack there is no apply"  # noqa: S101
         follow(sent.follower, Queue(queues.client, queues.queue_url), screen, sleep)
-        if not asked.plan.as_json:
+        if not options.plan.as_json:
             sweep.show(sent.follower.account, screen)
-    if asked.plan.as_json:
+    if options.plan.as_json:
         screen.write_json(sweep.document(sweep_id, [sent.follower.account for sent in followed]))
     return max(_code(sent.follower.account) for sent in followed)
 
@@ -113,8 +115,8 @@ def _enqueue(queue: WorkQueue, arns: Sequence[str], start: int, sweep_id: str) -
         ) from error
 
 
-def _say_nothing_was_sent(asked: Asked, screen: Screen) -> int:
-    if asked.plan.as_json:
+def _say_nothing_was_sent(options: Options, screen: Screen) -> int:
+    if options.plan.as_json:
         screen.write_json(sweep.document(None, []))
     else:
         screen.show("Nothing was sent.", "bold")

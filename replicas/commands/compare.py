@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from replicas.aws.accounts import Answers
 from replicas.aws.deployment import Deployment, load_policy, shown
-from replicas.commands.steps import Asked, Region, Step, Totals, answers_of
+from replicas.commands.steps import Options, Region, Step, Totals, answers_of
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
 from replicas.inventory.inventory import Choice, Reading, calls_in_words, require_some, selected
@@ -37,9 +37,9 @@ class Comparison(Totals):
         )
 
 
-def run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
+def run(options: Options, where: Where, against: Path, screen: Screen) -> int:
     """Show what changes from the policy `against` to the one that `where` names; return the exit code."""
-    return exit_code(lambda: _run(asked, where, against, screen), screen, "Stopped. Nothing was written.")
+    return exit_code(lambda: _run(options, where, against, screen), screen, "Stopped. Nothing was written.")
 
 
 def changes(before: Desired, after: Desired) -> Iterator[Step]:
@@ -61,33 +61,33 @@ def changes(before: Desired, after: Desired) -> Iterator[Step]:
         yield Step("solved", problem.region, why=problem.text)
 
 
-def _run(asked: Asked, where: Where, against: Path, screen: Screen) -> int:
+def _run(options: Options, where: Where, against: Path, screen: Screen) -> int:
     before = load_policy(against)
 
     def compared_in(deployment: Deployment, _place: Where, own: Screen) -> Region:
         own.say(f"{deployment}, instead of {shown(against)}")
-        return _compared(asked, deployment, before, own)
+        return _compared(options, deployment, before, own)
 
     answers = answers_of(where, Comparison, compared_in, screen)
     if answers.are_complete:
-        require_some(asked.choice)
-    if asked.as_json:
+        require_some(options.choice)
+    if options.as_json:
         screen.write_json(answers.total.document(answers))
     else:
         _show(answers, screen)
     answers.require_all()
-    return CHANGES if asked.detailed_exitcode and answers.total.planned else OK
+    return CHANGES if options.detailed_exitcode and answers.total.planned else OK
 
 
-def _compared(asked: Asked, deployment: Deployment, before: Policy, screen: Screen) -> Region:
+def _compared(options: Options, deployment: Deployment, before: Policy, screen: Screen) -> Region:
     region = Region(deployment)
     with screen.progress(f"Reading the secrets of {deployment.region}") as report, calls_in_words():
-        for number, secret in enumerate(_of_either(deployment, before, asked.choice), start=1):
+        for number, secret in enumerate(_of_either(deployment, before, options.choice), start=1):
             report(number)
             old, new = (
                 _desired(secret, policy, deployment.settings) for policy in (before, deployment.policy)
             )
-            region.add(secret, changes(old, new), asked)
+            region.add(secret, changes(old, new), options)
     return region
 
 

@@ -32,7 +32,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What the command line asks of an explanation."""
 
     secret: str
@@ -56,9 +56,9 @@ class Explanation:
     settled: bool
 
 
-def run(asked: Asked, where: Where, screen: Screen) -> int:
+def run(options: Options, where: Where, screen: Screen) -> int:
     """Explain the secret; return the exit code."""
-    return exit_code(lambda: _run(asked, where, screen), screen, "Stopped.")
+    return exit_code(lambda: _run(options, where, screen), screen, "Stopped.")
 
 
 def explain(seen: Seen, deployment: Deployment, dead_letters: list[DeadLetter]) -> Explanation:
@@ -87,14 +87,14 @@ def explain(seen: Seen, deployment: Deployment, dead_letters: list[DeadLetter]) 
     )
 
 
-def _run(asked: Asked, where: Where, screen: Screen) -> int:
-    deployment, seen = _find(asked.secret, where, screen)
-    dead_letters = _dead_letters_about(seen, deployment, screen) if asked.dead_letters else []
+def _run(options: Options, where: Where, screen: Screen) -> int:
+    deployment, seen = _find(options.secret, where, screen)
+    dead_letters = _dead_letters_about(seen, deployment, screen) if options.dead_letters else []
     explanation = explain(seen, deployment, dead_letters)
-    if asked.as_json:
+    if options.as_json:
         screen.write_json(_document(explanation, deployment))
     else:
-        _show(asked, explanation, deployment, screen)
+        _show(options, explanation, deployment, screen)
     return OK
 
 
@@ -164,7 +164,7 @@ def _dead_letters_about(seen: Seen, deployment: Deployment, screen: Screen) -> l
         return DeadLetters.of(read_dead_letters(deployment.queues, report)).about(seen.secret.arn)
 
 
-def _show(asked: Asked, explanation: Explanation, deployment: Deployment, screen: Screen) -> None:
+def _show(options: Options, explanation: Explanation, deployment: Deployment, screen: Screen) -> None:
     secret = explanation.seen.secret
     screen.show(f"{secret.name} in {deployment.region}", "bold")
     screen.show(secret.arn)
@@ -177,7 +177,7 @@ def _show(asked: Asked, explanation: Explanation, deployment: Deployment, screen
         _section(screen, "Regions", ())
         screen.table(_COLUMNS, [_line(place) for place in explanation.places])
     dead_letters = [_dead_letter_line(dead_letter, screen) for dead_letter in explanation.dead_letters]
-    _section(screen, "Dead letters", dead_letters or [_no_dead_letters(asked, deployment)])
+    _section(screen, "Dead letters", dead_letters or [_no_dead_letters(options, deployment)])
     _section(screen, "Deployed switches that matter", explanation.switches or ["none"])
     _section(screen, "What happens next", explanation.next_steps)
 
@@ -204,11 +204,11 @@ def _section(screen: Screen, title: str, lines: Iterable[str]) -> None:
 
 
 def _line(place: Place) -> tuple[str, ...]:
-    asked = ", ".join(place.asked_by) or "nobody"
+    options = ", ".join(place.asked_by) or "nobody"
     said = [f"not allowed: {place.cut}"] if place.cut else []
     said += [text for text in (place.message, *place.drift) if text]
     key = f"{place.key} ({place.key_from})" if place.key else "-"
-    return place.region, asked, key, place.status, "; ".join(said) or "-"
+    return place.region, options, key, place.status, "; ".join(said) or "-"
 
 
 def _dead_letter_line(dead_letter: DeadLetter, screen: Screen) -> str:
@@ -217,10 +217,10 @@ def _dead_letter_line(dead_letter: DeadLetter, screen: Screen) -> str:
     return f"{since}{attempts}: {dead_letter.error_type}: {dead_letter.reason}"
 
 
-def _no_dead_letters(asked: Asked, deployment: Deployment) -> str:
+def _no_dead_letters(options: Options, deployment: Deployment) -> str:
     if deployment.queues is None:
         return "none: nothing is deployed"
-    return "none" if asked.dead_letters else "not read"
+    return "none" if options.dead_letters else "not read"
 
 
 def _document(explanation: Explanation, deployment: Deployment) -> dict[str, Any]:

@@ -53,9 +53,9 @@ def _run(run: Callable[[Connection, str], int], stack: str | None, access: Acces
         return exit_code(lambda: run(connect(access), stack or default_stack()), screen, "Stopped.")
 
 
-def _regions(deployed: Deployed, asked: Sequence[str]) -> list[str]:
+def _regions(deployed: Deployed, options: Sequence[str]) -> list[str]:
     allowed = {*deployed.environment.get("ALLOWED_REGIONS", "").split(",")} - {"", deployed.connection.region}
-    if unknown := {*asked} - allowed:
+    if unknown := {*options} - allowed:
         raise OperatorError(
             f"{', '.join(sorted(unknown))}: not in AllowedRegions; choose among {', '.join(sorted(allowed))}"
         )
@@ -63,4 +63,4 @@ def _regions(deployed: Deployed, asked: Sequence[str]) -> list[str]:
         raise OperatorError(
             "AllowedRegions names no other Region than the stack's own: there is nothing to try"
         )
-    return sorted({*asked} or allowed)
+    return sorted({*options} or allowed)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from replicas.aws.accounts import Answers
 from replicas.aws.deployment import Deployment, shown
-from replicas.commands.steps import CHANGING, Asked, Region, Step, Totals, answers_of
+from replicas.commands.steps import CHANGING, Options, Region, Step, Totals, answers_of
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
@@ -45,20 +45,20 @@ class Planning(Totals):
         return ", ".join(parts)
 
 
-def run(asked: Asked, where: Where, screen: Screen) -> int:
+def run(options: Options, where: Where, screen: Screen) -> int:
     """Show the plan; return the exit code."""
-    return exit_code(lambda: _run(asked, where, screen), screen, "Stopped. Nothing was written.")
+    return exit_code(lambda: _run(options, where, screen), screen, "Stopped. Nothing was written.")
 
 
-def make(deployment: Deployment, asked: Asked, screen: Screen, where: Where | None = None) -> Region:
+def make(deployment: Deployment, options: Options, screen: Screen, where: Where | None = None) -> Region:
     """Return the plan of one Region, with `where` also what nothing selects; raise OperatorError."""
     region = Region(deployment)
     what = f"Reading the secrets of {deployment.region}"
     with screen.progress(what, note=deployment.connection.throttling.__str__) as report:
-        selected = read(deployment, asked.choice, region.reading, report)
-        others = unselected(where, deployment, asked.choice, region.reading, screen) if where else ()
+        selected = read(deployment, options.choice, region.reading, report)
+        others = unselected(where, deployment, options.choice, region.reading, screen) if where else ()
         for seen in chain(selected, others):
-            region.add(seen.secret, steps_of(seen), asked)
+            region.add(seen.secret, steps_of(seen), options)
     return region
 
 
@@ -83,22 +83,22 @@ def steps_of(seen: Seen) -> Iterator[Step]:
         yield Step.of_problem("problem", problem)
 
 
-def _run(asked: Asked, where: Where, screen: Screen) -> int:
+def _run(options: Options, where: Where, screen: Screen) -> int:
     def planned_for(deployment: Deployment, place: Where, own: Screen) -> Region:
         own.say(str(deployment))
-        return make(deployment, asked, own, place)
+        return make(deployment, options, own, place)
 
     answers = answers_of(where, Planning, planned_for, screen)
     planning = answers.total
     if answers.are_complete:
-        require_some(asked.choice)
-    if asked.as_json:
+        require_some(options.choice)
+    if options.as_json:
         screen.write_json(_document(answers))
     else:
         show(planning, screen, answers)
     require_all_read(planning)
     answers.require_all()
-    return CHANGES if asked.detailed_exitcode and planning.secrets(*CHANGING) else OK
+    return CHANGES if options.detailed_exitcode and planning.secrets(*CHANGING) else OK
 
 
 def require_all_read(planning: Planning) -> None:

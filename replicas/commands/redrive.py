@@ -34,7 +34,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What the command line asks of a redrive."""
 
     secrets: Sequence[str] = ()
@@ -45,21 +45,21 @@ class Asked:
     fixed: bool = False
 
 
-def run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
+def run(options: Options, stack: str | None, access: Access, screen: Screen) -> int:
     """Redrive what is asked for; return the exit code."""
     stopped = "Stopped. Nothing is lost: --dry-run shows the dead letters that are still there."
-    work = _clear_fixed if asked.fixed else _run
-    return exit_code(lambda: work(asked, stack, access, screen), screen, stopped)
+    work = _clear_fixed if options.fixed else _run
+    return exit_code(lambda: work(options, stack, access, screen), screen, stopped)
 
 
-def _run(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
+def _run(options: Options, stack: str | None, access: Access, screen: Screen) -> int:
     connection = connect(access)
     found = find_parts(connection.cloudformation, stack or default_stack())
     queues = Queues(connection.sqs, found.queue_url, found.dead_letter_queue_url)
-    return redrive_as_asked(asked, queues, screen)
+    return redrive_as_asked(options, queues, screen)
 
 
-def _clear_fixed(asked: Asked, stack: str | None, access: Access, screen: Screen) -> int:
+def _clear_fixed(options: Options, stack: str | None, access: Access, screen: Screen) -> int:
     """Delete the dead letters of secrets that are in their place now; return the exit code."""
     regions, profiles = ([value] if value else None for value in (access.region, access.profile))
     where = Where(
@@ -77,21 +77,21 @@ def _clear_fixed(asked: Asked, stack: str | None, access: Access, screen: Screen
         found = read_dead_letters(queues, report)
     unread = min(before, count_dead_letters(queues)) - len(found)
     if unread <= 0:
-        _require_chosen(asked, found)
-    dead_letters = choose(found, asked.secrets, asked.error_types)
+        _require_chosen(options, found)
+    dead_letters = choose(found, options.secrets, options.error_types)
     fixed = {
         secret
         for secret in {dead_letter.secret for dead_letter in dead_letters}
         if _is_fixed(deployment, secret)
     }
     chosen = [dead_letter for dead_letter in dead_letters if dead_letter.secret in fixed]
-    if chosen and not asked.as_json:
+    if chosen and not options.as_json:
         show_dead_letters(screen, chosen)
-    wished = bool(chosen) and not asked.dry_run
-    if wished and not asked.yes:
+    wished = bool(chosen) and not options.dry_run
+    if wished and not options.yes:
         wished = screen.ask(f"Delete {_dead_letters(len(chosen))} of secrets that are in their place?")
     cleared = clear(queues, chosen, lambda _: None) if wished else 0
-    if asked.as_json:
+    if options.as_json:
         _print_json(chosen, 0, screen, cleared=cleared)
     left = len(dead_letters) - len(chosen)
     screen.say(
@@ -112,21 +112,21 @@ def _is_fixed(deployment: Deployment, name: str) -> bool:
     return row(seen, []).standing in (Standing.IN_SYNC, Standing.WANTS_NONE) and not todo.changes
 
 
-def redrive_as_asked(asked: Asked, queues: Queues, screen: Screen) -> int:
+def redrive_as_asked(options: Options, queues: Queues, screen: Screen) -> int:
     """Show the dead letters, move them if that is wished, return the exit code. Raise as `redrive` does."""
     before = count_dead_letters(queues)
     with screen.progress("Reading the dead letters") as report:
         dead_letters = read_dead_letters(queues, report)
     unread = min(before, count_dead_letters(queues)) - len(dead_letters)
-    chosen = choose(dead_letters, asked.secrets, asked.error_types)
+    chosen = choose(dead_letters, options.secrets, options.error_types)
     if unread <= 0:
-        _require_chosen(asked, dead_letters)
+        _require_chosen(options, dead_letters)
         if not dead_letters:
             screen.say("There are no dead letters.")
-    if chosen and not asked.as_json:
+    if chosen and not options.as_json:
         show_dead_letters(screen, chosen)
-    moved = _move(asked, queues, chosen, screen) if _is_wished(asked, chosen, screen) else None
-    if asked.as_json:
+    moved = _move(options, queues, chosen, screen) if _is_wished(options, chosen, screen) else None
+    if options.as_json:
         _print_json(chosen, moved or 0, screen)
     code = OK if moved is None else _report(moved, len(chosen), screen)
     return _with_unread(unread, code, screen)
@@ -143,11 +143,11 @@ def _with_unread(unread: int, code: int, screen: Screen) -> int:
     return FAILED
 
 
-def _require_chosen(asked: Asked, dead_letters: Sequence[DeadLetter]) -> None:
+def _require_chosen(options: Options, dead_letters: Sequence[DeadLetter]) -> None:
     """Raise OperatorError for what was named and is not there: a success of nothing hides a typo."""
-    missing = [name for name in asked.secrets if not choose(dead_letters, [name], asked.error_types)]
+    missing = [name for name in options.secrets if not choose(dead_letters, [name], options.error_types)]
     if missing:
-        of_type = f" with the error type {' or '.join(asked.error_types)}" if asked.error_types else ""
+        of_type = f" with the error type {' or '.join(options.error_types)}" if options.error_types else ""
         there = (
             f"`replicas redrive --dry-run` shows all {len(dead_letters)}"
             if dead_letters
@@ -156,25 +156,25 @@ def _require_chosen(asked: Asked, dead_letters: Sequence[DeadLetter]) -> None:
         raise OperatorError(
             f"No dead letter{of_type} is about {' or '.join(missing)}, and nothing was done: {there}"
         )
-    if asked.error_types and dead_letters and not choose(dead_letters, (), asked.error_types):
+    if options.error_types and dead_letters and not choose(dead_letters, (), options.error_types):
         types = ", ".join(sorted({dead_letter.error_type for dead_letter in dead_letters}))
         raise OperatorError(
-            f"No dead letter has the error type {' or '.join(asked.error_types)}, and nothing was done: "
+            f"No dead letter has the error type {' or '.join(options.error_types)}, and nothing was done: "
             f"there are {types}"
         )
 
 
-def _is_wished(asked: Asked, chosen: Sequence[DeadLetter], screen: Screen) -> bool:
-    if not chosen or asked.dry_run:
+def _is_wished(options: Options, chosen: Sequence[DeadLetter], screen: Screen) -> bool:
+    if not chosen or options.dry_run:
         return False
-    if asked.yes or screen.ask(f"Move {_dead_letters(len(chosen))} into the ReplicationQueue?"):
+    if options.yes or screen.ask(f"Move {_dead_letters(len(chosen))} into the ReplicationQueue?"):
         return True
     screen.say("Nothing was moved.")
     return False
 
 
-def _move(asked: Asked, queues: Queues, chosen: Sequence[DeadLetter], screen: Screen) -> int:
-    everything = not (asked.secrets or asked.error_types)
+def _move(options: Options, queues: Queues, chosen: Sequence[DeadLetter], screen: Screen) -> int:
+    everything = not (options.secrets or options.error_types)
     done, finished = 0, False
     try:
         with screen.progress("Moving", len(chosen)) as report:

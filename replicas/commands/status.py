@@ -39,7 +39,7 @@ SINCE = f"Known since{UTC_TITLE}"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What the command line asks of a status."""
 
     choice: Choice = EVERYTHING
@@ -88,9 +88,9 @@ class Status:
         return WAITING if self.counts.standings[Standing.WAITING] else OK
 
 
-def run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep) -> int:
+def run(options: Options, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep) -> int:
     """Show the status, once or again and again; return the exit code."""
-    return exit_code(lambda: _run(asked, where, screen, sleep), screen, "Stopped.")
+    return exit_code(lambda: _run(options, where, screen, sleep), screen, "Stopped.")
 
 
 def look(  # noqa: PLR0913  what is read, and how much of it
@@ -174,45 +174,45 @@ def _dead_letters(deployment: Deployment, screen: Screen) -> list[DeadLetter]:
         return read_dead_letters(deployment.queues, report)
 
 
-def _run(asked: Asked, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
-    answers = _look_and_show(asked, where, screen)
-    while asked.watch_seconds:
+def _run(options: Options, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
+    answers = _look_and_show(options, where, screen)
+    while options.watch_seconds:
         if answers.total.unread:
             screen.say(unread_in_words(answers.total.unread))
-        screen.say(f"Again every {asked.watch_seconds:g} s, until Ctrl-C.")
-        sleep(asked.watch_seconds)
-        answers = _look_again(asked, where, screen) or answers
+        screen.say(f"Again every {options.watch_seconds:g} s, until Ctrl-C.")
+        sleep(options.watch_seconds)
+        answers = _look_again(options, where, screen) or answers
     if answers.total.unread:
         raise OperatorError(unread_in_words(answers.total.unread))
     answers.require_all()
     return answers.total.exit_code
 
 
-def _look_again(asked: Asked, where: Where, screen: Screen) -> Answers[Status] | None:
+def _look_again(options: Options, where: Where, screen: Screen) -> Answers[Status] | None:
     """Say an error and go on: what was seen once can be seen again, when the network is back."""
     try:
         with as_operator_errors():
-            return _look_and_show(asked, where, screen)
+            return _look_and_show(options, where, screen)
     except OperatorError as error:
         screen.say(str(error))
         return None
 
 
-def _look_and_show(asked: Asked, where: Where, screen: Screen) -> Answers[Status]:
-    answers = look(where, asked.choice, screen, with_dead_letters=asked.dead_letters)
-    if asked.watch_seconds and screen.out.is_terminal:
+def _look_and_show(options: Options, where: Where, screen: Screen) -> Answers[Status]:
+    answers = look(where, options.choice, screen, with_dead_letters=options.dead_letters)
+    if options.watch_seconds and screen.out.is_terminal:
         screen.out.clear()
-    _show(asked, answers, screen)
+    _show(options, answers, screen)
     return answers
 
 
-def _show(asked: Asked, answers: Answers[Status], screen: Screen) -> None:
+def _show(options: Options, answers: Answers[Status], screen: Screen) -> None:
     status = answers.total
-    if asked.as_json:
-        rows = [row for row in status.rows if not asked.failed or row.standing is Standing.NEEDS_YOU]
-        screen.write_json(document(answers, rows, with_dead_letters=asked.dead_letters))
+    if options.as_json:
+        rows = [row for row in status.rows if not options.failed or row.standing is Standing.NEEDS_YOU]
+        screen.write_json(document(answers, rows, with_dead_letters=options.dead_letters))
         return
-    rows = _chosen(asked, status, screen)
+    rows = _chosen(options, status, screen)
     if rows:
         show_matrix(rows, screen)
     for (name, error_type, reason), times in _alike(status.other_dead_letters):
@@ -234,10 +234,10 @@ def _alike(dead_letters: Iterable[DeadLetter]) -> Iterable[tuple[tuple[str, str,
     ).items()
 
 
-def _chosen(asked: Asked, status: Status, screen: Screen) -> list[Row]:
-    if asked.failed:
+def _chosen(options: Options, status: Status, screen: Screen) -> list[Row]:
+    if options.failed:
         return [row for row in status.rows if row.standing is Standing.NEEDS_YOU or row.dead_letters]
-    if asked.everything or not screen.out.is_terminal:
+    if options.everything or not screen.out.is_terminal:
         return status.rows
     quiet = [row for row in status.rows if row.standing in AS_IT_MUST_BE and not row.why]
     if not (hidden := quiet[SHOWN_IN_SYNC:]):

@@ -16,7 +16,7 @@ CHANGING = ("add", "retry", "remove")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What the command line asks of a plan."""
 
     choice: Choice = EVERYTHING
@@ -80,9 +80,9 @@ class Region:
     planned: list[Planned] = field(default_factory=list)
     unchanged: int = 0
 
-    def add(self, secret: Secret, steps: Iterable[Step], asked: Asked) -> None:
+    def add(self, secret: Secret, steps: Iterable[Step], options: Options) -> None:
         """Keep the steps in the Regions that are asked for, if there is one."""
-        wanted = asked.replica_regions
+        wanted = options.replica_regions
         kept = tuple(step for step in steps if not wanted or step.region in wanted)
         self.unchanged += not kept
         if kept:

@@ -19,7 +19,7 @@ EARLIER_MILLISECONDS = 300_000
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What the command line asks of a sweep."""
 
     follow: bool = True
@@ -27,7 +27,7 @@ class Asked:
 
 
 def run(
-    asked: Asked,
+    options: Options,
     stack: str | None,
     access: Access,
     screen: Screen,
@@ -38,11 +38,11 @@ def run(
     stopped = (
         f"Stopped following. A sweep that was started goes on; its id in the function's log is {sweep_id}."
     )
-    return exit_code(lambda: _run(asked, stack, access, screen, sleep, sweep_id), screen, stopped)
+    return exit_code(lambda: _run(options, stack, access, screen, sleep, sweep_id), screen, stopped)
 
 
 def _run(  # noqa: PLR0913, PLR0917  what `run` has, and the id
-    asked: Asked,
+    options: Options,
     stack: str | None,
     access: Access,
     screen: Screen,
@@ -52,18 +52,18 @@ def _run(  # noqa: PLR0913, PLR0917  what `run` has, and the id
     clients = connect(access)
     name = stack or default_stack()
     parts = find_parts(clients.cloudformation, name)
-    log_group = find_log_group(clients, parts.function) if asked.follow else ""
+    log_group = find_log_group(clients, parts.function) if options.follow else ""
     since = int(time.time() * 1000) - EARLIER_MILLISECONDS
     clients.sqs.send_message(QueueUrl=parts.queue_url, MessageBody=SweepRequest(sweep_id).body())
     screen.say(f"{clients.region}: stack {name}, sweep {sweep_id}")
-    if not asked.follow:
-        if asked.as_json:
+    if not options.follow:
+        if options.as_json:
             screen.write_json({"sweep_id": sweep_id})
         return OK
     account = Account()
     follower = Follower(clients.logs, log_group, sweep_id, account, since)
     follow(follower, Queue(clients.sqs, parts.queue_url), screen, sleep)
-    if asked.as_json:
+    if options.as_json:
         screen.write_json(document(sweep_id, [account]))
     else:
         show(account, screen)

@@ -29,7 +29,7 @@ _ANY_HOME = "the home Region"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """Tags that a secret could have, and where it would live, if that is said."""
 
     tags: str
@@ -54,9 +54,9 @@ def run(file: Path, screen: Screen, *, as_json: bool) -> int:
     return exit_code(lambda: _run(file, screen, as_json=as_json), screen, "Stopped.")
 
 
-def foretell(asked: Asked, screen: Screen) -> int:
+def foretell(options: Options, screen: Screen) -> int:
     """Say what would happen to a secret with these tags; return the exit code."""
-    return exit_code(lambda: _foretell(asked, screen), screen, "Stopped.")
+    return exit_code(lambda: _foretell(options, screen), screen, "Stopped.")
 
 
 def tags_of(text: str) -> dict[str, str]:
@@ -119,24 +119,24 @@ def _checked(text: str, name: str) -> tuple[list[str], list[str]]:
         return [f"{name}: {problem}" for problem in error.reasons], []
 
 
-def _foretell(asked: Asked, screen: Screen) -> int:
-    policy, tags = load_policy(asked.policy), tags_of(asked.tags)
-    found = told(tags, policy, asked.allowed_regions, asked.home or _ANY_HOME)
-    if asked.as_json:
-        screen.write_json(_document(found, tags, asked))
+def _foretell(options: Options, screen: Screen) -> int:
+    policy, tags = load_policy(options.policy), tags_of(options.tags)
+    found = told(tags, policy, options.allowed_regions, options.home or _ANY_HOME)
+    if options.as_json:
+        screen.write_json(_document(found, tags, options))
     else:
-        for line in _lines(found, asked):
+        for line in _lines(found, options):
             screen.show(line)
         if found.regions:
             screen.table(_COLUMNS, [_row(place) for place in found.regions])
     return FAILED if found.problems else OK
 
 
-def _lines(found: Foretold, asked: Asked) -> Iterator[str]:
+def _lines(found: Foretold, options: Options) -> Iterator[str]:
     yield found.answer
     yield from (f"{text[0].upper()}{text[1:]}." for text in found.problems)
     yield ""
-    yield f"What selects it (policy {shown(asked.policy)}, AllowedRegions={asked.allowed_regions})"
+    yield f"What selects it (policy {shown(options.policy)}, AllowedRegions={options.allowed_regions})"
     for source in found.sources:
         yield f"  {source.name} {'applies' if source.counts else 'does not apply'}: {source.text}"
 
@@ -151,10 +151,10 @@ def _row(place: Place) -> tuple[str, ...]:
     )
 
 
-def _document(found: Foretold, tags: Mapping[str, str], asked: Asked) -> dict[str, Any]:
+def _document(found: Foretold, tags: Mapping[str, str], options: Options) -> dict[str, Any]:
     return {
         "tags": dict(tags),
-        "policy": shown(asked.policy),
+        "policy": shown(options.policy),
         "answer": [found.answer],
         "problems": [*found.problems],
         "sources": [source.entry() for source in found.sources],

@@ -178,9 +178,9 @@ def _tag_source(seen: Seen, policy: Policy) -> Source:
         return Source(name, counts=False, text="the secret does not have it")
     if not desired.asked_by_tag:
         return Source(name, counts=True, text="none: asks for no replicas; a rule may still ask for some")
-    asked = [claim.region for claim in desired.claims if any(asker.word for asker in claim.asked_by)]
+    options = [claim.region for claim in desired.claims if any(asker.word for asker in claim.asked_by)]
     value = seen.secret.tags[policy.tag_key] or "empty"
-    return Source(name, counts=True, text=f"{value}: asks for {_listed(asked)}")
+    return Source(name, counts=True, text=f"{value}: asks for {_listed(options)}")
 
 
 def _rule_source(rule: Rule, secret: Secret) -> Source:

@@ -60,7 +60,7 @@ def applied(desk: Desk, screen: Person, *, yes: bool = False, as_json: bool = Fa
         desk.world.clock.advance(30)
         desk.world.deliver()
 
-    return apply.run(apply.Asked(plan.Asked(as_json=as_json), yes), where, screen, pause)
+    return apply.run(apply.Options(plan.Options(as_json=as_json), yes), where, screen, pause)
 
 
 def said(screen: Person) -> list[str]:

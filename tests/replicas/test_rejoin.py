@@ -95,12 +95,12 @@ class Stage:
         return self.fake.secret(region, name).is_replica
 
     def promote(self) -> int:
-        asked = promote.Asked(WEST, journal=self.folder / "j.jsonl", yes=True)
+        asked = promote.Options(WEST, journal=self.folder / "j.jsonl", yes=True)
         return promote.run(asked, Access(WEST), quiet(), self.around)
 
     def rejoin(self, *names: str, turn: bool = False, accept: bool = False, discard: str = "") -> int:
         wishes = Wishes(turn, accept, frozenset(discard.split()))
-        asked = rejoin.Asked(WEST, Choice(names), self.folder / "j.jsonl", yes=True, wishes=wishes)
+        asked = rejoin.Options(WEST, Choice(names), self.folder / "j.jsonl", yes=True, wishes=wishes)
         self.screen = quiet()
         return rejoin.run(asked, Access(WEST), self.screen, self.around)
 
@@ -353,7 +353,7 @@ def test_a_dry_run_shows_all_and_writes_nothing(stage: Stage) -> None:
     stage.promote()
     before, journal = writes(stage), (stage.folder / "j.jsonl").read_text("utf-8")
     screen = quiet()
-    asked = rejoin.Asked(WEST, journal=stage.folder / "j.jsonl", dry_run=True)
+    asked = rejoin.Options(WEST, journal=stage.folder / "j.jsonl", dry_run=True)
     assert rejoin.run(asked, Access(WEST), screen, stage.around) == 0
     assert "rejoin from home" in screen.out.file.getvalue()  # type: ignore[attr-defined]
     assert writes(stage) == before
@@ -367,7 +367,7 @@ def test_json_says_what_was_found_done_and_not_done(stage: Stage) -> None:
     stage.put(WEST, "left")
     stage.fake.set_outcome("fails", WEST, Outcome("Failed", "The KMS key is disabled", attempts=1))
     screen, journal = quiet(), stage.folder / "j.jsonl"
-    asked = rejoin.Asked(WEST, journal=journal, yes=True, as_json=True)
+    asked = rejoin.Options(WEST, journal=journal, yes=True, as_json=True)
     assert rejoin.run(asked, Access(WEST), screen, stage.around) == 1
     document = json.loads(screen.out.file.getvalue())  # type: ignore[attr-defined]
     known = ("name", "status", "action", "why")

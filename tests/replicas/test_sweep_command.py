@@ -42,7 +42,7 @@ class Run:
 
     def sweep(self, **asked: Any) -> int:
         access = Access(HOME, None, self.desk.account.url)
-        return sweep.run(sweep.Asked(**asked), STACK, access, self.screen, self._pause)
+        return sweep.run(sweep.Options(**asked), STACK, access, self.screen, self._pause)
 
     def _pause(self, _seconds: float) -> None:
         self.pauses += 1

@@ -27,7 +27,7 @@ primary must not be written to: what is written there does not arrive here. Ther
 
 
 @dataclass(frozen=True)
-class Asked(session.Asked):
+class Options(session.Options):
     """What the command line asks of a promotion."""
 
     primary_region: str = ""
@@ -52,42 +52,42 @@ class Result:
     problem: str = ""
 
 
-def run(asked: Asked, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
+def run(options: Options, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
     """Promote what is asked for; return the exit code."""
     stopped = (
         "Stopped. What is done is in the journal "
-        f"{asked.journal_file}: run it again, and it goes on where it stopped."
+        f"{options.journal_file}: run it again, and it goes on where it stopped."
     )
-    return exit_code(lambda: _run(asked, access, screen, around), screen, stopped)
+    return exit_code(lambda: _run(options, access, screen, around), screen, stopped)
 
 
-def _run(asked: Asked, access: Access, screen: Screen, around: Surroundings) -> int:
-    there = around.regions(access, asked.writes_per_second)
-    log = read_journal(asked.journal_file, around.clock)
+def _run(options: Options, access: Access, screen: Screen, around: Surroundings) -> int:
+    there = around.regions(access, options.writes_per_second)
+    log = read_journal(options.journal_file, around.clock)
     with screen.progress(f"Listing {there.region}") as report:
-        promotion = _promotion(asked, there, log, report)
-    shows = f"`replicas verify --from {asked.region}` shows what is there"
-    require_some(asked.choice, f"replica in {asked.region}", shows)
-    if not asked.as_json:
-        _show(asked, promotion, screen)
+        promotion = _promotion(options, there, log, report)
+    shows = f"`replicas verify --from {options.region}` shows what is there"
+    require_some(options.choice, f"replica in {options.region}", shows)
+    if not options.as_json:
+        _show(options, promotion, screen)
     work = [*promotion.replicas, *promotion.not_held]
-    do = partial(_promote, there, log, partial(hold_value, asked.reason, now=around.now()))
+    do = partial(_promote, there, log, partial(hold_value, options.reason, now=around.now()))
     wording = Wording(
-        _question(asked, promotion),
+        _question(options, promotion),
         "Nothing was promoted.",
         "Promoting",
     )
-    results = carry_out(asked, work, do, wording, screen, around)
-    return OK if results is None else _end(asked, promotion, results, screen)
+    results = carry_out(options, work, do, wording, screen, around)
+    return OK if results is None else _end(options, promotion, results, screen)
 
 
-def _promotion(asked: Asked, there: RegionSecrets, log: Journal, report: Report) -> _Promotion:
+def _promotion(options: Options, there: RegionSecrets, log: Journal, report: Report) -> _Promotion:
     replicas, not_held, done, promoted = list[Held](), list[Held](), 0, log.promoted()
     for number, held in enumerate(there.listed(), start=1):
         report(number)
-        mine = held.is_replica and asked.primary_region in ("", held.primary_region)
+        mine = held.is_replica and options.primary_region in ("", held.primary_region)
         known = not held.is_replica and (is_held(held.tags) or held.identity in promoted)
-        if not (mine or known) or not asked.choice.takes(held.as_secret()):
+        if not (mine or known) or not options.choice.takes(held.as_secret()):
             continue
         if held.is_replica:
             replicas.append(held)
@@ -126,14 +126,14 @@ def _hold(there: RegionSecrets, log: Journal, held: Held, home: str, value: str)
     return Result(held.name, promoted=True)
 
 
-def _question(asked: Asked, promotion: _Promotion) -> str:
-    text = f"Promote {count(len(promotion.replicas), 'replica')} in {asked.region}"
+def _question(options: Options, promotion: _Promotion) -> str:
+    text = f"Promote {count(len(promotion.replicas), 'replica')} in {options.region}"
     return (
         f"{text}, and hold {len(promotion.not_held):,} promoted before?" if promotion.not_held else f"{text}?"
     )
 
 
-def _show(asked: Asked, promotion: _Promotion, screen: Screen) -> None:
+def _show(options: Options, promotion: _Promotion, screen: Screen) -> None:
     columns = (
         Column("Secret", short=False),
         Column("Primary"),
@@ -146,12 +146,12 @@ def _show(asked: Asked, promotion: _Promotion, screen: Screen) -> None:
     if len(shown) < len(promotion.replicas):
         screen.say(f"... and {len(promotion.replicas) - len(shown):,} more.")
     if promotion.replicas:
-        seconds = len(promotion.replicas) / asked.writes_per_second
+        seconds = len(promotion.replicas) / options.writes_per_second
         screen.show(
-            f"{count(len(promotion.replicas), 'replica')} to promote in {asked.region}, "
-            f"about {max(1, round(seconds)):,} s at {asked.writes_per_second:g} writes a second"
+            f"{count(len(promotion.replicas), 'replica')} to promote in {options.region}, "
+            f"about {max(1, round(seconds)):,} s at {options.writes_per_second:g} writes a second"
         )
-        screen.say(MEANING.format(region=asked.region))
+        screen.say(MEANING.format(region=options.region))
     if promotion.not_held:
         screen.show(
             f"{count(len(promotion.not_held), 'secret')} promoted before and not held: to get the tag"
@@ -164,25 +164,25 @@ def _line(held: Held) -> tuple[Cell, ...]:
     return held.name, held.primary_region, short(held.current), Moment(held.changed)
 
 
-def _end(asked: Asked, promotion: _Promotion, results: list[Result], screen: Screen) -> int:
+def _end(options: Options, promotion: _Promotion, results: list[Result], screen: Screen) -> int:
     problems = [result for result in results if result.problem]
     promoted = sum(result.promoted for result in results)
-    if asked.as_json:
-        screen.write_json(_document(asked, promotion, results))
+    if options.as_json:
+        screen.write_json(_document(options, promotion, results))
     else:
         for result in problems:
             screen.show(f"{result.name}: {result.problem}")
-        screen.show(_account(asked, promotion, promoted, problems), "bold")
+        screen.show(_account(options, promotion, promoted, problems), "bold")
     return FAILED if problems else OK
 
 
-def _account(asked: Asked, promotion: _Promotion, promoted: int, problems: list[Result]) -> str:
-    if asked.dry_run:
+def _account(options: Options, promotion: _Promotion, promoted: int, problems: list[Result]) -> str:
+    if options.dry_run:
         return f"Dry run: {count(len(promotion.replicas), 'replica')} would be promoted, nothing was written"
     text = f"Promoted: {promoted:,}, {promotion.done:,} before, {len(problems):,} with a problem"
     if not_held := sum(result.promoted for result in problems):
         text += f" ({not_held:,} promoted, but not held: run it again)"
-    return f"{text}; journal {asked.journal_file}" if promoted or problems else text
+    return f"{text}; journal {options.journal_file}" if promoted or problems else text
 
 
 def _entry(held: Held, results: Mapping[str, Result]) -> dict[str, Any]:
@@ -197,19 +197,19 @@ def _entry(held: Held, results: Mapping[str, Result]) -> dict[str, Any]:
     }
 
 
-def _document(asked: Asked, promotion: _Promotion, results: list[Result]) -> dict[str, Any]:
+def _document(options: Options, promotion: _Promotion, results: list[Result]) -> dict[str, Any]:
     work = [*promotion.replicas, *promotion.not_held]
     problems = [result for result in results if result.problem]
     promoted = sum(result.promoted for result in results)
     return {
-        "region": asked.region,
+        "region": options.region,
         "secrets": [_entry(held, {result.name: result for result in results}) for held in work],
-        "journal": str(asked.journal_file) if results else None,
+        "journal": str(options.journal_file) if results else None,
         "summary": {
             "to_promote": len(promotion.replicas),
             "promoted": promoted,
             "promoted_before": promotion.done,
             "problems": len(problems),
-            "text": _account(asked, promotion, promoted, problems),
+            "text": _account(options, promotion, promoted, problems),
         },
     }

@@ -32,7 +32,7 @@ _HOME = re.compile(r" from ([a-z0-9-]+):")
 
 
 @dataclass(frozen=True)
-class Asked(session.Asked):
+class Options(session.Options):
     """What the command line asks of a rejoin."""
 
     wishes: Wishes = NO_WISHES
@@ -60,7 +60,7 @@ class Result:
 class _Desk:
     """What the work needs: both sides, the journal, and time."""
 
-    asked: Asked
+    options: Options
     access: Access
     log: Journal
     around: Surroundings
@@ -72,7 +72,7 @@ class _Desk:
         with self._lock:
             if region not in self.regions:
                 access = replace(self.access, region=region)
-                self.regions[region] = self.around.regions(access, self.asked.writes_per_second)
+                self.regions[region] = self.around.regions(access, self.options.writes_per_second)
             return self.regions[region]
 
     def sides(self, home_region: str, identity: str) -> Sides:
@@ -81,48 +81,48 @@ class _Desk:
         home, there = (
             self.secrets(region).describe(identity.replace("::", f":{region}:", 1))
             or self._of_the_name(region, identity)
-            for region in (home_region, self.asked.region)
+            for region in (home_region, self.options.region)
         )
         promoted = self.log.promotion(identity)
-        return Sides(home_region, self.asked.region, home, there, steps, promoted)
+        return Sides(home_region, self.options.region, home, there, steps, promoted)
 
     def _of_the_name(self, region: str, identity: str) -> Held | None:
         """Return another secret that has the name."""
         return self.secrets(region).describe(identity.partition(":secret:")[2][:-7])
 
 
-def run(asked: Asked, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
+def run(options: Options, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
     """Compare both sides, do what may be done, and return the exit code."""
     stopped = (
         "Stopped. Every value is still in at least one Region, and every step in the journal "
-        f"{asked.journal_file}: run it again, and it goes on where it stopped."
+        f"{options.journal_file}: run it again, and it goes on where it stopped."
     )
-    return exit_code(lambda: _run(asked, access, screen, around), screen, stopped)
+    return exit_code(lambda: _run(options, access, screen, around), screen, stopped)
 
 
-def _run(asked: Asked, access: Access, screen: Screen, around: Surroundings) -> int:
-    desk = _Desk(asked, access, read_journal(asked.journal_file, around.clock), around)
+def _run(options: Options, access: Access, screen: Screen, around: Surroundings) -> int:
+    desk = _Desk(options, access, read_journal(options.journal_file, around.clock), around)
     with screen.progress("Comparing both sides") as report:
         candidates = [*_candidates(desk, report)]
     shows = "without it, all that were promoted are shown with --dry-run"
-    require_some(asked.choice, f"secret that was promoted in {asked.region}", shows)
-    if not asked.as_json:
-        _show(asked, candidates, screen)
+    require_some(options.choice, f"secret that was promoted in {options.region}", shows)
+    if not options.as_json:
+        _show(options, candidates, screen)
     work = [candidate for candidate in candidates if candidate.action is not Action.LEAVE]
-    wording = Wording(_question(asked, work), "Nothing was changed.", "Rejoining")
-    results = carry_out(asked, work, lambda candidate: _do(desk, candidate), wording, screen, desk.around)
-    return OK if results is None else _end(asked, candidates, results, screen)
+    wording = Wording(_question(options, work), "Nothing was changed.", "Rejoining")
+    results = carry_out(options, work, lambda candidate: _do(desk, candidate), wording, screen, desk.around)
+    return OK if results is None else _end(options, candidates, results, screen)
 
 
 def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:
     """Yield what was promoted here: by the journal, and by the hold tag where that is lost."""
     homes: dict[str, str] = {}
-    asked, known = desk.asked, desk.log.promoted()
-    for held in desk.secrets(asked.region).listed():
-        if (home := _home_of(held, known.get(held.identity))) and asked.choice.takes(held.as_secret()):
+    options, known = desk.options, desk.log.promoted()
+    for held in desk.secrets(options.region).listed():
+        if (home := _home_of(held, known.get(held.identity))) and options.choice.takes(held.as_secret()):
             homes[held.identity] = home
     for identity, entry in known.items():
-        if asked.choice.takes(Secret(arn=entry.arn, name=entry.name, tags={})):
+        if options.choice.takes(Secret(arn=entry.arn, name=entry.name, tags={})):
             homes.setdefault(identity, entry.primary_region)
     for candidate in each(
         homes.items(), lambda pair: _candidate(desk, pair[1], pair[0]), report, desk.around.workers
@@ -144,7 +144,7 @@ def _home_of(held: Held, promoted: Entry | None) -> str:
 def _candidate(desk: _Desk, home_region: str, identity: str) -> Candidate:
     sides = desk.sides(home_region, identity)
     found = change(sides)
-    return Candidate(sides, found, action(found, sides.name, desk.asked.wishes))
+    return Candidate(sides, found, action(found, sides.name, desk.options.wishes))
 
 
 def _do(desk: _Desk, candidate: Candidate) -> Result:
@@ -237,7 +237,7 @@ def _hold_home(desk: _Desk, home: Held) -> None:
     desk.log.note(journal.HOLD, home, BEGUN, primary_region=home.region)
     if not is_held(home.tags):
         value = hold_value(
-            f"replicas rejoin --replica-region {desk.asked.region}", home.region, desk.around.now()
+            f"replicas rejoin --replica-region {desk.options.region}", home.region, desk.around.now()
         )
         desk.secrets(home.region).tag(home.arn, HOLD_TAG, value)
     desk.log.note(journal.HOLD, home, DONE, primary_region=home.region)
@@ -249,7 +249,7 @@ def _settled(desk: _Desk, primary: Held, region: str) -> Held:
     while True:
         now = desk.secrets(primary.region).describe(primary.arn) or primary
         replica = now.replica_in(region)
-        if replica is None or replica.status != IN_PROGRESS or waited >= desk.asked.patience_seconds:
+        if replica is None or replica.status != IN_PROGRESS or waited >= desk.options.patience_seconds:
             return now
         desk.around.sleep(POLL_SECONDS)
         waited += POLL_SECONDS
@@ -304,7 +304,7 @@ def _follow(desk: _Desk, primary: Held, regions: list[str]) -> str:
         found = [now.replica_in(region) or Replica(region, "not listed") for region in regions]
         open_ = [replica for replica in found if replica.status != IN_SYNC]
         failed = [replica for replica in open_ if replica.status == REPLICA_FAILED]
-        if failed or (open_ and waited >= desk.asked.patience_seconds):
+        if failed or (open_ and waited >= desk.options.patience_seconds):
             return "; ".join(
                 f"{replica.region} is {replica.status}: {replica.message}" for replica in failed or open_
             )
@@ -352,23 +352,23 @@ def _key_in_journal(sides: Sides) -> str:
     return removed[-1].regions[sides.region] if removed else ""
 
 
-def _question(asked: Asked, work: list[Candidate]) -> str:
+def _question(options: Options, work: list[Candidate]) -> str:
     turned = sum(candidate.action is Action.TURN for candidate in work)
-    named = [candidate.sides.name for candidate in work if candidate.sides.name in asked.wishes.discard]
+    named = [candidate.sides.name for candidate in work if candidate.sides.name in options.wishes.discard]
     text = f"Rejoin {count(len(work), 'secret')}"
     if turned:
-        text += f", {turned:,} of them with {asked.region} as the primary"
+        text += f", {turned:,} of them with {options.region} as the primary"
     if named:
         text += f", and lose for good what the other side of {', '.join(named)} has"
     return text + "?"
 
 
-def _show(asked: Asked, candidates: list[Candidate], screen: Screen) -> None:
+def _show(options: Options, candidates: list[Candidate], screen: Screen) -> None:
     columns = (
         Column("Secret", short=False),
         Column("State"),
         Column("At home", labelled=True),
-        Column(asked.region, labelled=True),
+        Column(options.region, labelled=True),
         Column("Done", labelled=True),
         Column("Or", short=False, below=True),
     )
@@ -394,21 +394,21 @@ def _version(held: Held | None, screen: Screen) -> str:
     )
 
 
-def _end(asked: Asked, candidates: list[Candidate], results: list[Result], screen: Screen) -> int:
+def _end(options: Options, candidates: list[Candidate], results: list[Result], screen: Screen) -> int:
     problems = [result for result in results if result.problem]
     left = Counter(str(candidate.found) for candidate in candidates if candidate.action is Action.LEAVE)
-    if asked.as_json:
-        screen.write_json(_document(asked, candidates, results, left))
+    if options.as_json:
+        screen.write_json(_document(options, candidates, results, left))
     else:
         for result in problems:
             screen.show(f"{result.candidate.sides.name}: {result.problem}")
-        screen.show(_account(asked, candidates, results, left), "bold")
+        screen.show(_account(options, candidates, results, left), "bold")
     if problems:
         return FAILED
     return CHANGES if left else OK
 
 
-def _account(asked: Asked, candidates: list[Candidate], results: list[Result], left: Counter[str]) -> str:
+def _account(options: Options, candidates: list[Candidate], results: list[Result], left: Counter[str]) -> str:
     done = [result for result in results if not result.problem]
     turned = sum(result.candidate.action is Action.TURN for result in done)
     states = ", ".join(f"{number:,} {state}" for state, number in sorted(left.items()))
@@ -417,15 +417,15 @@ def _account(asked: Asked, candidates: list[Candidate], results: list[Result], l
     parts += [f"{len(results) - len(done):,} with a problem"] if len(done) < len(results) else []
     parts += [f"{left.total():,} left ({states})"] if left else []
     text = ", ".join([head, *parts])
-    return f"{text}; journal {asked.journal_file}" if results else text
+    return f"{text}; journal {options.journal_file}" if results else text
 
 
 def _document(
-    asked: Asked, candidates: list[Candidate], results: list[Result], left: Counter[str]
+    options: Options, candidates: list[Candidate], results: list[Result], left: Counter[str]
 ) -> dict[str, Any]:
     problems = {result.candidate.sides.name: result.problem for result in results if result.problem}
     return {
-        "region": asked.region,
+        "region": options.region,
         "secrets": [
             {
                 "primary_region": candidate.sides.home_region,
@@ -437,12 +437,12 @@ def _document(
             }
             for candidate in sorted(candidates, key=lambda candidate: candidate.sides.name)
         ],
-        "journal": str(asked.journal_file) if results else None,
+        "journal": str(options.journal_file) if results else None,
         "summary": {
             "promoted": len(candidates),
             "rejoined": len(results) - len(problems),
             "left": left.total(),
             "problems": len(problems),
-            "text": _account(asked, candidates, results, left),
+            "text": _account(options, candidates, results, left),
         },
     }

@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What the command line asks of both."""
 
     region: str
@@ -64,7 +64,7 @@ class Wording:
 
 
 def carry_out(  # noqa: PLR0913, PLR0917  what is done, how it is said, and where
-    asked: Asked,
+    options: Options,
     work: Sequence[T],
     do: Callable[[T], R],
     wording: Wording,
@@ -72,9 +72,9 @@ def carry_out(  # noqa: PLR0913, PLR0917  what is done, how it is said, and wher
     around: Surroundings,
 ) -> list[R] | None:
     """Return what came of each, nothing for a dry run or where nothing is to do, None after a no."""
-    if asked.dry_run or not work:
+    if options.dry_run or not work:
         return []
-    if not (asked.yes or screen.ask(wording.question)):
+    if not (options.yes or screen.ask(wording.question)):
         screen.say(wording.declined)
         return None
     with screen.progress(wording.progress, len(work)) as report:

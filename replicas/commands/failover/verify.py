@@ -47,7 +47,7 @@ _FROM = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What the command line asks of a verify."""
 
     choice: Choice = EVERYTHING
@@ -158,31 +158,35 @@ class _Side:
 
 
 def run(
-    asked: Asked, where: Where, screen: Screen, from_region: str = "", clock: Callable[[], float] = time.time
+    options: Options,
+    where: Where,
+    screen: Screen,
+    from_region: str = "",
+    clock: Callable[[], float] = time.time,
 ) -> int:
     """Compare, show what is not as it must be, and return the exit code."""
 
     def work() -> int:
         if from_region:
-            return _run_from(asked, where, from_region, screen)
-        return _run(asked, where, screen, clock)
+            return _run_from(options, where, from_region, screen)
+        return _run(options, where, screen, clock)
 
     return exit_code(work, screen, "Stopped. Nothing was written.")
 
 
-def _run(asked: Asked, where: Where, screen: Screen, clock: Callable[[], float]) -> int:
+def _run(options: Options, where: Where, screen: Screen, clock: Callable[[], float]) -> int:
     def verified_in(place: Where, own: Screen) -> Verified:
         verified = Verified(place.account)
         for deployment in deployments(place):
             own.say(str(deployment))
-            compare(deployment, place, asked.choice, verified, own, clock)
+            compare(deployment, place, options.choice, verified, own, clock)
         return verified
 
     answers = ask_each(where, verified_in, Verified(), screen)
     if answers.are_complete:
-        require_some(asked.choice, "secret", "without it, all are compared")
+        require_some(options.choice, "secret", "without it, all are compared")
     answers.total.findings.sort(key=lambda found: found.place)
-    _show(asked, answers, screen)
+    _show(options, answers, screen)
     answers.require_all()
     return answers.total.exit_code
 
@@ -298,9 +302,9 @@ def _check_keys(side: _Side, verified: Verified, sound: set[State]) -> None:
                 verified.note(finding(pair, State.KEY_UNUSABLE, problem))
 
 
-def _show(asked: Asked, answers: Answers[Verified], screen: Screen) -> None:
+def _show(options: Options, answers: Answers[Verified], screen: Screen) -> None:
     verified = answers.total
-    if asked.as_json:
+    if options.as_json:
         document = _document(verified) | {"accounts": answers.entries()}
         screen.write_json(document)
         return
@@ -384,18 +388,18 @@ class _Holding:
         return f"{self.region} holds " + ", ".join([*parts, f"{alone:,} that follow nobody"])
 
 
-def _run_from(asked: Asked, where: Where, region: str, screen: Screen) -> int:
+def _run_from(options: Options, where: Where, region: str, screen: Screen) -> int:
     def held_in(place: Where, own: Screen) -> _Holding:
         there = region_secrets(place.access(region))
         with own.progress(f"Listing {region}") as report:
-            held = sorted(_chosen(there, asked.choice, report), key=lambda secret: secret.name)
+            held = sorted(_chosen(there, options.choice, report), key=lambda secret: secret.name)
         return _Holding(region, [(place.account, secret) for secret in held])
 
     answers = ask_each(where, held_in, _Holding(region), screen)
     entries = [_here(*secret) for secret in answers.total.secrets]
     if answers.are_complete:
-        require_some(asked.choice, f"secret in {region}", "without it, all that are there are shown")
-    if asked.as_json:
+        require_some(options.choice, f"secret in {region}", "without it, all that are there are shown")
+    if options.as_json:
         summary = {"secrets": len(entries), "text": str(answers.total)}
         document = {"region": region, "secrets": entries, "summary": summary, "accounts": answers.entries()}
         screen.write_json(document)

@@ -41,7 +41,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """What the command line asks of a report."""
 
     choice: Choice
@@ -78,10 +78,10 @@ class Coverage:
 
 
 def run(
-    asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    options: Options, where: Where, screen: Screen, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> int:
     """Write the report; return the exit code."""
-    return exit_code(lambda: _run(asked, where, screen, now), screen, "Stopped. No file was changed.")
+    return exit_code(lambda: _run(options, where, screen, now), screen, "Stopped. No file was changed.")
 
 
 def percent(part: int, whole: int) -> str:
@@ -95,7 +95,7 @@ def percent(part: int, whole: int) -> str:
 
 
 def page(
-    status: Status, asked: Asked, made: datetime, accounts: Sequence[Answer[Status]] = ()
+    status: Status, options: Options, made: datetime, accounts: Sequence[Answer[Status]] = ()
 ) -> Iterator[str]:
     """Yield the page, piece by piece."""
     environment = Environment(
@@ -103,7 +103,7 @@ def page(
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
     )
-    yield from environment.get_template(TEMPLATE).generate(**_facts(status, asked, made, accounts))
+    yield from environment.get_template(TEMPLATE).generate(**_facts(status, options, made, accounts))
 
 
 def table(status: Status, by: Sequence[str]) -> Iterator[list[str]]:
@@ -206,33 +206,33 @@ def _replace(file: Path, pieces: Iterable[str]) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _require_two_files(asked: Asked) -> None:
-    if not (asked.html and asked.csv) or _is_device(asked.html):
+def _require_two_files(options: Options) -> None:
+    if not (options.html and options.csv) or _is_device(options.html):
         return
-    if asked.html.resolve() == asked.csv.resolve():
-        raise OperatorError(f"--html and --csv name the same file, {asked.html}: name two")
+    if options.html.resolve() == options.csv.resolve():
+        raise OperatorError(f"--html and --csv name the same file, {options.html}: name two")
 
 
 def _is_device(file: Path) -> bool:
     return file.exists() and not file.is_file()
 
 
-def _run(asked: Asked, where: Where, screen: Screen, now: Callable[[], datetime]) -> int:
-    _require_two_files(asked)
+def _run(options: Options, where: Where, screen: Screen, now: Callable[[], datetime]) -> int:
+    _require_two_files(options)
     answers = look(
-        where, asked.choice, screen, with_dead_letters=asked.dead_letters, by=asked.by, verifying=True
+        where, options.choice, screen, with_dead_letters=options.dead_letters, by=options.by, verifying=True
     )
     status = answers.total
-    show = screen.say if asked.as_json else screen.show
-    if asked.html:
+    show = screen.say if options.as_json else screen.show
+    if options.html:
         accounts = answers.of if len(answers.of) > 1 else ()
-        write(asked.html, page(status, asked, now(), accounts))
-        show(f"Written: {shown(asked.html)}")
-    if asked.csv:
-        write(asked.csv, as_csv(table(status, asked.by)))
-        show(f"Written: {shown(asked.csv)}")
-    if asked.as_json:
-        screen.write_json(_document(answers, asked))
+        write(options.html, page(status, options, now(), accounts))
+        show(f"Written: {shown(options.html)}")
+    if options.csv:
+        write(options.csv, as_csv(table(status, options.by)))
+        show(f"Written: {shown(options.csv)}")
+    if options.as_json:
+        screen.write_json(_document(answers, options))
     else:
         _say(status, screen)
         answers.show(screen)
@@ -257,18 +257,18 @@ def _disagreement(number: int) -> str:
 
 
 def _facts(
-    status: Status, asked: Asked, made: datetime, accounts: Sequence[Answer[Status]]
+    status: Status, options: Options, made: datetime, accounts: Sequence[Answer[Status]]
 ) -> dict[str, Any]:
     rows, counts, proof = status.rows, status.counts, Proof(status.rows, status.verified)
     in_sync = counts.standings[Standing.IN_SYNC]
     return {
-        "title": asked.title,
+        "title": options.title,
         "covered": percent(in_sync, counts.wanting),
         "counts": str(counts),
         "made": made,
         "deployments": [*_deployments(status, accounts)],
         "shown": SHOWN,
-        "tiles": [*_tiles(status, with_dead_letters=asked.dead_letters)],
+        "tiles": [*_tiles(status, with_dead_letters=options.dead_letters)],
         "proof": proof,
         "verified": f"Verified: {status.verified}",
         "disagreement": _disagreement(proof.disagreements) if proof.disagreements else "",
@@ -277,11 +277,11 @@ def _facts(
         "dead_letters": status.other_dead_letters,
         "by_account": by_account(accounts),
         "by_region": by_region(proof),
-        "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(asked.by)],
+        "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(options.by)],
         "drift": [row for row in rows if row.drift],
         "costs": [*_costs(status)],
         "regions": sorted({*regions_of(rows), *proof.regions}),
-        "tag_keys": asked.by,
+        "tag_keys": options.by,
         "rows": rows,
     }
 
@@ -305,18 +305,18 @@ def _tiles(status: Status, *, with_dead_letters: bool) -> Iterator[dict[str, str
     yield {"number": f"{counts.drifted:,}", "text": "drifted"}
 
 
-def _document(answers: Answers[Status], asked: Asked) -> dict[str, Any]:
+def _document(answers: Answers[Status], options: Options) -> dict[str, Any]:
     """Return what `status --json` says, the coverage and the cost."""
     rows = answers.total.rows
     coverage: list[tuple[dict[str, str | None], Coverage]]
     coverage = [({"region": found.name}, found) for found in by_region(Proof(rows, answers.total.verified))]
-    for number, key in enumerate(asked.by):
+    for number, key in enumerate(options.by):
         coverage += [
             ({"tag": key, "value": None if found.name == NO_VALUE else found.name}, found)
             for found in by_tag(rows, number)
         ]
     return {
-        **document(answers, rows, with_dead_letters=asked.dead_letters),
+        **document(answers, rows, with_dead_letters=options.dead_letters),
         **entries(answers.total.verified),
         "verified": str(answers.total.verified),
         "coverage": [
