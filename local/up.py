@@ -48,7 +48,7 @@ def run(console: Console, port: int, worlds: str) -> int:
         while True:
             relay.check()
             for line in log.read():
-                _show(console, "function", _in_words(line))
+                _show(console, "function", _format(line))
             time.sleep(observe.POLL_SECONDS)
 
 
@@ -94,7 +94,7 @@ def _show_delivery(console: Console, delivery: Delivery) -> None:
         _show(console, "relay", f"{said}, not delivered to {target}: only to queues, and the whole event")
 
 
-def _in_words(line: LogLine) -> str:
+def _format(line: LogLine) -> str:
     if not line.facts:
         return line.event
     name = secret_name(line.fact("secret")) or "all secrets"

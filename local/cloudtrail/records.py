@@ -96,11 +96,11 @@ def _response(call: str, secret: Secret | None) -> Json:
         return None
     if call == "DeleteSecret":
         deletion = secret.deletion or datetime.now(UTC)
-        return {"name": secret.name, "deletionDate": _in_words(deletion), "arn": secret.arn}
+        return {"name": secret.name, "deletionDate": _format(deletion), "arn": secret.arn}
     return {"arn": secret.arn}
 
 
-def _in_words(time: datetime) -> str:
+def _format(time: datetime) -> str:
     """Return the time as CloudTrail writes it inside an answer: Dec 20, 2026 11:20:40 AM."""
     utc = time.astimezone(UTC)
     return f"{utc:%b} {utc.day}, {utc.year} {utc.hour % 12 or 12}:{utc:%M:%S %p}"

@@ -38,7 +38,7 @@ from local.process.environment import HOME_REGION, LOCAL_POLICY
 from local.stack import ALLOWED_REGIONS, Stack, Variant, local_stack
 from replicas.aws.dead_letters import Queues, choose, read_dead_letters, secret_name
 from replicas.aws.dead_letters import redrive as move
-from replicas.aws.function_log import Account, Follower
+from replicas.aws.function_log import Follower, SweepProgress
 from secret_replicator.messages import SweepRequest
 
 if TYPE_CHECKING:
@@ -294,19 +294,19 @@ class Play:
 
     def _sweep(self) -> None:
         stack = self.stack
-        follower = Follower(stack.clients.logs, stack.log_group, str(uuid4()), Account(), 0)
+        follower = Follower(stack.clients.logs, stack.log_group, str(uuid4()), SweepProgress(), 0)
         with step(self.console, "Sweep: check every selected secret, wait until each is accounted for"):
             stack.clients.queues.send_message(
                 QueueUrl=stack.queue_url, MessageBody=SweepRequest(follower.sweep_id).body()
             )
             self._until(partial(self._is_swept, follower))
-        account = follower.account
-        self.checks.that("the sweep accounts for every selected secret", account.complete)
-        converged = len(account.of("converged"))
-        self.checks.that(f"all of them are converged, not {converged}", converged == account.selected)
+        progress = follower.progress
+        self.checks.that("the sweep accounts for every selected secret", progress.complete)
+        converged = len(progress.of("converged"))
+        self.checks.that(f"all of them are converged, not {converged}", converged == progress.selected)
         selected = [case for case in (*CASES, WITHOUT_EVENT) if case.desired and case is not DELETED]
         self.checks.that(
-            f"the sweep selects {len(selected)} secrets", sum(account.selected_on.values()) == len(selected)
+            f"the sweep selects {len(selected)} secrets", sum(progress.selected_on.values()) == len(selected)
         )
         corrected, found = self._statuses(MISTAKEN), self._statuses(WITHOUT_EVENT)
         expected = dict.fromkeys(CORRECTED_REGIONS, IN_SYNC)
@@ -319,15 +319,15 @@ class Play:
         self.checks.that(f"no dead letter is left, not {left}", not left)
         left_out = ", ".join(case.name for case in CASES if not case.desired)
         self.console.print(
-            f"{account}\nThese are the {len(CASES)} secrets above but for {DELETED.name} (deleted) and "
+            f"{progress}\nThese are the {len(CASES)} secrets above but for {DELETED.name} (deleted) and "
             f"{left_out} (not selected), and {WITHOUT_EVENT.name} ({WITHOUT_EVENT.story}).\n"
             f"{WITHOUT_EVENT.name} now: {_listed(found)}. {MISTAKEN.name} now: {_listed(corrected)}. "
             f"Dead letters left: {', '.join(left) or 'none'}.\n"
         )
 
     def _is_swept(self, follower: Follower) -> bool:
-        follower.look()
-        return follower.account.complete
+        follower.check()
+        return follower.progress.complete
 
     def _statuses(self, case: Case) -> dict[str, str]:
         return observe.statuses(observe.describe(self.stack.aws, HOME_REGION, case.name))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 WORLDS = "seconds_in_progress=0.5 old_primary_shows=nothing"
-PATIENCE_SECONDS = 90
+TIMEOUT_SECONDS = 90
 SWEEP = '{"sweep": {}}'
 
 _PAGE = ROOT / "docs" / "how-to" / "fail-over.md"
@@ -106,8 +106,8 @@ class Deployed(Scene):
             stack.clients.queues.send_message(QueueUrl=stack.queue_url, MessageBody=SWEEP)
         for region in regions:
             stack = self.stacks[region]
-            if not observe.until(partial(_is_quiet, stack), PATIENCE_SECONDS):
-                raise LocalError(f"The stack of {region} is not done after {PATIENCE_SECONDS} s")
+            if not observe.until(partial(_is_quiet, stack), TIMEOUT_SECONDS):
+                raise LocalError(f"The stack of {region} is not done after {TIMEOUT_SECONDS} s")
             if dead_letters := observe.dead_letters(stack.clients.queues, stack.dead_letter_queue_url):
                 raise LocalError(f"The stack of {region} has dead letters: {dead_letters[0].reasons}")
 

@@ -30,7 +30,7 @@ from local.secrets_manager.worlds import read_worlds
 __all__ = ["app"]
 Answer = tuple[int, dict[str, str], bytes]
 
-_UNTOLD = frozenset({"AWSPENDING", "AWSPREVIOUS"})
+_NOT_SENT = frozenset({"AWSPENDING", "AWSPREVIOUS"})
 _WORLDS = os.environ.pop(WORLDS)
 _tag_context = iam_actions.request_tag_context
 _refusal: ContextVar[AwsError | None] = ContextVar("_refusal", default=None)
@@ -106,7 +106,7 @@ def _tell_of_labels(secret: Secret, before: Mapping[str, str]) -> None:
     """Send `Secret Label Updated` for each label that has moved."""
     told = {"Name": secret.name, "ARN": secret.arn}
     for label, version in _labels(secret).items():
-        if before.get(label) != version and label not in _UNTOLD:
+        if before.get(label) != version and label not in _NOT_SENT:
             secretsmanager._emit_secret_label_updated(told, label, version)  # noqa: SLF001
 
 

@@ -40,8 +40,8 @@ _REDRIVEN: "Mapping[str, MessageAttributeValueUnionTypeDef]" = {
 }
 _BATCH = 10
 _ANSWERS_WITHOUT_NEWS = 3
-_LOOK_SECONDS = 1
-_LOOKS_FOR_TASK = 60
+_CHECK_SECONDS = 1
+_CHECKS_FOR_TASK = 60
 _NO_SUCH_ACTION = frozenset(
     {
         "AWS.SimpleQueueService.UnsupportedOperation",
@@ -301,8 +301,8 @@ def _follow(
     client: "SQSClient", source: str, earlier: int, report: Report, sleep: Callable[[float], None]
 ) -> int:
     """Return how many dead letters the task that began after `earlier` has moved, once it is through."""
-    looks_left = _LOOKS_FOR_TASK
-    while looks_left:
+    checks_left = _CHECKS_FOR_TASK
+    while checks_left:
         task = _latest_task(client, source)
         if _started(task) > earlier:
             moved = task.get("ApproximateNumberOfMessagesMoved", 0)
@@ -313,8 +313,8 @@ def _follow(
                 reason = task.get("FailureReason", "somebody cancelled it")
                 raise OperatorError(f"SQS stopped moving after {moved} dead letters ({reason}): run it again")
         else:
-            looks_left -= 1
-        sleep(_LOOK_SECONDS)
+            checks_left -= 1
+        sleep(_CHECK_SECONDS)
     raise OperatorError("SQS took the task but does not show it: see with --dry-run what is left")
 
 

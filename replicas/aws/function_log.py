@@ -53,7 +53,7 @@ class State:
 
 
 @dataclass
-class Account:
+class SweepProgress:
     """What is known of a sweep: its pages by number, its secrets by ARN. Chosen secrets have no pages."""
 
     chosen: frozenset[str] = frozenset()
@@ -195,7 +195,7 @@ class Follower:
     client: "CloudWatchLogsClient"
     log_group: str
     sweep_id: str
-    account: Account
+    progress: SweepProgress
     since: int
     _known: dict[tuple[str, int, str], int] = field(default_factory=dict)
     _began: int = field(init=False)
@@ -204,17 +204,17 @@ class Follower:
         """Remember where the window begins."""
         self._began = self.since
 
-    def look_at_all(self) -> bool:
+    def check_all(self) -> bool:
         """Take in what is new in the whole window: CloudWatch shows some lines late. As `look`."""
         self.since = self._began
-        return self.look()
+        return self.check()
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         """Take in what is new; return whether there was anything. Raise OperatorError."""
         news = False
         for event in self._new_events():
             news = True
-            self.account.note(_parsed(event["message"]), event["timestamp"])
+            self.progress.note(_parsed(event["message"]), event["timestamp"])
         self._forget()
         return news
 
@@ -276,18 +276,18 @@ def follow(
     A message that SQS itself has moved to the DeadLetterQueue, because the function crashed on it each time,
     has no line in the log. So an empty queue ends it as well.
     """
-    account, last_news, warned = follower.account, clock(), False
-    with screen.progress("Following", lambda: account.selected or None, account.progress) as report:
+    progress, last_news, warned = follower.progress, clock(), False
+    with screen.progress("Following", lambda: progress.selected or None, progress.progress) as report:
         while True:
-            news = follower.look()
-            report(account.settled)
-            if account.complete:
+            news = follower.check()
+            report(progress.settled)
+            if progress.complete:
                 return
             last_news = clock() if news else last_news
             if clock() - last_news >= QUIET_SECONDS:
                 if queue.is_empty():
-                    follower.look_at_all()
-                    report(account.settled)
+                    follower.check_all()
+                    report(progress.settled)
                     return
                 if not warned:
                     screen.say(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from replicas.aws.deployment import Deployment, deployments
-from replicas.aws.function_log import Account, Follower, Queue, find_log_group, follow
+from replicas.aws.function_log import Follower, Queue, SweepProgress, find_log_group, follow
 from replicas.commands import plan, steps, sweep
 from replicas.commands.steps import CHANGING, Region
 from replicas.errors import OperatorError
@@ -77,15 +77,15 @@ def _apply(
         assert queues is not None, "without a stack there is no apply"  # noqa: S101
         follow(sent.follower, Queue(queues.client, queues.queue_url), screen, sleep)
         if not options.plan.as_json:
-            sweep.show(sent.follower.account, screen)
+            sweep.show(sent.follower.progress, screen)
     if options.plan.as_json:
-        screen.write_json(sweep.document(sweep_id, [sent.follower.account for sent in followed]))
-    return max(_code(sent.follower.account) for sent in followed)
+        screen.write_json(sweep.document(sweep_id, [sent.follower.progress for sent in followed]))
+    return max(_code(sent.follower.progress) for sent in followed)
 
 
-def _code(account: Account) -> int:
-    code = sweep.code_of(account)
-    return CHANGES if code == OK and account.drift else code
+def _code(progress: SweepProgress) -> int:
+    code = sweep.code_of(progress)
+    return CHANGES if code == OK and progress.drift else code
 
 
 def _send(region: Region, sweep_id: str, screen: Screen) -> Sent:
@@ -100,8 +100,8 @@ def _send(region: Region, sweep_id: str, screen: Screen) -> Sent:
         for start in range(0, len(arns), 10):
             _enqueue(queue, arns, start, sweep_id)
             report(start + 10)
-    account = Account(frozenset(arns))
-    return Sent(deployment, Follower(deployment.connection.logs, log_group, sweep_id, account, since))
+    progress = SweepProgress(frozenset(arns))
+    return Sent(deployment, Follower(deployment.connection.logs, log_group, sweep_id, progress, since))
 
 
 def _enqueue(queue: WorkQueue, arns: Sequence[str], start: int, sweep_id: str) -> None:

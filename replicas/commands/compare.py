@@ -11,7 +11,7 @@ from replicas.aws.deployment import Deployment, load_policy, shown
 from replicas.commands.steps import Options, Region, Step, Totals, answers_of
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.inventory import pricing, wording
-from replicas.inventory.inventory import Choice, Reading, calls_in_words, require_some, selected
+from replicas.inventory.inventory import Choice, Reading, format_calls, require_some, selected
 from replicas.options import Where
 from replicas.terminal import Screen, count
 from secret_replicator.models import Desired, Secret
@@ -81,7 +81,7 @@ def _run(options: Options, where: Where, against: Path, screen: Screen) -> int:
 
 def _compared(options: Options, deployment: Deployment, before: Policy, screen: Screen) -> Region:
     region = Region(deployment)
-    with screen.progress(f"Reading the secrets of {deployment.region}") as report, calls_in_words():
+    with screen.progress(f"Reading the secrets of {deployment.region}") as report, format_calls():
         for number, secret in enumerate(_of_either(deployment, before, options.choice), start=1):
             report(number)
             old, new = (

@@ -11,9 +11,9 @@ from replicas.errors import NoStackError, OperatorError
 from replicas.exit_codes import OK, exit_code
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
-from replicas.inventory.inventory import Seen, calls_in_words, seen_as
+from replicas.inventory.inventory import Seen, format_calls, seen_as
 from replicas.inventory.secret_status import DeadLetters
-from replicas.inventory.suggest import nearest
+from replicas.inventory.suggest import suggestion
 from replicas.options import Where
 from replicas.terminal import Column, Moment, Screen, count
 from secret_replicator.errors import SecretNotFoundError
@@ -100,15 +100,15 @@ def _run(options: Options, where: Where, screen: Screen) -> int:
 
 def _find(name: str, where: Where, screen: Screen) -> tuple[Deployment, Seen]:
     """Return the secret, and the deployment of the first Region that has it; raise OperatorError."""
-    looked_in = []
+    checked_in = []
     if name.startswith("arn:") and (region := "".join(name.split(":")[3:4])):
         where = replace(where, regions=[region])
     for deployment in _deployments(name, where):
         screen.say(str(deployment))
         if secret := _describe(name, deployment):
             return deployment, seen_as(deployment, secret)
-        looked_in.append(deployment)
-    raise OperatorError(_not_there(name, looked_in, screen))
+        checked_in.append(deployment)
+    raise OperatorError(_not_there(name, checked_in, screen))
 
 
 def _deployments(name: str, where: Where) -> Iterator[Deployment]:
@@ -126,29 +126,33 @@ def _deployments(name: str, where: Where) -> Iterator[Deployment]:
 
 
 def _describe(name: str, deployment: Deployment) -> Secret | None:
-    with calls_in_words():
+    with format_calls():
         try:
             return deployment.gateway.describe(name, inf)
         except SecretNotFoundError:
             return None
 
 
-def _not_there(name: str, looked_in: list[Deployment], screen: Screen) -> str:
-    regions = ", ".join(deployment.region for deployment in looked_in)
+def _not_there(name: str, checked_in: list[Deployment], screen: Screen) -> str:
+    regions = ", ".join(deployment.region for deployment in checked_in)
     names: set[str] = set()
-    for deployment in looked_in:
+    for deployment in checked_in:
         with screen.progress(f"Looking for names like {name}") as report:
             for found in _all_names(deployment):
                 names.add(found)
                 report(len(names))
-    near = nearest(name, names)
-    hint = f"did you mean {near}?" if near else "name another Region with --region, or another --profile"
+    suggested = suggestion(name, names)
+    hint = (
+        f"did you mean {suggested}?"
+        if suggested
+        else "name another Region with --region, or another --profile"
+    )
     return f"There is no secret {name} in {regions}: {hint}"
 
 
 def _all_names(deployment: Deployment) -> Iterator[str]:
     token = ""
-    with calls_in_words():
+    with format_calls():
         for _ in range(MOST_PAGES):
             page = deployment.gateway.list_secrets((), token, inf)
             yield from (secret.name for secret in page.secrets)

@@ -104,19 +104,19 @@ def _run(options: Options, where: Where, screen: Screen) -> int:
 def require_all_read(planning: Planning) -> None:
     """Raise OperatorError if some secrets could not be described."""
     if unread := [name for reading in planning.readings for name in reading.unread]:
-        raise OperatorError(unread_in_words(unread))
+        raise OperatorError(format_unread(unread))
 
 
 def show(planning: Planning, screen: Screen, answers: Answers[Planning] | None = None) -> None:
     """Print the plan: its steps, the summary, the cost."""
     planning.show(screen, answers)
-    screen.show(cost_in_words(planning))
+    screen.show(format_cost(planning))
     for region in planning.parts:
         if region.deployment.settings.mode == "plan":
             screen.say(f"{region.deployment.place} is deployed with Mode=plan: its function writes nothing.")
 
 
-def unread_in_words(unread: Sequence[str]) -> str:
+def format_unread(unread: Sequence[str]) -> str:
     """Return the error that some secrets could not be read."""
     some = ", ".join(sorted(unread)[:NAMED]) + (" …" if len(unread) > NAMED else "")
     return (
@@ -125,7 +125,7 @@ def unread_in_words(unread: Sequence[str]) -> str:
     )
 
 
-def cost_in_words(planning: Planning) -> str:
+def format_cost(planning: Planning) -> str:
     """Return what the plan adds to the bill, with the prices that it is computed from."""
     readings = planning.readings
     selected = sum(reading.selected for reading in readings)

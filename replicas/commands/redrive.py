@@ -18,8 +18,8 @@ from replicas.aws.dead_letters import (
 from replicas.aws.deployment import Deployment, deployments
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK, exit_code
-from replicas.inventory.inventory import calls_in_words, patiently, seen_as
-from replicas.inventory.secret_status import Standing, row
+from replicas.inventory.inventory import format_calls, patiently, seen_as
+from replicas.inventory.secret_status import SecretStatus, row
 from replicas.options import Access, Where
 from replicas.terminal import Cell, Column, Moment, Screen, count
 from secret_replicator.errors import AccessDeniedError, RefusedError, SecretNotFoundError
@@ -102,14 +102,14 @@ def _clear_fixed(options: Options, stack: str | None, access: Access, screen: Sc
 
 def _is_fixed(deployment: Deployment, name: str) -> bool:
     """Tell whether AWS, asked now, reports the secret InSync in every Region it must be in."""
-    with calls_in_words():
+    with format_calls():
         try:
             secret = patiently(deployment, lambda: deployment.gateway.describe(name, inf))
         except (SecretNotFoundError, AccessDeniedError, RefusedError):
             return False
     seen = seen_as(deployment, secret)
     todo = seen.decision.plan
-    return row(seen, []).standing in (Standing.IN_SYNC, Standing.WANTS_NONE) and not todo.changes
+    return row(seen, []).status in (SecretStatus.IN_SYNC, SecretStatus.WANTS_NONE) and not todo.changes
 
 
 def redrive_as_asked(options: Options, queues: Queues, screen: Screen) -> int:

@@ -12,7 +12,7 @@ from replicas.aws.dead_letters import DeadLetter, read_dead_letters
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.errors import as_operator_errors
 from replicas.commands.failover.verify import Verified, compare
-from replicas.commands.plan import unread_in_words
+from replicas.commands.plan import format_unread
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
 from replicas.inventory.inventory import EVERYTHING, Choice, Reading, read, require_some
@@ -20,7 +20,7 @@ from replicas.inventory.secret_status import (
     Counts,
     DeadLetters,
     Row,
-    Standing,
+    SecretStatus,
     regions_of,
     row,
     wanted_regions_of,
@@ -32,7 +32,7 @@ from replicas.terminal import UTC_TITLE, Cell, Column, Moment, Screen, count
 SHOWN_IN_SYNC = 20
 """Rows of secrets that are as they must be, on a terminal: more would push what matters off it."""
 
-AS_IT_MUST_BE = (Standing.IN_SYNC, Standing.WANTS_NONE)
+AS_IT_MUST_BE = (SecretStatus.IN_SYNC, SecretStatus.WANTS_NONE)
 
 SINCE = f"Known since{UTC_TITLE}"
 """AWS keeps no time of a status: each says how it is known, see `Row`."""
@@ -83,9 +83,9 @@ class Status:
     @property
     def exit_code(self) -> int:
         """0 all is as it must be, 2 it needs a person, 3 it only waits."""
-        if self.counts.dead_letters or self.counts.standings[Standing.NEEDS_YOU]:
+        if self.counts.dead_letters or self.counts.by_status[SecretStatus.NEEDS_ATTENTION]:
             return CHANGES
-        return WAITING if self.counts.standings[Standing.WAITING] else OK
+        return WAITING if self.counts.by_status[SecretStatus.WAITING] else OK
 
 
 def run(options: Options, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep) -> int:
@@ -93,7 +93,7 @@ def run(options: Options, where: Where, screen: Screen, sleep: Callable[[float],
     return exit_code(lambda: _run(options, where, screen, sleep), screen, "Stopped.")
 
 
-def look(  # noqa: PLR0913  what is read, and how much of it
+def check(  # noqa: PLR0913  what is read, and how much of it
     where: Where,
     choice: Choice,
     screen: Screen,
@@ -104,22 +104,22 @@ def look(  # noqa: PLR0913  what is read, and how much of it
 ) -> Answers[Status]:
     """Return how every selected secret of every account stands; raise OperatorError."""
 
-    def look_at(place: Where, own: Screen) -> Status:
-        status = _look(place, choice, own, with_dead_letters=with_dead_letters, by=by)
+    def check_at(place: Where, own: Screen) -> Status:
+        status = _check(place, choice, own, with_dead_letters=with_dead_letters, by=by)
         status.verified.account = place.account
         again = Choice(choice.names, choice.tags)  # what is not selected is no success of the choice
         for deployment in status.deployments if verifying else ():
             compare(deployment, place, again, status.verified, own, time.time)
         return status
 
-    answers = ask_each(where, look_at, Status(), screen)
+    answers = ask_each(where, check_at, Status(), screen)
     if answers.are_complete:
         require_some(choice)
     answers.total.rows.sort(key=lambda row: row.place)
     return answers
 
 
-def _look(
+def _check(
     where: Where, choice: Choice, screen: Screen, *, with_dead_letters: bool, by: Sequence[str] = ()
 ) -> Status:
     status = Status()
@@ -150,7 +150,7 @@ def _count(
     arns: dict[str, str] = {}
     for found in rows:
         arns.update((dead_letter.message_id, found.arn) for dead_letter in about.about(found.arn))
-        if found.dead_letters and found.standing < Standing.IN_SYNC:
+        if found.dead_letters and found.status < SecretStatus.IN_SYNC:
             waiting_for.update(dead_letter.message_id for dead_letter in about.about(found.arn))
         status.rows.append(found)
         status.counts.count(found)
@@ -175,31 +175,31 @@ def _dead_letters(deployment: Deployment, screen: Screen) -> list[DeadLetter]:
 
 
 def _run(options: Options, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
-    answers = _look_and_show(options, where, screen)
+    answers = _check_and_show(options, where, screen)
     while options.watch_seconds:
         if answers.total.unread:
-            screen.say(unread_in_words(answers.total.unread))
+            screen.say(format_unread(answers.total.unread))
         screen.say(f"Again every {options.watch_seconds:g} s, until Ctrl-C.")
         sleep(options.watch_seconds)
-        answers = _look_again(options, where, screen) or answers
+        answers = _check_again(options, where, screen) or answers
     if answers.total.unread:
-        raise OperatorError(unread_in_words(answers.total.unread))
+        raise OperatorError(format_unread(answers.total.unread))
     answers.require_all()
     return answers.total.exit_code
 
 
-def _look_again(options: Options, where: Where, screen: Screen) -> Answers[Status] | None:
+def _check_again(options: Options, where: Where, screen: Screen) -> Answers[Status] | None:
     """Say an error and go on: what was seen once can be seen again, when the network is back."""
     try:
         with as_operator_errors():
-            return _look_and_show(options, where, screen)
+            return _check_and_show(options, where, screen)
     except OperatorError as error:
         screen.say(str(error))
         return None
 
 
-def _look_and_show(options: Options, where: Where, screen: Screen) -> Answers[Status]:
-    answers = look(where, options.choice, screen, with_dead_letters=options.dead_letters)
+def _check_and_show(options: Options, where: Where, screen: Screen) -> Answers[Status]:
+    answers = check(where, options.choice, screen, with_dead_letters=options.dead_letters)
     if options.watch_seconds and screen.out.is_terminal:
         screen.out.clear()
     _show(options, answers, screen)
@@ -209,7 +209,9 @@ def _look_and_show(options: Options, where: Where, screen: Screen) -> Answers[St
 def _show(options: Options, answers: Answers[Status], screen: Screen) -> None:
     status = answers.total
     if options.as_json:
-        rows = [row for row in status.rows if not options.failed or row.standing is Standing.NEEDS_YOU]
+        rows = [
+            row for row in status.rows if not options.failed or row.status is SecretStatus.NEEDS_ATTENTION
+        ]
         screen.write_json(document(answers, rows, with_dead_letters=options.dead_letters))
         return
     rows = _chosen(options, status, screen)
@@ -236,10 +238,10 @@ def _alike(dead_letters: Iterable[DeadLetter]) -> Iterable[tuple[tuple[str, str,
 
 def _chosen(options: Options, status: Status, screen: Screen) -> list[Row]:
     if options.failed:
-        return [row for row in status.rows if row.standing is Standing.NEEDS_YOU or row.dead_letters]
+        return [row for row in status.rows if row.status is SecretStatus.NEEDS_ATTENTION or row.dead_letters]
     if options.everything or not screen.out.is_terminal:
         return status.rows
-    quiet = [row for row in status.rows if row.standing in AS_IT_MUST_BE and not row.why]
+    quiet = [row for row in status.rows if row.status in AS_IT_MUST_BE and not row.why]
     if not (hidden := quiet[SHOWN_IN_SYNC:]):
         return status.rows
     screen.say(f"{count(len(hidden), 'more secret')} InSync in every Region: --all shows them, too.")
@@ -269,7 +271,7 @@ def _line(row: Row, regions: Sequence[str]) -> tuple[Cell, ...]:
         row.account,
         row.home,
         row.name,
-        str(row.standing),
+        str(row.status),
         *statuses,
         Moment(row.since, row.since_what),
         row.why or "-",
@@ -285,11 +287,11 @@ def document(answers: Answers[Status], rows: Iterable[Row], *, with_dead_letters
         "unread": sorted(status.unread),
         "summary": {
             "selected": status.counts.selected,
-            "in_sync": status.counts.standings[Standing.IN_SYNC],
-            "want_none": status.counts.standings[Standing.WANTS_NONE],
-            "waiting": status.counts.standings[Standing.WAITING],
-            "need_attention": status.counts.standings[Standing.NEEDS_YOU],
-            "not_selected": status.counts.standings[Standing.NOT_SELECTED],
+            "in_sync": status.counts.by_status[SecretStatus.IN_SYNC],
+            "want_none": status.counts.by_status[SecretStatus.WANTS_NONE],
+            "waiting": status.counts.by_status[SecretStatus.WAITING],
+            "need_attention": status.counts.by_status[SecretStatus.NEEDS_ATTENTION],
+            "not_selected": status.counts.by_status[SecretStatus.NOT_SELECTED],
             "orphaned_replicas": status.counts.orphaned,
             "drifted": status.counts.drifted,
             "dead_letters": status.counts.dead_letters if with_dead_letters else None,
@@ -306,7 +308,7 @@ def entry(row: Row) -> dict[str, Any]:
         "primary_region": row.home,
         "name": row.name,
         "arn": row.arn,
-        "status": str(row.standing),
+        "status": str(row.status),
         "regions": dict(row.cells),
         "since": row.since.isoformat() if row.since else None,
         "since_what": row.since_what or None,

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import names_of
-from replicas.aws.function_log import Account, Follower, Queue, find_log_group, follow
+from replicas.aws.function_log import Follower, Queue, SweepProgress, find_log_group, follow
 from replicas.exit_codes import CHANGES, FAILED, OK, exit_code
 from replicas.options import Access
 from replicas.terminal import Screen
@@ -60,55 +60,55 @@ def _run(  # noqa: PLR0913, PLR0917  what `run` has, and the id
         if options.as_json:
             screen.write_json({"sweep_id": sweep_id})
         return OK
-    account = Account()
-    follower = Follower(clients.logs, log_group, sweep_id, account, since)
+    progress = SweepProgress()
+    follower = Follower(clients.logs, log_group, sweep_id, progress, since)
     follow(follower, Queue(clients.sqs, parts.queue_url), screen, sleep)
     if options.as_json:
-        screen.write_json(document(sweep_id, [account]))
+        screen.write_json(document(sweep_id, [progress]))
     else:
-        show(account, screen)
-    return code_of(account)
+        show(progress, screen)
+    return code_of(progress)
 
 
-def code_of(account: Account) -> int:
+def code_of(progress: SweepProgress) -> int:
     """Return the exit code of what became of the secrets."""
-    if not account.complete:
+    if not progress.complete:
         return FAILED
-    return CHANGES if account.of("dead_letter") else OK
+    return CHANGES if progress.of("dead_letter") else OK
 
 
-def document(sweep_id: str | None, accounts: Sequence[Account]) -> dict[str, object]:
+def document(sweep_id: str | None, accounts: Sequence[SweepProgress]) -> dict[str, object]:
     """Return what became of the secrets of one Region, or of several, as JSON has it."""
     summary, skipped, drift = Counter[str](), Counter[str](), Counter[str]()
-    for account in accounts:
-        summary.update(account.counts())
-        skipped.update(account.skipped)
-        drift.update(account.drifted)
+    for progress in accounts:
+        summary.update(progress.counts())
+        skipped.update(progress.skipped)
+        drift.update(progress.drifted)
     return {
         "sweep_id": sweep_id,
         "dead_letters": [
             {"name": names_of(arn)[-1], "arn": arn, "reason": reason}
-            for account in accounts
-            for arn, reason in sorted(account.of("dead_letter").items())
+            for progress in accounts
+            for arn, reason in sorted(progress.of("dead_letter").items())
         ],
         "skipped_by_reason": skipped,
         "drift_by_kind": drift,
-        "restarted": any(account.restarted for account in accounts),
-        "complete": all(account.complete for account in accounts),
-        "summary": {**Account().counts(), **summary, "text": " ".join(map(str, accounts))},
+        "restarted": any(progress.restarted for progress in accounts),
+        "complete": all(progress.complete for progress in accounts),
+        "summary": {**SweepProgress().counts(), **summary, "text": " ".join(map(str, accounts))},
     }
 
 
-def show(account: Account, screen: Screen) -> None:
+def show(progress: SweepProgress, screen: Screen) -> None:
     """Show what became of the secrets."""
-    for arn, reason in sorted(account.of("dead_letter").items()):
+    for arn, reason in sorted(progress.of("dead_letter").items()):
         screen.show(f"{names_of(arn)[-1]}: dead letter: {reason}", hanging=4)
-    for arn in account.open():
+    for arn in progress.open():
         screen.show(f"{names_of(arn)[-1]}: not accounted for")
-    if account.lost_page:
-        screen.show(f"A page could not be read: {account.lost_page}")
-    screen.show(str(account), "bold")
-    if not account.complete:
+    if progress.lost_page:
+        screen.show(f"A page could not be read: {progress.lost_page}")
+    screen.show(str(progress), "bold")
+    if not progress.complete:
         screen.say(
             "Not all is accounted for: the function's log says what stopped it, replicas redrive --dry-run "
             "what is in the DeadLetterQueue. Then start another sweep"

@@ -6,7 +6,7 @@ from typing import Any
 
 from replicas.inventory import wording
 from replicas.inventory.inventory import Seen
-from replicas.inventory.suggest import nearest
+from replicas.inventory.suggest import suggestion
 from secret_replicator.models import FAILED, IN_SYNC, Claim, Decision, DesiredReplica, Plan, Replica, Secret
 from secret_replicator.planner import HOLD_TAG, best_by_region
 from secret_replicator.policy import (
@@ -35,7 +35,7 @@ class Miss:
     key: str
     wanted: tuple[str, ...]
     found: str | None
-    near: str = ""
+    suggested: str = ""
     """A tag key, or a value of the rule, that is like the one the secret has."""
 
     def __str__(self) -> str:
@@ -43,9 +43,9 @@ class Miss:
         wanted = " or ".join(self.wanted)
         if self.found is None:
             said = f"it has no tag {self.key} (must be {wanted})"
-            return f"{said}, but {self.near}: did you mean {self.key}?" if self.near else said
+            return f"{said}, but {self.suggested}: did you mean {self.key}?" if self.suggested else said
         said = f"{self.key} is {self.found or 'empty'}, and must be {wanted}"
-        return f"{said}: did you mean {self.near}?" if self.near else said
+        return f"{said}: did you mean {self.suggested}?" if self.suggested else said
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Source:
     def entry(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         misses = [
-            {"tag": miss.key, "values": [*miss.wanted], "found": miss.found, "near": miss.near or None}
+            {"tag": miss.key, "values": [*miss.wanted], "found": miss.found, "near": miss.suggested or None}
             for miss in self.misses
         ]
         return {"source": self.name, "applies": self.counts, "text": self.text, "misses": misses}
@@ -133,21 +133,21 @@ def how_to_select(policy: Policy, settings: Settings) -> str:
 def closest_rule(found: Sequence[Source], policy: Policy) -> Source | None:
     """Return the rule that would select the secret if the fewest tags were changed."""
     gives = {rule.name for rule in policy.rules if rule.regions}
-    near = [source for source in found if source.misses and source.name in gives]
-    return min(near, key=_distance, default=None)
+    suggested = [source for source in found if source.misses and source.name in gives]
+    return min(suggested, key=_distance, default=None)
 
 
 def misspelt(policy: Policy, settings: Settings, secret: Secret, aws_regions: Sequence[str]) -> Iterator[str]:
     """Yield what looks like a slip of the pen in tag keys, Regions and groups."""
     tags = secret.tags
-    if policy.tag_key not in tags and (near := nearest(policy.tag_key, tags)):
-        yield f"it has the tag {near} ({tags[near]}): did you mean {policy.tag_key}?"
+    if policy.tag_key not in tags and (suggested := suggestion(policy.tag_key, tags)):
+        yield f"it has the tag {suggested} ({tags[suggested]}): did you mean {policy.tag_key}?"
     for word in tag_words(tags.get(policy.tag_key, "")):
         if word in (ALL, NONE, *YES_WORDS, *policy.groups, *settings.allowed_regions, *aws_regions):
             continue
         kind = "AWS has no Region" if REGION_CODE.fullmatch(word) else "There is neither a Region nor a group"
-        near = nearest(word, [*settings.allowed_regions, *policy.groups, *aws_regions, ALL, NONE])
-        yield f"{kind} {word}: did you mean {near}?" if near else f"{kind} {word}"
+        suggested = suggestion(word, [*settings.allowed_regions, *policy.groups, *aws_regions, ALL, NONE])
+        yield f"{kind} {word}: did you mean {suggested}?" if suggested else f"{kind} {word}"
 
 
 def _place(claim: Claim, have: Replica | None, decision: Decision) -> Place:
@@ -203,13 +203,13 @@ def _misses(rule: Rule, secret: Secret) -> Iterator[Miss]:
     tags = secret.tags
     for key in rule.misses(tags):
         others = [other for other in tags if other not in rule.match]
-        near = nearest(tags[key], rule.match[key]) if key in tags else nearest(key, others)
-        yield Miss(key, rule.match[key], tags.get(key), near)
+        suggested = suggestion(tags[key], rule.match[key]) if key in tags else suggestion(key, others)
+        yield Miss(key, rule.match[key], tags.get(key), suggested)
 
 
 def _distance(source: Source) -> tuple[float, bool]:
     """Return how far a rule is: a slip of the pen is half a tag."""
-    far = sum(0.5 if miss.near else 1 for miss in source.misses)
+    far = sum(0.5 if miss.suggested else 1 for miss in source.misses)
     return far, all(miss.found is None for miss in source.misses)
 
 

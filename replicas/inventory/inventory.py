@@ -98,7 +98,7 @@ class Reading:
 
 def read(deployment: Deployment, choice: Choice, reading: Reading, report: Report) -> Iterator[Seen]:
     """Yield the selected secrets as they are now; raise OperatorError. At most AHEAD of them are held."""
-    with calls_in_words(), _pool() as pool:
+    with format_calls(), _pool() as pool:
         calls: deque[Future[Seen | str | None]] = deque()
         for secret in selected(deployment, deployment.policy, choice, reading):
             calls.append(pool.submit(_describe, deployment, secret))
@@ -145,7 +145,7 @@ def patiently(deployment: Deployment, call: Callable[[], T]) -> T:
 
 
 @contextmanager
-def calls_in_words() -> Iterator[None]:
+def format_calls() -> Iterator[None]:
     """Raise what AWS said: the function's own words for it are for whoever reads a dead letter."""
     try:
         yield

@@ -5,7 +5,7 @@ from functools import cache
 
 import botocore.session
 
-from replicas.inventory.suggest import nearest
+from replicas.inventory.suggest import suggestion
 from secret_replicator.policy import Policy
 
 PARTITIONS = ("aws", "aws-us-gov", "aws-cn")
@@ -23,9 +23,9 @@ def unknown(regions: Iterable[str]) -> Iterator[str]:
     """Yield for each name that is no Region what was meant, in words."""
     for region in regions:
         if region not in known_regions():
-            near = nearest(region, known_regions())
-            said = f"{region!r} is not a Region" if not near else f"AWS has no Region {region!r}"
-            yield f"{said}: did you mean {near}?" if near else said
+            suggested = suggestion(region, known_regions())
+            said = f"{region!r} is not a Region" if not suggested else f"AWS has no Region {region!r}"
+            yield f"{said}: did you mean {suggested}?" if suggested else said
 
 
 def unknown_in(policy: Policy) -> Iterator[str]:

@@ -12,7 +12,7 @@ from replicas.inventory import pricing
 
 SECRETS = 1000
 MILLION = 1_000_000
-LOOKS = 2
+CHECKS = 2
 """A new secret is looked at twice: describe and replicate, then describe again."""
 
 SECONDS, GIGABYTES = Decimal("0.25"), Decimal("0.25")
@@ -59,7 +59,7 @@ def rows(alarms: int, metrics: int) -> Iterator[str]:
     yield _row(
         "a million events, each a new secret",
         events(),
-        f"{LOOKS} attempts: 4 calls, 5 of SQS, {LOOKS} invocations of {SECONDS} s, 4 KB of log with "
+        f"{CHECKS} attempts: 4 calls, 5 of SQS, {CHECKS} invocations of {SECONDS} s, 4 KB of log with "
         "the metrics, a notice",
     )
     yield _row(
@@ -87,15 +87,15 @@ def sweeps(one: Decimal | None = None) -> Decimal:
     calls = pricing.of_calls(pricing.sweep_calls(SECRETS, SECRETS))
     pages = SECRETS // pricing.PAGE
     messages = pricing.SWEEPS_PER_MONTH * (SECRETS + pages)
-    return calls + messages * (3 * QUEUE_CALL + _look(one))
+    return calls + messages * (3 * QUEUE_CALL + _check(one))
 
 
 def events(one: Decimal | None = None) -> Decimal:
     """Return the dollars of a million events, with so many for one invocation."""
-    return MILLION * (pricing.of_calls(4) + 5 * QUEUE_CALL + LOOKS * _look(one) + NOTICE)
+    return MILLION * (pricing.of_calls(4) + 5 * QUEUE_CALL + CHECKS * _check(one) + NOTICE)
 
 
-def _look(one: Decimal | None) -> Decimal:
+def _check(one: Decimal | None) -> Decimal:
     return (invocation() if one is None else one) + LOG + TRACE
 
 

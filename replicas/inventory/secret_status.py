@@ -20,10 +20,10 @@ UNWANTED = ", unwanted"
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
-class Standing(IntEnum):
-    """How a secret stands: what needs a person comes first."""
+class SecretStatus(IntEnum):
+    """What is to be said of a secret: what needs attention comes first."""
 
-    NEEDS_YOU = 0
+    NEEDS_ATTENTION = 0
     WAITING = 1
     IN_SYNC = 2
     WANTS_NONE = 3
@@ -31,7 +31,7 @@ class Standing(IntEnum):
     NOT_SELECTED = 5
 
     def __str__(self) -> str:
-        """Say it in wording."""
+        """Return it as people and programs read it."""
         return ("needs attention", "waiting", "InSync", "wants none", "left alone", "not selected")[self]
 
 
@@ -46,7 +46,7 @@ class Row:
     home: str
     name: str
     arn: str
-    standing: Standing
+    status: SecretStatus
     cells: tuple[tuple[str, str], ...]
     since: datetime | None = None
     since_what: str = ""
@@ -59,7 +59,7 @@ class Row:
     @property
     def place(self) -> tuple[object, ...]:
         """Where it stands in the list: what needs a person first, the oldest trouble first."""
-        return self.standing, not self.dead_letters, self.since or _LAST, self.name, self.home
+        return self.status, not self.dead_letters, self.since or _LAST, self.name, self.home
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class DeadLetters:
 
 @dataclass
 class Counts:
-    """The secrets by standing, and the dead letters."""
+    """The secrets by status, and the dead letters."""
 
-    standings: dict[Standing, int] = field(default_factory=lambda: dict.fromkeys(Standing, 0))
+    by_status: dict[SecretStatus, int] = field(default_factory=lambda: dict.fromkeys(SecretStatus, 0))
     drifted: int = 0
     dead_letters: int = 0
     other_dead_letters: int = 0
@@ -94,14 +94,14 @@ class Counts:
 
     def count(self, row: Row) -> None:
         """Count a secret."""
-        self.standings[row.standing] += 1
+        self.by_status[row.status] += 1
         self.drifted += bool(row.drift)
         self.orphaned += sum(status.startswith(wording.ORPHANED) for _, status in row.cells)
 
     def add(self, other: "Counts") -> None:
         """Add another account's numbers."""
-        for standing, number in other.standings.items():
-            self.standings[standing] += number
+        for status, number in other.by_status.items():
+            self.by_status[status] += number
         self.drifted += other.drifted
         self.dead_letters += other.dead_letters
         self.other_dead_letters += other.other_dead_letters
@@ -110,26 +110,27 @@ class Counts:
     @property
     def selected(self) -> int:
         """All secrets that the policy selects and the function may work on."""
-        return sum(number for standing, number in self.standings.items() if standing < Standing.LEFT_ALONE)
+        return sum(number for status, number in self.by_status.items() if status < SecretStatus.LEFT_ALONE)
 
     @property
     def wanting(self) -> int:
         """Those of them that want a replica."""
-        return self.selected - self.standings[Standing.WANTS_NONE]
+        return self.selected - self.by_status[SecretStatus.WANTS_NONE]
 
     def __str__(self) -> str:
         """Say it as a person would in a meeting."""
-        number = self.standings
-        need = "needs" if number[Standing.NEEDS_YOU] == 1 else "need"
+        number = self.by_status
+        in_sync, needing = number[SecretStatus.IN_SYNC], number[SecretStatus.NEEDS_ATTENTION]
+        need = "needs" if needing == 1 else "need"
         parts = [
-            f"{number[Standing.IN_SYNC]:,} of {self.wanting:,} selected secrets are InSync in every Region",
-            f"{number[Standing.WAITING]:,} waiting, {number[Standing.NEEDS_YOU]:,} {need} attention",
+            f"{in_sync:,} of {self.wanting:,} selected secrets are InSync in every Region",
+            f"{number[SecretStatus.WAITING]:,} waiting, {needing:,} {need} attention",
         ]
-        if none := number[Standing.WANTS_NONE]:
+        if none := number[SecretStatus.WANTS_NONE]:
             parts.append(f"{none:,} {'wants' if none == 1 else 'want'} no replica")
-        if number[Standing.LEFT_ALONE]:
-            parts.append(f"{number[Standing.LEFT_ALONE]:,} left alone, held or managed by a service")
-        if unselected := number[Standing.NOT_SELECTED]:
+        if number[SecretStatus.LEFT_ALONE]:
+            parts.append(f"{number[SecretStatus.LEFT_ALONE]:,} left alone, held or managed by a service")
+        if unselected := number[SecretStatus.NOT_SELECTED]:
             parts.append(f"{unselected:,} not selected, but with a similar tag or replicas")
         if self.orphaned:
             dollars = pricing.dollars(pricing.of_replicas(self.orphaned))
@@ -146,21 +147,21 @@ def row(seen: Seen, dead_letters: Sequence[DeadLetter], by: Sequence[str] = ()) 
     """Return the row of a secret, with its dead letters and its values of the tags `by`."""
     secret, decision = seen.secret, seen.decision
     cells = tuple(_cells(seen)) if decision.skip in ("", "not_selected") else ()
-    standing = _standing(seen, cells, dead_letters)
+    status = _status_of(seen, cells, dead_letters)
     since, what = None, ""
     if dead_letters:
         since, what = dead_letters[0].since, "dead letter"
-    elif standing < Standing.IN_SYNC and secret.last_changed:
+    elif status < SecretStatus.IN_SYNC and secret.last_changed:
         since, what = secret.last_changed.astimezone(UTC), "changed"
     return Row(
         home=seen.home,
         name=secret.name,
         arn=secret.arn,
-        standing=standing,
+        status=status,
         cells=cells,
         since=since,
         since_what=what,
-        why="; ".join(dict.fromkeys(_reasons(seen, dead_letters, standing))),
+        why="; ".join(dict.fromkeys(_reasons(seen, dead_letters, status))),
         dead_letters=len(dead_letters),
         drift=tuple(_drift(seen)),
         groups=tuple(secret.tags.get(key, "") for key in by),
@@ -186,8 +187,8 @@ def _cells(seen: Seen) -> Iterator[tuple[str, str]]:
         yield region, status if region in desired else f"{status}{UNWANTED}"
 
 
-def _reasons(seen: Seen, dead_letters: Sequence[DeadLetter], standing: Standing) -> Iterator[str]:
-    if dead_letters and standing in (Standing.IN_SYNC, Standing.WANTS_NONE):
+def _reasons(seen: Seen, dead_letters: Sequence[DeadLetter], status: SecretStatus) -> Iterator[str]:
+    if dead_letters and status in (SecretStatus.IN_SYNC, SecretStatus.WANTS_NONE):
         clear = "--secret" if seen.decision.plan.changes else "--fixed --secret"
         yield (
             "fixed; its dead letter and the alarm stay until you run: "
@@ -215,10 +216,12 @@ def _drift(seen: Seen) -> Iterator[str]:
         yield f"{where}{wording.of_drift(drift, seen.decision)}"
 
 
-def _standing(seen: Seen, cells: Sequence[tuple[str, str]], dead_letters: Sequence[DeadLetter]) -> Standing:
+def _status_of(
+    seen: Seen, cells: Sequence[tuple[str, str]], dead_letters: Sequence[DeadLetter]
+) -> SecretStatus:
     if seen.decision.skip:
         unselected = seen.decision.skip == "not_selected"
-        return Standing.NOT_SELECTED if unselected else Standing.LEFT_ALONE
+        return SecretStatus.NOT_SELECTED if unselected else SecretStatus.LEFT_ALONE
     desired = {want.region for want in seen.decision.desired.replicas}
     in_sync = all(status == IN_SYNC for region, status in cells if region in desired)
     taken = any(
@@ -227,7 +230,7 @@ def _standing(seen: Seen, cells: Sequence[tuple[str, str]], dead_letters: Sequen
         if replica.region in desired
     )
     if seen.decision.problems or (dead_letters and not in_sync) or taken:
-        return Standing.NEEDS_YOU
+        return SecretStatus.NEEDS_ATTENTION
     if not in_sync:
-        return Standing.WAITING
-    return Standing.IN_SYNC if desired else Standing.WANTS_NONE
+        return SecretStatus.WAITING
+    return SecretStatus.IN_SYNC if desired else SecretStatus.WANTS_NONE

@@ -5,14 +5,14 @@ from difflib import get_close_matches
 
 from secret_replicator.policy import plain
 
-_NEAR = 0.75
+_ALIKE = 0.75
 """How alike two words must be. `eu-wst-1` and `eu-west-1` are, at 0.94; `owner` and `team` are not."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the known word that is most like this one, an equal one first; empty if none is near."""
     by_plain: dict[str, str] = {}
     for candidate in known:
         by_plain.setdefault(plain(candidate), candidate)
-    found = get_close_matches(plain(word), by_plain, n=1, cutoff=_NEAR)
+    found = get_close_matches(plain(word), by_plain, n=1, cutoff=_ALIKE)
     return by_plain[found[0]] if found else ""

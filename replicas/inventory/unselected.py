@@ -7,7 +7,7 @@ from replicas.aws.deployment import Deployment
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import region_secrets
 from replicas.errors import OperatorError
-from replicas.inventory.inventory import Choice, Reading, Seen, calls_in_words, listed, seen_as
+from replicas.inventory.inventory import Choice, Reading, Seen, format_calls, listed, seen_as
 from replicas.inventory.wording import ORPHANED
 from replicas.options import Where
 from replicas.terminal import Screen
@@ -38,7 +38,7 @@ def _with_similar_tag(deployment: Deployment) -> Iterator[Secret]:
     first = key.lstrip(" -_.:")[:1]
     # A filter's value is the beginning of a key, and case matters.
     beginnings = sorted({first.lower(), first.upper(), *" -_.:"} - {""})
-    with calls_in_words():
+    with format_calls():
         for secret in listed(deployment, beginnings):
             seen = seen_as(deployment, secret)
             if seen.decision.skip == "not_selected" and similar_tag_key(secret.tags, key):

@@ -44,7 +44,7 @@ def test_a_word_of_the_old_vocabulary_is_found(tmp_path: Path, text: str) -> Non
 
 
 SHOWN = {
-    "module.py": """raise Error(f"three dead letters about {name}")\n""",
+    "module.py": """raise Error(f"three letters about {name}")\n""",
     "column.py": """Column("Standing")\n""",
     "template.yaml": "      AlarmDescription: >-\n        The alarm\n        rings.\n",
     "page.j2": "<p>{{ count }} needs you</p>",

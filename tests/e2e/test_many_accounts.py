@@ -14,7 +14,7 @@ from local.aws import observe
 from local.aws.ministack import clients
 from local.process.environment import HOME_REGION, ROOT
 from local.stack import STACK, Stack, deployed_in
-from tests.e2e.world import PATIENCE_SECONDS, aws_tags
+from tests.e2e.world import TIMEOUT_SECONDS, aws_tags
 
 pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.slow]
 
@@ -97,7 +97,7 @@ def replicated(stack: Stack) -> None:
     stack.clients.queues.send_message(QueueUrl=stack.queue_url, MessageBody=json.dumps({"secret_id": SECRET}))
     found = stack.clients.secrets.describe_secret
     assert observe.until(
-        lambda: observe.statuses(found(SecretId=SECRET)) == {"us-west-2": "InSync"}, PATIENCE_SECONDS
+        lambda: observe.statuses(found(SecretId=SECRET)) == {"us-west-2": "InSync"}, TIMEOUT_SECONDS
     )
 
 

@@ -20,7 +20,7 @@ from replicas.aws.dead_letters import secret_name
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import TagTypeDef
 
-PATIENCE_SECONDS = 40
+TIMEOUT_SECONDS = 40
 VALUE = "hidden-e2e-value"
 
 _numbers = itertools.count(1)
@@ -101,8 +101,8 @@ class World:
 
     def wait(self, is_so: Callable[[], object]) -> None:
         """Wait until it is so; fail with what the function said meanwhile."""
-        if not observe.until(lambda: bool(self._look(is_so)), PATIENCE_SECONDS):
-            pytest.fail(f"not so after {PATIENCE_SECONDS} s; the function said: {self.log.lines[-5:]}")
+        if not observe.until(lambda: bool(self._look(is_so)), TIMEOUT_SECONDS):
+            pytest.fail(f"not so after {TIMEOUT_SECONDS} s; the function said: {self.log.lines[-5:]}")
 
     def wait_for_replicas(self, name: str, *regions: str) -> None:
         self.wait(lambda: self.replicas(name) == set(regions))

@@ -115,7 +115,7 @@ def test_killed_around_its_call_a_message_comes_back_and_its_secret_converges(
     assert not around.queues.dead_letters
 
 
-@pytest.mark.parametrize(("moment", "letters"), [("before", 1), ("after", 2)])
+@pytest.mark.parametrize(("moment", "dead_letters"), [("before", 1), ("after", 2)])
 def test_killed_around_its_dead_letter_a_message_has_one_at_least(
     around: Around, moment: str, dead_letters: int
 ) -> None:

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from local.secrets_manager.model import Outcome
 from replicas.aws.accounts import Answer, Answers
 from replicas.aws.connection import Connection
-from replicas.aws.function_log import Account
+from replicas.aws.function_log import SweepProgress
 from replicas.cli import app
 from replicas.commands import smoke, sweep
 from replicas.commands.doctor import command as doctor
@@ -163,7 +163,7 @@ def test_it_looks_as_it_did(desk: Desk, command: str, width: int) -> None:
 
 def a_sweep(screen: Screen) -> None:
     """Show a sweep of which two secrets ended as dead letters, and one never came to an end."""
-    account, arn = Account(), f"arn:aws:secretsmanager:{HOME}:123456789012:secret:"
+    account, arn = SweepProgress(), f"arn:aws:secretsmanager:{HOME}:123456789012:secret:"
     page = {
         "message": "page_swept",
         "page": 1,

@@ -79,7 +79,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield desk
 
 
-def is_in_words(result: Result) -> bool:
+def is_worded(result: Result) -> bool:
     """Tell whether a command ended by itself, and said something."""
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert "Traceback" not in result.output
@@ -94,17 +94,17 @@ def more(command: str, folder: Path) -> list[str]:
 def test_whatever_an_option_is_given(desk: Desk, option: str) -> None:
     for nasty in NASTY:
         result = desk.run("plan", option, nasty, stack=option != "--stack")
-        assert is_in_words(result), (option, nasty)
+        assert is_worded(result), (option, nasty)
 
 
 def test_whatever_secret_is_explained(desk: Desk) -> None:
     for nasty in NASTY:
-        assert is_in_words(desk.run("explain", "--", nasty)), nasty
+        assert is_worded(desk.run("explain", "--", nasty)), nasty
 
 
 def test_whatever_tags_are_explained(desk: Desk) -> None:
     for nasty in NASTY:
-        assert is_in_words(desk.run("explain", "--tags", nasty, "--allowed-regions", "us-west-2")), nasty
+        assert is_worded(desk.run("explain", "--tags", nasty, "--allowed-regions", "us-west-2")), nasty
 
 
 @pytest.mark.parametrize("command", READING)
@@ -112,7 +112,7 @@ def test_whatever_tags_are_explained(desk: Desk) -> None:
 @pytest.mark.parametrize("code", ["InternalServiceError", "InvalidRequestException", "Unheard0f", "", "[/]"])
 def test_whatever_aws_refuses(desk: Desk, tmp_path: Path, command: str, operation: str, code: str) -> None:
     desk.world.secrets.faults = lambda call, _: Fault(code, "[/no]") if call.operation == operation else None
-    assert is_in_words(desk.run(command, *more(command, tmp_path)))
+    assert is_worded(desk.run(command, *more(command, tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_what_the_environment_says_of_aws_is_no_traceback(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv(name, value)
     result = CliRunner().invoke(app, command.format(HOME).split())
-    assert is_in_words(result)
+    assert is_worded(result)
     assert said in result.stderr
     assert result.exit_code == 1
 

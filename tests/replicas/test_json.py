@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from local.secrets_manager.model import Outcome
 from replicas.aws.accounts import Answer, Answers
 from replicas.aws.connection import Connection
-from replicas.aws.function_log import Account
+from replicas.aws.function_log import SweepProgress
 from replicas.cli import app
 from replicas.commands import smoke, sweep
 from replicas.commands.doctor.command import Examined, Stack
@@ -127,9 +127,9 @@ def smoked(desk: Desk) -> dict[str, Any]:
     return document
 
 
-def swept() -> Account:
+def swept() -> SweepProgress:
     """Return a sweep of which one secret ended as a dead letter, and one was skipped."""
-    account = Account(frozenset({"a", "b"}))
+    account = SweepProgress(frozenset({"a", "b"}))
     for arn, verdict, outcome in (("a", "dead_letter", "failed"), ("b", "done", "skipped")):
         line = {"message": "secret_reconciled", "secret": arn, "outcome": outcome, "verdict": verdict}
         account.note({**line, "reason": "why"}, 1)

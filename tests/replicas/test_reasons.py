@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from replicas.inventory.explanation import places
 from replicas.inventory.inventory import Seen
-from replicas.inventory.suggest import nearest
+from replicas.inventory.suggest import suggestion
 from secret_replicator.models import Decision, Secret
 from secret_replicator.policy import desired_replicas, parse_policy
 from secret_replicator.settings import read_settings
@@ -66,7 +66,7 @@ def test_the_regions_and_keys_that_are_retold_are_those_that_are_wanted(tags: di
 
 
 @pytest.mark.parametrize(
-    ("word", "near"),
+    ("word", "suggested"),
     [
         pytest.param("eu-wst-1", "eu-west-1", id="a letter left out"),
         pytest.param("EU_WEST_1", "eu-west-1", id="case and separators"),
@@ -74,5 +74,5 @@ def test_the_regions_and_keys_that_are_retold_are_those_that_are_wanted(tags: di
         pytest.param("banana", "", id="nothing like it"),
     ],
 )
-def test_the_nearest_word_is_named_if_it_is_near(word: str, near: str) -> None:
-    assert nearest(word, ["eu-west-1", "us-west-2", "europe"]) == near
+def test_the_nearest_word_is_named_if_it_is_near(word: str, suggested: str) -> None:
+    assert suggestion(word, ["eu-west-1", "us-west-2", "europe"]) == suggested

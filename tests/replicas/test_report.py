@@ -16,7 +16,7 @@ from replicas.aws.accounts import Answer
 from replicas.commands.report.page import SHOWN, Options, as_csv, by_account, page, percent, write
 from replicas.commands.status import Status
 from replicas.inventory.inventory import EVERYTHING
-from replicas.inventory.secret_status import Row, Standing
+from replicas.inventory.secret_status import Row, SecretStatus
 from tests.support.desk import Desk, at_desk
 from tests.support.world import HOME, World, make_world
 
@@ -316,9 +316,9 @@ def status_of(account: str, secrets: int) -> Status:
     """Return an account in which every other secret needs attention."""
     status = Status()
     for number in range(secrets):
-        standing = Standing.IN_SYNC if number % 2 else Standing.NEEDS_YOU
+        of_secret = SecretStatus.IN_SYNC if number % 2 else SecretStatus.NEEDS_ATTENTION
         cells = (("us-west-2", "InSync" if number % 2 else "Failed"),)
-        row = Row(HOME, f"{account}-{number}", f"arn:{account}:{number}", standing, cells, account=account)
+        row = Row(HOME, f"{account}-{number}", f"arn:{account}:{number}", of_secret, cells, account=account)
         status.rows.append(row)
         status.counts.count(row)
     return status

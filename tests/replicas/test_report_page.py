@@ -11,7 +11,7 @@ from replicas.aws.dead_letters import DeadLetter
 from replicas.commands.report.page import SHOWN, Options, page, write
 from replicas.commands.status import Status
 from replicas.inventory.inventory import EVERYTHING
-from replicas.inventory.secret_status import Counts, Row, Standing
+from replicas.inventory.secret_status import Counts, Row, SecretStatus
 from tests.replicas.test_report import organisation
 from tests.support import chromium
 from tests.support.chromium import Chromium
@@ -72,11 +72,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     since = datetime(2026, 11, 22, 18, 20, tzinfo=UTC)
     status = Status()
     for number, text in enumerate(HOSTILE):
-        standing = Standing(number % 3)
+        status = SecretStatus(number % 3)
         cells = (("eu-west-1", "InSync"), ("us-west-2", ("Failed", "missing", "InSync")[number % 3]))
         drift = (f"us-west-2: {text}",) if number % 2 else ()
         row = Row(
-            *("us-east-1", text, f"arn:{text}", standing, cells, since),
+            *("us-east-1", text, f"arn:{text}", status, cells, since),
             *("letter", text, 1, drift, (text,), text),
         )
         status.rows.append(row)

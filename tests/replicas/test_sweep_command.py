@@ -327,7 +327,7 @@ class EmptyQueue:
 
 
 def test_a_line_that_cloudwatch_shows_late_is_read_before_giving_up() -> None:
-    account = function_log.Account(frozenset({"slow", "good"}))
+    account = function_log.SweepProgress(frozenset({"slow", "good"}))
     log: Any = LateLog()
     queue: Any = EmptyQueue()
     follower = function_log.Follower(log, "group", "id", account, 0)
@@ -339,7 +339,7 @@ def test_a_line_that_cloudwatch_shows_late_is_read_before_giving_up() -> None:
 
 def test_a_secret_on_two_pages_is_counted_once() -> None:
     """A page begins anew where the last ended; a secret that moves meanwhile is listed twice."""
-    account = function_log.Account()
+    account = function_log.SweepProgress()
     page = {"message": "page_swept", "listed": 1, "selected": 1, "restarted": False}
     account.note(page | {"page": 1, "last": False}, 1)
     account.note(page | {"page": 2, "last": True}, 2)
@@ -354,7 +354,7 @@ def test_a_secret_on_two_pages_is_counted_once() -> None:
 
 
 def test_a_redriven_message_is_no_second_secret() -> None:
-    account = function_log.Account()
+    account = function_log.SweepProgress()
     page = {"message": "page_swept", "page": 1, "listed": 2, "selected": 2, "restarted": False, "last": True}
     account.note(page, 1)
     line = {"message": "secret_reconciled", "secret": "a", "verdict": "dead_letter", "outcome": "failed"}
@@ -365,7 +365,7 @@ def test_a_redriven_message_is_no_second_secret() -> None:
 
 @pytest.mark.parametrize("verdict", ["done", "delete"])
 def test_a_message_that_is_done_ends_also_in_the_words_of_older_versions(verdict: str) -> None:
-    account = function_log.Account(frozenset({"a"}))
+    account = function_log.SweepProgress(frozenset({"a"}))
     account.note(
         {"message": "secret_reconciled", "secret": "a", "verdict": verdict, "outcome": "converged"}, 1
     )
@@ -385,7 +385,7 @@ def test_a_message_that_is_done_ends_also_in_the_words_of_older_versions(verdict
     ids=str,
 )
 def test_a_line_that_lacks_something_settles_nothing(line: dict[str, Any]) -> None:
-    account = function_log.Account(frozenset({"a"}))
+    account = function_log.SweepProgress(frozenset({"a"}))
     account.note(line, 1)
     assert account.open() == ["a"]
 
@@ -393,8 +393,8 @@ def test_a_line_that_lacks_something_settles_nothing(line: dict[str, Any]) -> No
 def test_a_line_that_is_cut_off_is_passed_over() -> None:
     log: Any = LateLog()
     log.events[0]["message"] = log.events[0]["message"][:-2]
-    account = function_log.Account(frozenset({"slow", "good"}))
+    account = function_log.SweepProgress(frozenset({"slow", "good"}))
     follower = function_log.Follower(log, "group", "id", account, 0)
-    follower.look()
-    follower.look_at_all()
+    follower.check()
+    follower.check_all()
     assert account.open() == ["slow"]

@@ -49,7 +49,7 @@ class Chosen:
     instances: int = 4
 
     @property
-    def patience_seconds(self) -> float:
+    def timeout_seconds(self) -> float:
         """Return how long it may take: some time for each secret, and what the attempts take at least."""
         return 120 + 1.5 * self.secrets * len(self.worlds) + self.max_attempts * 900 / self.factor * 2
 
@@ -103,7 +103,7 @@ class Run:
         arns = {name: arn for world in self.aws.worlds.values() for name, arn in world.begin().items()}
         self.killer.folder = self.stack.aws.folder
         self._send(draw_messages(self.chosen.seed, [*self.aws.cases.values()], arns))
-        deadline = began + self.chosen.patience_seconds
+        deadline = began + self.chosen.timeout_seconds
         while not self._is_over() and time.monotonic() < deadline:
             self.log.read()
             time.sleep(POLL_SECONDS)

@@ -1180,7 +1180,7 @@ MUTATIONS = (
     Mutation(
         "ops: a sweep with a dead letter is not all well",
         "replicas/commands/sweep.py",
-        'return CHANGES if account.of("dead_letter") else OK',
+        'return CHANGES if progress.of("dead_letter") else OK',
         "return OK",
         SWEEP_COMMAND,
     ),

@@ -10,7 +10,7 @@ from replicas.terminal import count as counted
 STUCK_SECONDS = 3600
 """As in the template's alarms."""
 
-_LOOK_BACK = timedelta(minutes=30)
+_CHECK_BACK = timedelta(minutes=30)
 
 
 def no_dead_letters(deployed: Deployed) -> Iterator[Finding]:
@@ -94,7 +94,7 @@ def _oldest_seconds(deployed: Deployed) -> float | None:
             Namespace=space,
             MetricName=metric,
             Dimensions=[{"Name": name, "Value": value}],
-            StartTime=now - _LOOK_BACK,
+            StartTime=now - _CHECK_BACK,
             EndTime=now,
             Period=300,
             Statistics=["Maximum"],

@@ -36,7 +36,7 @@ class Options(session.Options):
     """What the command line asks of a rejoin."""
 
     wishes: Wishes = NO_WISHES
-    patience_seconds: float = 300
+    timeout_seconds: float = 300
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def _settled(desk: _Desk, primary: Held, region: str) -> Held:
     while True:
         now = desk.secrets(primary.region).describe(primary.arn) or primary
         replica = now.replica_in(region)
-        if replica is None or replica.status != IN_PROGRESS or waited >= desk.options.patience_seconds:
+        if replica is None or replica.status != IN_PROGRESS or waited >= desk.options.timeout_seconds:
             return now
         desk.around.sleep(POLL_SECONDS)
         waited += POLL_SECONDS
@@ -304,7 +304,7 @@ def _follow(desk: _Desk, primary: Held, regions: list[str]) -> str:
         found = [now.replica_in(region) or Replica(region, "not listed") for region in regions]
         open_ = [replica for replica in found if replica.status != IN_SYNC]
         failed = [replica for replica in open_ if replica.status == REPLICA_FAILED]
-        if failed or (open_ and waited >= desk.options.patience_seconds):
+        if failed or (open_ and waited >= desk.options.timeout_seconds):
             return "; ".join(
                 f"{replica.region} is {replica.status}: {replica.message}" for replica in failed or open_
             )

@@ -16,15 +16,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from replicas.aws.accounts import Answer, Answers
 from replicas.aws.deployment import shown
 from replicas.commands.failover.verify import entries
-from replicas.commands.plan import unread_in_words
+from replicas.commands.plan import format_unread
 from replicas.commands.report.proof import Proof
-from replicas.commands.status import AS_IT_MUST_BE, Status, document, look
+from replicas.commands.status import AS_IT_MUST_BE, Status, check, document
 from replicas.errors import OperatorError
 from replicas.exit_codes import OK, exit_code
 from replicas.inventory import pricing
 from replicas.inventory.explanation import MISSING
 from replicas.inventory.inventory import Choice
-from replicas.inventory.secret_status import Row, Standing, regions_of
+from replicas.inventory.secret_status import Row, SecretStatus, regions_of
 from replicas.options import Where
 from replicas.terminal import Screen, count
 from secret_replicator.models import IN_SYNC
@@ -121,7 +121,7 @@ def table(status: Status, by: Sequence[str]) -> Iterator[list[str]]:
         cells = dict(row.cells)
         yield [
             *([row.account] if several else []),
-            *(row.home, row.name, row.arn, str(row.standing), *(cells.get(region, "") for region in regions)),
+            *(row.home, row.name, row.arn, str(row.status), *(cells.get(region, "") for region in regions)),
             *(proof.state(row, region) for region in proof.regions),
             *(row.since.isoformat() if row.since else "", row.since_what, str(row.dead_letters)),
             *("; ".join(row.drift), proof.why(row), *row.groups),
@@ -157,8 +157,8 @@ def by_tag(rows: Iterable[Row], number: int) -> list[Coverage]:
     in_sync: dict[str, int] = {}
     for row in rows:
         value = row.groups[number] or NO_VALUE
-        wanted[value] = wanted.get(value, 0) + (row.standing < Standing.LEFT_ALONE)
-        in_sync[value] = in_sync.get(value, 0) + (row.standing in AS_IT_MUST_BE)
+        wanted[value] = wanted.get(value, 0) + (row.status < SecretStatus.LEFT_ALONE)
+        in_sync[value] = in_sync.get(value, 0) + (row.status in AS_IT_MUST_BE)
     found = [Coverage(value, in_sync[value], wanted[value]) for value in wanted]
     return sorted(found, key=lambda coverage: (coverage.width, coverage.name))
 
@@ -173,7 +173,9 @@ def _of_account(answer: Answer[Status]) -> Coverage:
     if answer.value is None:
         return Coverage(answer.account, 0, 0, error=answer.error)
     counts = answer.value.counts
-    in_sync, attention = (counts.standings[one] for one in (Standing.IN_SYNC, Standing.NEEDS_YOU))
+    in_sync, attention = (
+        counts.by_status[one] for one in (SecretStatus.IN_SYNC, SecretStatus.NEEDS_ATTENTION)
+    )
     return Coverage(answer.account, in_sync, counts.wanting, attention=attention)
 
 
@@ -219,7 +221,7 @@ def _is_device(file: Path) -> bool:
 
 def _run(options: Options, where: Where, screen: Screen, now: Callable[[], datetime]) -> int:
     _require_two_files(options)
-    answers = look(
+    answers = check(
         where, options.choice, screen, with_dead_letters=options.dead_letters, by=options.by, verifying=True
     )
     status = answers.total
@@ -238,7 +240,7 @@ def _run(options: Options, where: Where, screen: Screen, now: Callable[[], datet
         answers.show(screen)
         screen.show(str(status.counts), "bold")
     if status.unread:
-        raise OperatorError(unread_in_words(status.unread))
+        raise OperatorError(format_unread(status.unread))
     answers.require_all()
     return OK
 
@@ -260,7 +262,7 @@ def _facts(
     status: Status, options: Options, made: datetime, accounts: Sequence[Answer[Status]]
 ) -> dict[str, Any]:
     rows, counts, proof = status.rows, status.counts, Proof(status.rows, status.verified)
-    in_sync = counts.standings[Standing.IN_SYNC]
+    in_sync = counts.by_status[SecretStatus.IN_SYNC]
     return {
         "title": options.title,
         "covered": percent(in_sync, counts.wanting),
@@ -297,9 +299,9 @@ def _deployments(status: Status, accounts: Sequence[Answer[Status]]) -> Iterator
 def _tiles(status: Status, *, with_dead_letters: bool) -> Iterator[dict[str, str]]:
     counts = status.counts
     yield {"number": f"{counts.selected:,}", "text": "secrets are selected"}
-    yield {"number": f"{counts.standings[Standing.IN_SYNC]:,}", "text": "InSync in every Region"}
-    yield {"number": f"{counts.standings[Standing.WAITING]:,}", "text": "waiting"}
-    yield {"number": f"{counts.standings[Standing.NEEDS_YOU]:,}", "text": "need attention"}
+    yield {"number": f"{counts.by_status[SecretStatus.IN_SYNC]:,}", "text": "InSync in every Region"}
+    yield {"number": f"{counts.by_status[SecretStatus.WAITING]:,}", "text": "waiting"}
+    yield {"number": f"{counts.by_status[SecretStatus.NEEDS_ATTENTION]:,}", "text": "need attention"}
     dead_letters = f"{counts.dead_letters:,}" if with_dead_letters else "?"
     yield {"number": dead_letters, "text": "dead letters" if with_dead_letters else "dead letters: not read"}
     yield {"number": f"{counts.drifted:,}", "text": "drifted"}

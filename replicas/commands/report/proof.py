@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from replicas.commands.failover.verify import Verified
 from replicas.failover.states import Finding, State
-from replicas.inventory.secret_status import Row, Standing
+from replicas.inventory.secret_status import Row, SecretStatus
 from secret_replicator.models import IN_SYNC
 
 
@@ -69,7 +69,7 @@ class Proof:
 
     def attention(self) -> list[Row]:
         """Return what waits or needs attention, where both disagree first."""
-        rows = [row for row in self.rows if row.standing < Standing.IN_SYNC or self.needing_attention(row)]
+        rows = [row for row in self.rows if row.status < SecretStatus.IN_SYNC or self.needing_attention(row)]
         return sorted(rows, key=lambda row: not self.disagreeing(row))
 
     def why(self, row: Row) -> str:
