@@ -123,7 +123,8 @@ class Scene(ABC):
         """Return whether the operator gets an answer from a Region. Asked once: retries take a minute."""
         config = Config(retries={"total_max_attempts": 1})
         url = self.access(region).endpoint_url
-        client = boto3.client("secretsmanager", region_name=region, endpoint_url=url, config=config)
+        # A session of its own: boto3's default one keeps the key that it was first used with.
+        client = boto3.Session().client("secretsmanager", region_name=region, endpoint_url=url, config=config)
         try:
             client.list_secrets(MaxResults=1)
         except (BotoCoreError, ClientError):

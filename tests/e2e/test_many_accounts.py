@@ -186,9 +186,9 @@ def test_the_role_may_see_all_that_doctor_checks(
 ) -> None:
     """What the role of docs/how-to lacks would be `not checkable`."""
     findings = json.loads(answers["doctor"].stdout)["findings"]
-    assert {finding["text"] for finding in findings if finding["verdict"] == "not checkable"} == {
+    assert {finding["text"] for finding in findings if finding["status"] == "not checkable"} == {
         # MiniStack takes the rule for every rule: it does not read the parameter that names it.
         "Rules are enabled: the permission events:ListTargetsByRule is missing"
     }
-    found = {(finding["account"], finding["region"]) for finding in findings}
+    found = {(finding["account"], finding["primary_region"]) for finding in findings}
     assert found == {(name, HOME_REGION) for name in ACCOUNTS}

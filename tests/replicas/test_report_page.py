@@ -72,11 +72,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     since = datetime(2026, 11, 22, 18, 20, tzinfo=UTC)
     status = Status()
     for number, text in enumerate(HOSTILE):
-        status = SecretStatus(number % 3)
+        of_secret = SecretStatus(number % 3)
         cells = (("eu-west-1", "InSync"), ("us-west-2", ("Failed", "missing", "InSync")[number % 3]))
         drift = (f"us-west-2: {text}",) if number % 2 else ()
         row = Row(
-            *("us-east-1", text, f"arn:{text}", status, cells, since),
+            *("us-east-1", text, f"arn:{text}", of_secret, cells, since),
             *("letter", text, 1, drift, (text,), text),
         )
         status.rows.append(row)

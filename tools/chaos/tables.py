@@ -33,8 +33,8 @@ def _account(accounts: Mapping[str, Account]) -> Table:
     table = Table("", title="What became of it", title_justify="left", box=SIMPLE)
     for world in accounts:
         table.add_column(world, justify="right")
-    for part in ("secrets", "messages", "letters"):
-        _section(table, part, [getattr(one, part) for one in accounts.values()])
+    for part in ("secrets", "messages", "dead_letters"):
+        _section(table, part.replace("_", " "), [getattr(one, part) for one in accounts.values()])
     for name in Account().wrong:
         table.add_row(name, *(str(len(one.wrong[name])) for one in accounts.values()))
     return table
