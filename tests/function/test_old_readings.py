@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from local.secrets_manager.model import Call
 from secret_replicator.budget import CALL_SECONDS, LEAD_SECONDS, Budget
 from secret_replicator.errors import DeadlineExceededError
 from secret_replicator.models import Attempt
@@ -101,6 +102,23 @@ def test_an_attempt_that_has_removed_something_does_not_end_its_message(
     pruning.deliver_until_empty()
     assert set(world.status("orders/db")) == ({"eu-west-1", "us-west-2"} if tags else {"us-west-2"})
     assert not world.queues.dead_letters
+
+
+def test_nor_one_whose_secret_is_not_selected_any_more_when_it_is_read_again(world: World) -> None:
+    converged(world, "orders/db", "eu-west-1")
+    world.secrets.regions -= {"us-west-2"}
+    retag(world, "orders/db", {"replicate-to": "us-west-2"})
+    pruning = world.having(prune_replicas=True)
+    pruning.send("orders/db")
+
+    def take_the_tag_off(call: Call, _random: object) -> None:
+        if call.operation == "RemoveRegionsFromReplication":
+            retag(world, "orders/db", {})
+
+    world.secrets.faults = take_the_tag_off
+    pruning.deliver()
+    assert world.calls("RemoveRegionsFromReplication")
+    assert world.queues.messages, "nobody sees whether the replica is wanted again"
 
 
 def test_what_has_not_waited_is_written_by_the_reading_there_is(world: World) -> None:

@@ -116,3 +116,22 @@ def test_a_message_that_never_got_its_turn_has_a_dead_letter_with_the_reason(wor
     assert dead_letter["ErrorType"] == "AttemptsUsedUp"
     assert "the function's time is up" in dead_letter["ErrorMessage"]
     assert not world.secrets.secret(HOME, "orders/db").replicas
+
+
+def test_a_refused_region_does_not_stop_the_other_in_the_same_attempt(world: World) -> None:
+    world.secrets.regions -= {"eu-west-1"}
+    world.add("orders/db", to="all")
+    world.send("orders/db")
+    world.deliver()
+    assert set(world.status("orders/db")) == {"us-west-2"}
+
+
+def test_a_later_attempt_asks_for_each_region_alone_also_in_an_instance_that_knows_nothing(
+    world: World,
+) -> None:
+    ten_regions(world).deliver()
+    world.clock.advance(world.only_message().visible_at - world.clock())
+    before = len(world.calls("ReplicateSecretToRegions"))
+    world.having(allowed_regions=REGIONS).deliver()
+    later = world.calls("ReplicateSecretToRegions")[before:]
+    assert [len(call.parameters["AddReplicaRegions"]) for call in later] == [1] * 3

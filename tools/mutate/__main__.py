@@ -275,9 +275,9 @@ MUTATIONS = (
     ),
     Mutation(
         "1 access denied is permanent only when seen twice",
-        f"{CODE}/errors.py",
-        "class AccessDeniedError(TransientError):",
-        "class AccessDeniedError(PermanentError):",
+        f"{CODE}/disposition.py",
+        "isinstance(error, RefusedError | AccessDeniedError) and attempt >= REFUSED_ATTEMPTS",
+        "isinstance(error, AccessDeniedError)",
         LIFE,
     ),
     Mutation(
@@ -334,7 +334,7 @@ MUTATIONS = (
         f"{CODE}/reconciler.py",
         "NOT_FOUND_ATTEMPTS, NOT_FOUND_SECONDS = 3, 20",
         "NOT_FOUND_ATTEMPTS, NOT_FOUND_SECONDS = 3, 0",
-        MODEL,
+        LIFE,
     ),
     Mutation(
         "1 access denied is not a success",
@@ -876,7 +876,7 @@ MUTATIONS = (
         f"{CODE}/reconciler.py",
         "            if write.replicate and len(write.regions) > 1:\n",
         "            if not write.regions:\n",
-        LIFE,
+        REFUSED,
     ),
     Mutation(
         "7 what was refused is not asked for again in the same way",
