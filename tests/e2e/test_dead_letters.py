@@ -31,7 +31,7 @@ def test_a_dead_letter_has_the_original_body_and_converges_once_mended_and_redri
     world.tag(name, {"replicate-to": "eu-west-1"})
     redrive(world.stack, dead_letter)
     world.wait_for_replicas(name, "eu-west-1")
-    world.wait(lambda: observe.backlog(world.stack.clients.queues, world.stack.queue_url) == 0)
+    world.wait(lambda: "converged" in world.said(name))
     assert not world.dead_letters(name)
 
 
