@@ -94,7 +94,7 @@ def let_the_relay_catch_up(world: World) -> None:
 def test_two_stacks_that_name_each_other_are_quiet_after_convergence(worlds: tuple[World, World]) -> None:
     here, there = worlds
     arns = {}
-    for world, region, name in ((here, HOME_REGION, "pair/here"), (there, OTHER_REGION, "pair/there")):
+    for region, name in ((HOME_REGION, "pair/here"), (OTHER_REGION, "pair/there")):
         arns[name] = secrets_in(here.stack.aws, region).create_secret(
             Name=name, SecretString="hidden", Tags=aws_tags(BOTH)
         )["ARN"]

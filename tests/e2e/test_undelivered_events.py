@@ -104,7 +104,7 @@ def breaching(world: World) -> set[str]:
 def secret(world: World) -> str:
     """A secret that is selected, and that nobody has told the function of."""
     name = world.create()
-    world.wait(lambda: observe.backlog(world.stack.clients.queues, world.stack.queue_url) == 0)
+    world.wait(lambda: not world.unfinished_sweeps())  # a sweep would tell it
     world.tag(name, {"replicate-to": "eu-west-1"})
     return name
 

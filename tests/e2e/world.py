@@ -81,6 +81,13 @@ class World:
         """Return the outcomes the function came to, with their reasons."""
         return [f"{line.fact('outcome')} {line.fact('reason')}".strip() for line in self.lines(name)]
 
+    def unfinished_sweeps(self) -> set[str]:
+        """Return the ids of the sweeps that have begun and not yet come to their last page."""
+        pages = [line for line in self.log.lines if line.event == "page_swept"]
+        return {page.fact("sweep_id") for page in pages} - {
+            page.fact("sweep_id") for page in pages if page.facts["last"]
+        }
+
     def dead_letters(self, name: str) -> list[DeadLetter]:
         found = observe.dead_letters(self.stack.clients.queues, self.stack.dead_letter_queue_url)
         return [dead_letter for dead_letter in found if secret_name(dead_letter.secret) == name]
