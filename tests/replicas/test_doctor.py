@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
@@ -74,7 +75,7 @@ def deployed(**services: Any) -> Deployed:
     role = {"Role": {"Arn": "arn:aws:iam::1:role/role"}}
     allowed = {"EvaluationResults": [{"EvalActionName": "kms:Encrypt", "EvalDecision": "allowed"}]}
     given = {"iam": answering(get_role=role, simulate_principal_policy=allowed), **services}
-    own = SimpleNamespace(region="us-east-1", **given)
+    own = SimpleNamespace(region="us-east-1", session=boto3.Session(), **given)
     own.in_region = lambda _region: own
     source = PolicySource(POLICY.encode(), "policy.toml")
     return Deployed(own, NAMES, ENVIRONMENT, policy, source, "the-stack")
@@ -117,6 +118,28 @@ def test_a_key_that_the_role_may_not_use_is_to_be_named_in_kmskeyarns() -> None:
     found = only(deployed(keys=answering(describe_key=KEY), iam=iam), regions.keys_can_be_used)
     assert found.verdict is Verdict.BAD
     assert found.remedy == "add arn:aws:kms:us-west-2:1:key/2 to KmsKeyArns"
+
+
+@pytest.mark.parametrize(
+    ("region", "service"),
+    [
+        pytest.param("us-west-2", "secretsmanager.us-west-2.amazonaws.com", id="everywhere"),
+        pytest.param("cn-north-1", "secretsmanager.cn-north-1.amazonaws.com.cn", id="in China"),
+    ],
+)
+def test_the_role_is_simulated_as_secrets_manager_uses_the_key(region: str, service: str) -> None:
+    asked: list[Any] = []
+
+    def simulate(**request: Any) -> Any:
+        asked.extend(request["ContextEntries"])
+        return {"EvaluationResults": [{"EvalActionName": "kms:Encrypt", "EvalDecision": "allowed"}]}
+
+    iam = answering(get_role={"Role": {"Arn": "role"}})
+    iam.simulate_principal_policy = simulate
+    found = deployed(keys=answering(describe_key=KEY), iam=iam)
+    found = replace(found, policy=parse_policy(POLICY.replace("us-west-2", region), "policy.toml"))
+    only(found, regions.keys_can_be_used)
+    assert [entry["ContextKeyValues"] for entry in asked] == [[service]]
 
 
 def waiting(count: int, *oldest_seconds: float) -> Deployed:

@@ -75,7 +75,7 @@ def _permission_finding(deployed: Deployed, region: str, key: str, arn: str, rol
         ContextEntries=[
             {
                 "ContextKeyName": "kms:ViaService",
-                "ContextKeyValues": [f"secretsmanager.{region}.amazonaws.com"],
+                "ContextKeyValues": [_secrets_manager_as_kms_names_it(deployed, region)],
                 "ContextKeyType": "string",
             }
         ],
@@ -89,6 +89,15 @@ def _permission_finding(deployed: Deployed, region: str, key: str, arn: str, rol
         yield bad(f"The role may not use {key} in {region} ({', '.join(denied)})", f"add {arn} to KmsKeyArns")
     else:
         yield good(f"{key} in {region} is enabled, and the role's policies allow it. The key's own must, too")
+
+
+def _secrets_manager_as_kms_names_it(deployed: Deployed, region: str) -> str:
+    """Return `kms:ViaService` of a call that Secrets Manager makes in the Region.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+    """
+    partition = deployed.connection.session.get_partition_for_region(region)
+    return f"secretsmanager.{region}.amazonaws.com{'.cn' if partition == 'aws-cn' else ''}"
 
 
 def _role_arn(deployed: Deployed) -> str:
