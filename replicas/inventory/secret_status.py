@@ -146,7 +146,7 @@ class Counts:
 def row(seen: Seen, dead_letters: Sequence[DeadLetter], by: Sequence[str] = ()) -> Row:
     """Return the row of a secret, with its dead letters and its values of the tags `by`."""
     secret, decision = seen.secret, seen.decision
-    cells = tuple(_cells(seen)) if decision.skip in ("", "not_selected") else ()
+    cells = tuple(_cells(seen)) if decision.skip in ("", "held", "not_selected") else ()
     status = _status_of(seen, cells, dead_letters)
     since, what = None, ""
     if dead_letters:

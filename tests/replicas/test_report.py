@@ -131,6 +131,19 @@ def test_what_is_in_sync_by_status_alone_is_loud_and_first(desk: Desk, tmp_path:
     assert line["why"] == why
 
 
+def test_the_regions_of_a_secret_that_is_held_are_shown_as_all_others_are(desk: Desk, tmp_path: Path) -> None:
+    some_secrets(desk.world)
+    for name in ("a", "late"):
+        hold = {"Key": "secret-replicator:hold", "Value": "incident 42"}
+        desk.world.secrets.handle("TagResource", HOME, {"SecretId": name, "Tags": [hold]})
+    _, lines = written(desk, tmp_path)
+    held = {line["name"]: line for line in lines if "incident 42" in line["drift"]}
+    assert {name: (line["status"], line["us-west-2"]) for name, line in held.items()} == {
+        "a": ("left alone", "InSync"),
+        "late": ("left alone", "missing"),
+    }
+
+
 def test_what_is_missing_by_both_is_no_news_and_a_promoted_copy_is(desk: Desk, tmp_path: Path) -> None:
     some_secrets(desk.world)
     desk.world.secrets.handle("StopReplicationToReplica", "us-west-2", {"SecretId": "b"})
