@@ -44,7 +44,7 @@ from secret_replicator.messages import SweepRequest
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import TagTypeDef
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 180
 VARIANT = Variant({"PruneReplicas": "true"}, worlds="seconds_in_progress=2.5")
 """What a day of the demo needs: removals, and an `InProgress` that can be seen."""
 

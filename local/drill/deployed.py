@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 WORLDS = "seconds_in_progress=0.5 old_primary_shows=nothing"
-TIMEOUT_SECONDS = 90
+TIMEOUT_SECONDS = 180
 SWEEP = '{"sweep": {}}'
 
 _PAGE = ROOT / "docs" / "how-to" / "fail-over.md"

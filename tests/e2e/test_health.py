@@ -15,7 +15,7 @@ from local.aws.ministack import secrets_in
 from local.process.environment import HOME_REGION
 from local.stack import ALLOWED_REGIONS, STACK, Stack
 from replicas.commands.smoke import PREFIX
-from tests.e2e.world import World, service
+from tests.e2e.world import TIMEOUT_SECONDS, World, service
 
 pytestmark = pytest.mark.xdist_group("e2e")
 
@@ -63,7 +63,9 @@ def left_over(stack: Stack) -> list[str]:
 @pytest.fixture
 def quiet(deployed: Stack) -> Stack:
     """The stack when nothing waits in its queue any more."""
-    assert observe.until(lambda: observe.backlog(deployed.clients.queues, deployed.queue_url) == 0, 60)
+    assert observe.until(
+        lambda: observe.backlog(deployed.clients.queues, deployed.queue_url) == 0, TIMEOUT_SECONDS
+    )
     return deployed
 
 
@@ -135,10 +137,10 @@ def test_an_interrupted_smoke_leaves_nothing_behind(deployed: Stack, number: sig
         stderr=subprocess.PIPE,
         text=True,
     ) as smoke:
-        assert observe.until(lambda: bool(left_over(deployed)), 20)
+        assert observe.until(lambda: bool(left_over(deployed)), TIMEOUT_SECONDS)
         smoke.send_signal(number)
         smoke.send_signal(number)
-        out, err = smoke.communicate(timeout=30)
+        out, err = smoke.communicate(timeout=TIMEOUT_SECONDS)
     assert smoke.returncode == 128 + number, out + err
     assert "Removed secret-replicator-smoke/" in out
     assert err == "Stopped.\n"
