@@ -33,13 +33,6 @@ def require_time(start: float, deadline: float) -> None:
         raise DeadlineExceededError("the function's time is up", "redrive it")
 
 
-@dataclass(frozen=True)
-class Slot:
-    """The right to make one write, which begins at this time or later."""
-
-    begins_at: float
-
-
 @dataclass
 class Budget:
     """As many slots as writes in a second, over all threads. Times are of `clock`, in seconds.
@@ -70,7 +63,7 @@ class Budget:
             self._idle_since = self.clock()
 
     @contextmanager
-    def slot(self, deadline: float, refresh: Callable[[], None] | None = None) -> Iterator[Slot]:
+    def slot(self, deadline: float, refresh: Callable[[], None] | None = None) -> Iterator[None]:
         """Enter the block when its write may begin; raise DeadlineExceededError if that is too late.
 
         A wait longer than LEAD_SECONDS ends with `refresh`, so that it takes nothing of the second.
@@ -82,9 +75,10 @@ class Budget:
                 refresh()
             self.sleep(max(0, free_at - self.clock()))
             begun = True
-            yield Slot(free_at)
+            yield
         finally:
-            self._put_back(self.clock() + WINDOW_SECONDS if begun else free_at)
+            with self._lock:
+                heappush(self._free_at, self.clock() + WINDOW_SECONDS if begun else free_at)
 
     def _take(self, deadline: float) -> float:
         """Return when the slot may be used that is free first."""
@@ -95,10 +89,6 @@ class Budget:
                     require_time(self._free_at[0], deadline)
                     return heappop(self._free_at)
             self.sleep(POLL_SECONDS)
-
-    def _put_back(self, free_at: float) -> None:
-        with self._lock:
-            heappush(self._free_at, free_at)
 
     def _leave_a_second_to_others(self) -> None:
         """Begin no write for a second: one that was killed, or that ran until now, may have used it."""

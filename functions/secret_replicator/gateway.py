@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from secret_replicator.budget import Slot, require_time
+from secret_replicator.budget import require_time
 from secret_replicator.errors import (
     AccessDeniedError,
     KeyRefusedError,
@@ -58,8 +58,8 @@ _REFUSED = {
 class Gateway:
     """Secrets Manager in one Region.
 
-    Every method raises TransientError or one of its kinds. A write needs a slot of the budget. Deadlines are
-    times of `clock`, in seconds.
+    Every method raises TransientError or one of its kinds. A write is made in a slot of the budget. Deadlines
+    are times of `clock`, in seconds.
     """
 
     client: "SecretsManagerClient"
@@ -84,23 +84,25 @@ class Gateway:
             answer = self.client.list_secrets(**request)
         return Page(tuple(_secret(entry) for entry in answer["SecretList"]), answer.get("NextToken", ""))
 
-    def replicate(
-        self, _slot: Slot, arn: str, replicas: Iterable[DesiredReplica], *, overwrite: bool
-    ) -> tuple[Replica, ...]:
-        """Request the replicas and return what AWS then reports: mostly InProgress."""
+    def replicate(self, arn: str, replicas: Sequence[DesiredReplica]) -> tuple[Replica, ...]:
+        """Request the replicas and return what AWS then reports: mostly InProgress.
+
+        One call overwrites in all of its Regions or in none: it does only if each of them may be.
+        """
         wanted: list[ReplicaRegionTypeTypeDef] = [
             {"Region": replica.region, "KmsKeyId": replica.kms_key_id}
             if replica.kms_key_id
             else {"Region": replica.region}
             for replica in replicas
         ]
+        overwrite = all(replica.overwrite for replica in replicas)
         with _errors_translated("ReplicateSecretToRegions", arn):
             answer = self.client.replicate_secret_to_regions(
                 SecretId=arn, AddReplicaRegions=wanted, ForceOverwriteReplicaSecret=overwrite
             )
         return _replicas(answer.get("ReplicationStatus", []))
 
-    def remove(self, _slot: Slot, arn: str, regions: Iterable[str]) -> None:
+    def remove(self, arn: str, regions: Iterable[str]) -> None:
         """Delete the replicas in these Regions, at once and for good."""
         with _errors_translated("RemoveRegionsFromReplication", arn):
             self.client.remove_regions_from_replication(SecretId=arn, RemoveReplicaRegions=[*regions])

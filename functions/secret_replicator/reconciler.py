@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from secret_replicator.budget import Budget, Slot, require_time
+from secret_replicator.budget import Budget, require_time
 from secret_replicator.disposition import REFUSED_ATTEMPTS, region_problem
 from secret_replicator.errors import (
     AccessDeniedError,
@@ -174,17 +174,17 @@ class Reconciler:
             # No more than half of the time for one secret: others are waiting.
             require_time(2 * self.budget.clock() - began, work.attempt.deadline)
         refresh = partial(self._read_again, work)
-        with self.budget.slot(work.attempt.deadline, refresh) as slot:
+        with self.budget.slot(work.attempt.deadline, refresh):
             if self.budget.clock() - work.reading.read_at > MOMENT_SECONDS:
                 refresh()
             if write := work.next_write():
-                self._write(slot, work, write)
+                self._write(work, write)
 
-    def _write(self, slot: Slot, work: Work, write: Write) -> None:
+    def _write(self, work: Work, write: Write) -> None:
         new = {want.region for want in work.decision.plan.add} & write.regions
         self.answers.ask(write.regions)
         try:
-            self._call(slot, work, write)
+            self._call(work, write)
         except _REFUSALS as error:
             if write.replicate and len(write.regions) > 1:
                 work.requests.refused_together.append(write.regions)
@@ -196,16 +196,14 @@ class Reconciler:
         else:
             self.answers.note(new, taken=True)
 
-    def _call(self, slot: Slot, work: Work, write: Write) -> None:
+    def _call(self, work: Work, write: Write) -> None:
         arn = work.secret.arn
         if write.remove:
-            self.gateway.remove(slot, arn, write.remove)
+            self.gateway.remove(arn, write.remove)
             work.requests.removed = write.remove
             return
-        overwrite = write.replicate[0].overwrite
-        answer = self.gateway.replicate(slot, arn, write.replicate, overwrite=overwrite)
+        work.actual |= best_by_region(self.gateway.replicate(arn, write.replicate))
         work.requests.taken |= write.regions
-        work.actual |= best_by_region(answer)
 
 
 def _asking_nothing_again(todo: Plan, secret: Secret) -> Plan:

@@ -7,7 +7,6 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from secret_replicator.budget import Slot
 from secret_replicator.errors import RefusedError, SecretNotFoundError, TransientError
 from secret_replicator.gateway import Gateway
 from secret_replicator.models import DesiredReplica
@@ -15,7 +14,6 @@ from secret_replicator.planner import best_by_region
 from secret_replicator.work_queue import Message, WorkQueue
 
 DEADLINE = 1e12
-SLOT = Slot(0)
 HOME = "us-east-1"
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
@@ -48,16 +46,16 @@ def test_a_secret_is_described_replicated_and_its_replica_removed(gateway: Gatew
     secret = gateway.describe("orders/db", DEADLINE)
     assert (secret.arn, secret.name, secret.tags) == (arn, "orders/db", {"replicate-to": "eu-west-1"})
     wanted = [DesiredReplica("eu-west-1"), DesiredReplica("us-west-2", "alias/k")]
-    answer = gateway.replicate(SLOT, arn, wanted, overwrite=False)
+    answer = gateway.replicate(arn, wanted)
     assert set(best_by_region(answer)) == {"eu-west-1", "us-west-2"}
-    gateway.remove(SLOT, arn, ["us-west-2"])
+    gateway.remove(arn, ["us-west-2"])
     assert [replica.region for replica in gateway.describe(arn, DEADLINE).replicas] == ["eu-west-1"]
 
 
 def test_a_region_that_moto_lists_twice_is_taken_at_its_better_status(gateway: Gateway) -> None:
     arn = gateway.client.create_secret(Name="orders/db", SecretString="x")["ARN"]
     for _ in range(2):
-        gateway.replicate(SLOT, arn, [DesiredReplica("eu-west-1")], overwrite=False)
+        gateway.replicate(arn, [DesiredReplica("eu-west-1")])
     replicas = gateway.describe(arn, DEADLINE).replicas
     assert sorted(replica.status for replica in replicas) == ["Failed", "InSync"]
     assert best_by_region(replicas)["eu-west-1"].status == "InSync"
@@ -84,7 +82,7 @@ def test_pages_are_listed_by_tag_key(gateway: Gateway) -> None:
 
 def test_a_call_that_boto3_itself_refuses_is_refused(gateway: Gateway) -> None:
     with pytest.raises(RefusedError, match="AddReplicaRegions"):
-        gateway.replicate(SLOT, "orders/db", [], overwrite=False)
+        gateway.replicate("orders/db", [])
 
 
 @pytest.mark.slow

@@ -152,11 +152,11 @@ def test_a_removal_is_a_write_like_any_other(world: World) -> None:
     reconciler = world.having(writes_per_second=2, maximum_concurrency=2).app.reconciler
     gateway, budget = reconciler.gateway, reconciler.budget
     arn = world.add("orders/db").arn
-    with budget.slot(math.inf) as slot:
-        gateway.replicate(slot, arn, [DesiredReplica("eu-west-1")], overwrite=False)
+    with budget.slot(math.inf):
+        gateway.replicate(arn, [DesiredReplica("eu-west-1")])
     before = world.clock()
-    with budget.slot(math.inf) as slot:
-        gateway.remove(slot, arn, ["eu-west-1"])
+    with budget.slot(math.inf):
+        gateway.remove(arn, ["eu-west-1"])
     assert world.clock() - before == pytest.approx(WINDOW_SECONDS, abs=0.001)
 
 

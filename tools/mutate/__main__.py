@@ -803,22 +803,22 @@ MUTATIONS = (
     Mutation(
         "6 no second has more writes than the share",
         f"{CODE}/budget.py",
-        "self._put_back(self.clock() + WINDOW_SECONDS if begun else free_at)",
-        "self._put_back(self.clock() if begun else free_at)",
+        "heappush(self._free_at, self.clock() + WINDOW_SECONDS if begun else free_at)",
+        "heappush(self._free_at, self.clock() if begun else free_at)",
         BUDGET,
     ),
     Mutation(
         "6 nor if a write waits for its slot in vain",
         f"{CODE}/budget.py",
-        "self._put_back(self.clock() + WINDOW_SECONDS if begun else free_at)",
-        "self._put_back(self.clock() + WINDOW_SECONDS if begun else self.clock())",
+        "heappush(self._free_at, self.clock() + WINDOW_SECONDS if begun else free_at)",
+        "heappush(self._free_at, self.clock() + WINDOW_SECONDS if begun else self.clock())",
         BUDGET,
     ),
     Mutation(
         "6 nor if a call is on its way for long",
         f"{CODE}/budget.py",
-        "self._put_back(self.clock() + WINDOW_SECONDS if begun else free_at)",
-        "self._put_back(free_at + WINDOW_SECONDS if begun else free_at)",
+        "heappush(self._free_at, self.clock() + WINDOW_SECONDS if begun else free_at)",
+        "heappush(self._free_at, free_at + WINDOW_SECONDS if begun else free_at)",
         BUDGET,
     ),
     Mutation(
