@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
@@ -24,55 +24,57 @@ if TYPE_CHECKING:
 logger = Logger()
 metrics = Metrics()
 
+_DIMENSIONS = {"Replicas": ("region", "status"), "Skipped": ("reason",), "Drift": ("kind",)}
+"""The metrics that have further dimensions than the service."""
 
-@dataclass
+_Counts = Counter[tuple[str, ...]]
+"""Numbers by a metric's name and the values of its dimensions."""
+
+
 class CallMetrics:
     """How many calls AWS answered since the last time it was asked for, and how many of them it throttled."""
 
-    calls: int = 0
-    throttled: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self) -> None:
+        self._counts = Counter[str]()
+        self._lock = threading.Lock()
 
     def watch(self, client: "BaseClient") -> None:
         """Count this client's calls from now on."""
         service = client.meta.service_model.service_id.hyphenize()
         client.meta.events.register(f"after-call.{service}", self._note)
 
-    def take(self) -> tuple[int, int]:
-        """Return calls and throttled calls, and begin anew."""
+    def take(self) -> Mapping[str, int]:
+        """Return the counts by the name of their metric, and begin anew."""
         with self._lock:
-            taken = self.calls, self.throttled
-            self.calls = self.throttled = 0
+            taken, self._counts = self._counts, Counter()
         return taken
 
     def _note(self, parsed: Mapping[str, Any], **_: object) -> None:
+        throttled = is_throttling(parsed.get("Error", {}).get("Code", ""))
         with self._lock:
-            self.calls += 1
-            self.throttled += is_throttling(parsed.get("Error", {}).get("Code", ""))
+            self._counts.update(["ApiCalls", "ThrottledCalls"] if throttled else ["ApiCalls"])
 
 
 def report(results: Sequence[Result], call_metrics: CallMetrics, now: float) -> None:
     """Log and count what became of the messages of a batch."""
-    batch = _BatchMetrics()
+    counts: _Counts = Counter()
     for result in results:
         message, disposition = result.message, result.disposition
         own = {"attempt": message.attempt, "verdict": str(disposition), "message_id": message.message_id}
         _report(result.outcome, result.request, **own)
-        if disposition in (Disposition.DELETE, Disposition.DEAD_LETTER):
+        if not result.stays:
             # Once in a sweep: when the message ends.
-            batch.drift.update(_report_drift(result.outcome, result.request))
-        batch.count(result.outcome, dead_lettered=disposition is Disposition.DEAD_LETTER)
+            counts.update(_report_drift(result.outcome, result.request))
+        dead_lettered = disposition is Disposition.DEAD_LETTER
+        counts.update(_count(result.outcome, "dead_lettered" if dead_lettered else result.outcome.kind))
         _count_seconds(result, now)
-    batch.publish(call_metrics)
+    _publish(counts, call_metrics)
 
 
 def report_one(outcome: Outcome, request: Request, call_metrics: CallMetrics) -> None:
     """Log and count what came of an event that was given by hand."""
-    batch = _BatchMetrics()
     _report(outcome, request)
-    batch.drift.update(_report_drift(outcome, request))
-    batch.count(outcome)
-    batch.publish(call_metrics)
+    _publish(Counter([*_report_drift(outcome, request), *_count(outcome, outcome.kind)]), call_metrics)
 
 
 def facts(outcome: Outcome) -> dict[str, Any]:
@@ -107,8 +109,8 @@ def _event_name(outcome: Outcome, request: Request) -> str:
     return "sweep_restarted" if outcome.note else "page_swept"
 
 
-def _report_drift(outcome: Outcome, request: Request) -> Iterator[str]:
-    """Log what nobody here can fix, and yield its kinds."""
+def _report_drift(outcome: Outcome, request: Request) -> Iterator[tuple[str, ...]]:
+    """Log what nobody here can fix, and yield what is to be counted of it."""
     for drift in outcome.plan.drift:
         logger.warning(
             "drift_found",
@@ -119,41 +121,18 @@ def _report_drift(outcome: Outcome, request: Request) -> Iterator[str]:
             what_to_do=drift.remedy,
             sweep_id=request.sweep_id,
         )
-        yield drift.kind
+        yield "Drift", drift.kind
 
 
-@dataclass
-class _BatchMetrics:
-    """What a batch comes to."""
-
-    replicas: Counter[tuple[str, str]] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
-    drift: Counter[str] = field(default_factory=Counter)
-
-    def count(self, outcome: Outcome, *, dead_lettered: bool = False) -> None:
-        """Count one outcome."""
-        kind = "dead_lettered" if dead_lettered else str(outcome.kind)
-        metrics.add_metric(kind.title().replace("_", ""), MetricUnit.Count, 1)
-        if outcome.kind is Kind.SKIPPED:
-            self.skipped[outcome.note] += 1
-        self.replicas.update((replica.region, replica.status) for replica in outcome.replicas)
-        if failed := _failed_regions(outcome):
-            metrics.add_metric("FailedReplicas", MetricUnit.Count, len(failed))
-
-    def publish(self, call_metrics: CallMetrics) -> None:
-        """Write all that was counted."""
-        calls, throttled = call_metrics.take()
-        if calls:
-            metrics.add_metric("ApiCalls", MetricUnit.Count, calls)
-        if throttled:
-            metrics.add_metric("ThrottledCalls", MetricUnit.Count, throttled)
-        metrics.flush_metrics()
-        for (region, status), number in sorted(self.replicas.items()):
-            _publish("Replicas", number, region=region, status=status)
-        for reason, number in sorted(self.skipped.items()):
-            _publish("Skipped", number, reason=reason)
-        for kind, number in sorted(self.drift.items()):
-            _publish("Drift", number, kind=kind)
+def _count(outcome: Outcome, ended: str) -> Iterator[tuple[str, ...]]:
+    """Count how it ended, and yield what is to be counted for the batch as a whole."""
+    metrics.add_metric(ended.title().replace("_", ""), MetricUnit.Count, 1)
+    if failed := _failed_regions(outcome):
+        metrics.add_metric("FailedReplicas", MetricUnit.Count, len(failed))
+    if outcome.kind is Kind.SKIPPED:
+        yield "Skipped", outcome.note
+    for replica in outcome.replicas:
+        yield "Replicas", replica.region, replica.status
 
 
 def _failed_regions(outcome: Outcome) -> set[str]:
@@ -162,11 +141,16 @@ def _failed_regions(outcome: Outcome) -> set[str]:
     return still | {wanted.region for wanted in outcome.plan.retry}
 
 
-def _publish(name: str, number: int, **dimensions: str) -> None:
-    with single_metric(name, MetricUnit.Count, number) as metric:
-        metric.add_dimension("service", metrics.service)
-        for dimension, value in dimensions.items():
-            metric.add_dimension(dimension, value)
+def _publish(counts: _Counts, call_metrics: CallMetrics) -> None:
+    """Write all that was counted."""
+    for name, number in call_metrics.take().items():
+        metrics.add_metric(name, MetricUnit.Count, number)
+    metrics.flush_metrics()
+    for (name, *values), number in sorted(counts.items()):
+        with single_metric(name, MetricUnit.Count, number) as metric:
+            metric.add_dimension("service", metrics.service)
+            for dimension, value in zip(_DIMENSIONS[name], values, strict=True):
+                metric.add_dimension(dimension, value)
 
 
 def _count_seconds(result: Result, now: float) -> None:

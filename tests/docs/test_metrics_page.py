@@ -11,7 +11,7 @@ PAGE = (ROOT / "docs/reference/alarms-and-metrics.md").read_text("utf-8").partit
 
 def test_the_metrics_are_those_of_the_code() -> None:
     source = (ROOT / "functions/secret_replicator/metrics.py").read_text("utf-8")
-    named = set(re.findall(r'(?:add_metric|_publish)\("(\w+)"', source))
+    named = set(re.findall(r'(?:add_metric\(|yield |\[|, )"([A-Z]\w+)"', source))
     by_kind = {kind.title().replace("_", "") for kind in Kind} | {"DeadLettered"}
     cells = re.findall(r"^\| (`.+?) \|", PAGE, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(cells))) == named | by_kind
