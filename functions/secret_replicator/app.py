@@ -112,12 +112,15 @@ class App:
         """Do what the messages ask for, and conclude what becomes of each."""
         with ThreadPoolExecutor(max_workers=len(messages)) as pool:
             jobs = [(message, *self._begin(pool, message, deadline)) for message in messages]
-        return [self._concluded(message, request, job) for message, request, job in jobs]
+        return [self._result(message, request, job) for message, request, job in jobs]
 
-    def _concluded(self, message: Message, request: Request, job: Future[Outcome]) -> Result:
-        outcome = _outcome(message, request, job)
+    def _result(self, message: Message, request: Request, job: Future[Outcome]) -> Result:
+        error = job.exception()
+        if error and not isinstance(error, ReplicatorError):
+            logger.error("unexpected_error", secret=request.secret_id, exc_info=error)
+        outcome = outcome_of_error(error, request.secret_id, message.attempt) if error else job.result()
         outcome, disposition = conclude(outcome, message.attempt, self.settings.max_attempts)
-        acted = not job.exception() and not request.echo
+        acted = not error and not request.echo
         brought = self.unseen.note(message.message_id, message.attempt, outcome)
         return Result(message, request, outcome, disposition, acted, brought)
 
@@ -173,33 +176,28 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
     )
     reconciler = Reconciler(gateway, budget, policy, settings, Answers(budget.clock), overwrites)
     sweeper = Sweeper(gateway, queue, policy, settings)
-    call_metrics = CallMetrics()
-    call_metrics.watch(secrets)
+    settler = Settler(queue, budget.clock)
     notifier = Notifier(events) if events else None
-    return App(settings, reconciler, sweeper, Settler(queue, budget.clock), call_metrics, notifier, now)
+    return App(settings, reconciler, sweeper, settler, CallMetrics(secrets), notifier, now)
 
 
 def start(environment: Mapping[str, str]) -> App | Unready:
     """Return the app, or what stands in for it where settings or policy are wrong: a crash says no reason."""
     try:
-        started = _make_app_from(environment)
+        settings = read_settings(environment)
+        clients = Clients(settings.region)
+        started = make_app(
+            settings,
+            clients.secrets_in,
+            clients.sqs(),
+            Budget(settings.writes_per_second / settings.maximum_concurrency),
+            events=clients.events if settings.publish_events else None,
+        )
     except (SettingsError, PolicyError, OSError) as error:
         logger.critical("cannot_start", version=VERSION, error=str(error))
         return unready(error, environment)
     logger.info("started", version=VERSION)
     return started
-
-
-def _make_app_from(environment: Mapping[str, str]) -> App:
-    settings = read_settings(environment)
-    clients = Clients(settings.region)
-    return make_app(
-        settings,
-        clients.secrets_in,
-        clients.sqs(),
-        Budget(settings.writes_per_second / settings.maximum_concurrency),
-        events=clients.events if settings.publish_events else None,
-    )
 
 
 app = start(os.environ)
@@ -219,12 +217,3 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
 
 def _is_of_sqs(record: object) -> bool:
     return isinstance(record, dict) and record.get("eventSource") == "aws:sqs"
-
-
-def _outcome(message: Message, request: Request, future: Future[Outcome]) -> Outcome:
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if not isinstance(error, ReplicatorError):
-        logger.error("unexpected_error", secret=request.secret_id, exc_info=error)
-    return outcome_of_error(error, request.secret_id, message.attempt)

@@ -32,14 +32,11 @@ _Counts = Counter[tuple[str, ...]]
 
 
 class CallMetrics:
-    """How many calls AWS answered since the last time it was asked for, and how many of them it throttled."""
+    """How many calls of a client AWS answered since it was asked last, and how many of them it throttled."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: "BaseClient") -> None:
         self._counts = Counter[str]()
         self._lock = threading.Lock()
-
-    def watch(self, client: "BaseClient") -> None:
-        """Count this client's calls from now on."""
         service = client.meta.service_model.service_id.hyphenize()
         client.meta.events.register(f"after-call.{service}", self._note)
 

@@ -388,14 +388,14 @@ MUTATIONS = (
     Mutation(
         "1 two such events are not left to each other",
         f"{CODE}/app.py",
-        "acted = not job.exception() and not request.echo",
-        "acted = not job.exception()",
+        "acted = not error and not request.echo",
+        "acted = not error",
         f"{LIFE} {MODEL}",
     ),
     Mutation(
         "1 such an event is not left to a message that could not look",
         f"{CODE}/app.py",
-        "acted = not job.exception() and not request.echo",
+        "acted = not error and not request.echo",
         "acted = not request.echo",
         LIFE,
     ),
