@@ -46,8 +46,8 @@ $(BIN)/.ready: requirements.txt pyproject.toml
 demo: setup ## deploy to a local AWS and watch secrets appear in other Regions
 	@python -m local demo
 
-drill: setup ## fail over to another Region and come back, with a stack in each of two
-	@python -m local drill
+drill: setup ## fail over and come back, with a stack in each of two Regions: make drill [WORLDS="old_primary_shows=stale"]
+	@python -m local drill $${WORLDS:+--worlds "$$WORLDS"}
 
 local: setup ## the same stack, staying up: make local [PORT=4566] [SECONDS_IN_PROGRESS=3] [WORLDS="repeat=refused"]
 	@python -m local up $${PORT:+--port "$$PORT"} \

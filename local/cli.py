@@ -44,7 +44,7 @@ def _run(console: Console, asked: argparse.Namespace) -> int:
         case "demo":
             return play.run(console)
         case "drill":
-            return drill.run(console)
+            return drill.run(console, asked.worlds)
         case "invoke":
             return invoke.run(console, asked.event)
         case _:
@@ -55,17 +55,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="The whole system on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="play a day in the life of some secrets, check it, and clean up")
-    commands.add_parser("drill", help="fail over and come back on the strict Secrets Manager, and check it")
+    drilling = commands.add_parser(
+        "drill", help="fail over and come back on the strict Secrets Manager, and check it"
+    )
     staying = commands.add_parser("up", help="keep the stack up until Ctrl-C")
     staying.add_argument(
         "--port", type=_port, default=0, help="port of the local AWS (a free one by default)"
     )
-    staying.add_argument(
-        "--worlds",
-        type=_worlds,
-        default="",
-        help="switches of the strict Secrets Manager, for example 'repeat=refused seconds_in_progress=5'",
-    )
+    for command in (drilling, staying):
+        command.add_argument(
+            "--worlds",
+            type=_worlds,
+            default="",
+            help="switches of the strict Secrets Manager, as 'repeat=refused old_primary_shows=stale'",
+        )
     invoking = commands.add_parser("invoke", help="run what `make build` made in Lambda's runtime emulator")
     invoking.add_argument("event", type=Path, help="a JSON file, for example one of events/")
     return parser

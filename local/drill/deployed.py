@@ -21,6 +21,7 @@ from local.cloudtrail.relay import Delivery, Relay
 from local.drill.scene import HOME, POLICY, THERE, THIRD, Scene
 from local.errors import LocalError
 from local.process.environment import ROOT
+from local.secrets_manager.worlds import Worlds, read_worlds
 from local.stack import STACK, Stack, Step, Variant, deployed_to, local_stack
 from replicas.aws.dead_letters import secret_name
 from replicas.options import Access, Where
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import AccessKeyTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-WORLDS = "seconds_in_progress=0.5 old_primary_shows=nothing"
+WORLDS = "seconds_in_progress=0.5"
+"""Short, so that a rehearsal is; what a person asks for counts more."""
+
 TIMEOUT_SECONDS = 180
 SWEEP = '{"sweep": {}}'
 
@@ -44,6 +47,7 @@ class Deployed(Scene):
 
     stacks: Mapping[str, Stack]
     application: "AccessKeyTypeDef"
+    worlds: Worlds
     heard: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
     """What CloudTrail told of each Region, and which rules took it."""
     _relays: dict[str, ExitStack] = field(default_factory=dict)
@@ -120,8 +124,8 @@ class Deployed(Scene):
 
     @property
     def shows_promoted(self) -> bool:
-        """In this world it does."""
-        return True
+        """Whether this is a world in which the function can see it."""
+        return self.worlds.old_primary_shows != "stale"
 
     def close(self) -> None:
         """Let nobody listen any more."""
@@ -141,8 +145,9 @@ class Deployed(Scene):
 
 
 @contextmanager
-def deployed(step: Step) -> Iterator[Deployed]:
+def deployed(step: Step, worlds: str = "") -> Iterator[Deployed]:
     """Deploy both stacks, and give everybody the rights that they have; raise LocalError."""
+    worlds = f"{WORLDS} {worlds}"
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         policy = folder / "policy.toml"
@@ -150,7 +155,7 @@ def deployed(step: Step) -> Iterator[Deployed]:
         variant = Variant(
             {"AllowedRegions": f"{THERE},{THIRD}", "AllowOverwrite": "true"},
             {"POLICY_FILE": str(policy)},
-            WORLDS,
+            worlds,
         )
         home = running.enter_context(local_stack(step, variant=variant))
         with step(f"Deploy it in {THERE}, too"):
@@ -158,7 +163,8 @@ def deployed(step: Step) -> Iterator[Deployed]:
             there = deployed_to(THERE, f"{STACK}-there", home, **given)
         application = _user(home, "application", [_allowed(["secretsmanager:GetSecretValue"])])
         operator = _user(home, "operator", [*_operators_rights(), _allowed(_OF_THE_STACK)])
-        scene = Deployed(folder, stacks={HOME: home, THERE: there}, application=application)
+        stacks = {HOME: home, THERE: there}
+        scene = Deployed(folder, stacks=stacks, application=application, worlds=read_worlds(worlds))
         running.callback(scene.close)
         for region in scene.stacks:
             scene.relay(region)

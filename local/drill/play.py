@@ -23,10 +23,10 @@ from replicas.terminal import Screen
 TURNED, ACCEPTED, BOTH, NEW = ("app/00", "app/01", "app/02"), "app/03", "app/04", "new/00"
 
 
-def run(console: Console) -> int:
+def run(console: Console, worlds: str = "") -> int:
     """Play the drill on this machine; return 0, or raise LocalError for the first thing that is not so."""
     began = time.monotonic()
-    with deployed(partial(step, console)) as scene:
+    with deployed(partial(step, console), worlds) as scene:
         play(scene, Screen(console, console))
     console.print(f"Nothing was lost. The drill took {time.monotonic() - began:.0f} s.")
     return 0
@@ -43,7 +43,8 @@ def play(scene: Scene, screen: Screen) -> None:
         ("Every value is the current one, or was discarded by name", _after),
     ]
     for number, (title, act) in enumerate(acts, start=1):
-        screen.show(f"\n{number}. {title}", "bold")
+        screen.out.print()
+        screen.show(f"{number}. {title}", "bold")
         act(scene, screen)
 
 

@@ -50,6 +50,15 @@ def test_what_the_local_aws_is_given_is_taken_as_it_is(
     assert not made.exists()
 
 
+def test_the_drill_is_played_in_the_world_that_is_given(
+    make: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    assert make("drill") == ["-m", "local", "drill"]
+    assert make("drill", f"WORLDS=a;touch {made}") == ["-m", "local", "drill", "--worlds", f"a;touch {made}"]
+    assert not made.exists()
+
+
 def test_a_replica_on_the_local_aws_is_in_progress_for_three_seconds(make: Callable[..., list[str]]) -> None:
     assert make("local") == ["-m", "local", "up", "--worlds", "seconds_in_progress=3 "]
 

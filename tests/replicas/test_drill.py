@@ -17,24 +17,28 @@ from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.worlds import Worlds
 from replicas.terminal import Screen
 
-WORLDS: list[tuple[Any, Any]] = [*product(["accepted", "refused"], ["nothing", "failed", "stale"])]
+WORLDS: list[tuple[Any, Any, bool]] = [
+    *product(["accepted", "refused"], ["nothing", "failed", "stale"], [False, True])
+]
 SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed else []) for seed in range(20)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_drill_loses_nothing_whenever_it_is_killed(tmp_path: Path, seed: int) -> None:
     clock = ManualClock()
-    repeat, shows = WORLDS[seed % len(WORLDS)]
+    repeat, shows, own_ids = WORLDS[seed % len(WORLDS)]
     secrets = StrictSecretsManager(
         clock=clock,
         sleep=clock.advance,
-        worlds=Worlds(repeat, old_primary_shows=shows, seconds_in_progress=0.5),
+        worlds=Worlds(repeat, old_primary_shows=shows, own_version_ids=own_ids, seconds_in_progress=0.5),
     )
-    screen = Screen(Console(file=StringIO()), Console(file=StringIO()))
+    shown = StringIO()
+    screen = Screen(Console(file=shown, width=200), Console(file=StringIO()))
     chance = random.Random(seed)  # noqa: S311  repeatable on purpose
     with secrets.serve() as url:
         scene = InProcess(tmp_path, clock, clock.advance, chance, secrets=secrets, url=url)
         play(scene, screen)
+    assert "\n\n2. us-east-1 does not answer: the replicas of us-west-2 are promoted\n" in shown.getvalue()
 
 
 def test_what_is_not_as_it_must_be_ends_the_drill() -> None:
