@@ -67,14 +67,14 @@ class Work:
 
     reading: Reading
     requests: Requests
-    actual: dict[str, Replica] = field(default_factory=dict)
-    refusals: dict[str, Problem] = field(default_factory=dict)
+    actual: dict[str, Replica] = field(init=False)
+    shown: Decision = field(init=False)
+    """What the outcome's plan is: what was asked for by an older reading stays in it."""
     finished: bool = True
     """Whether there was time for all that was to be asked for, and to see what came of it."""
 
     def __post_init__(self) -> None:
-        self.shown = self.decision
-        self.actual.update(best_by_region(self.secret.replicas))
+        self.go_on_by(self.reading)
 
     @property
     def secret(self) -> Secret:
@@ -86,13 +86,8 @@ class Work:
         """What is to be done about it."""
         return self.reading.decision
 
-    @property
-    def attempt(self) -> Attempt:
-        """The attempt."""
-        return self.requests.attempt
-
-    def read_again(self, reading: Reading) -> None:
-        """Go on by a newer reading. What was asked for by an older one stays in the outcome's plan."""
+    def go_on_by(self, reading: Reading) -> None:
+        """Work by this reading from now on."""
         self.reading = reading
         self.actual = {**best_by_region(reading.secret.replicas)}
         if not self.requests.has_written:
@@ -135,9 +130,9 @@ class Reconciler:
         found, unseen = self.overwrites.checked(
             secret, decision(secret, self.policy, settings, attempt.now), attempt.deadline
         )
-        if not found.skip and attempt.read_only:
+        if attempt.read_only:
             found = replace(found, plan=Plan(wait=found.plan.wait, drift=found.plan.drift))
-        elif not found.skip and attempt.last:
+        elif attempt.last:
             found = replace(found, plan=_asking_nothing_again(found.plan, secret))
         return Reading(secret, found, unseen, self.budget.clock())
 
@@ -157,7 +152,7 @@ class Reconciler:
         try:
             while work.next_write():
                 self._write_next(work, began)
-            if work.refusals:
+            if work.requests.refused:
                 # Perhaps another call for the same secret was first: see what is true now.
                 self._read_again(work)
         except DeadlineExceededError:
@@ -166,44 +161,41 @@ class Reconciler:
             work.finished = False
 
     def _read_again(self, work: Work) -> None:
-        work.read_again(self._read(work.secret.arn, work.attempt))
+        work.go_on_by(self._read(work.secret.arn, work.requests.attempt))
 
     def _write_next(self, work: Work, began: float) -> None:
         """Make the next call, whatever it is when its slot has come: nothing is written by an old reading."""
+        deadline = work.requests.attempt.deadline
         if work.requests.has_written:
             # No more than half of the time for one secret: others are waiting.
-            require_time(2 * self.budget.clock() - began, work.attempt.deadline)
+            require_time(2 * self.budget.clock() - began, deadline)
         refresh = partial(self._read_again, work)
-        with self.budget.slot(work.attempt.deadline, refresh):
+        with self.budget.slot(deadline, refresh):
             if self.budget.clock() - work.reading.read_at > MOMENT_SECONDS:
                 refresh()
             if write := work.next_write():
                 self._write(work, write)
 
     def _write(self, work: Work, write: Write) -> None:
+        arn, requests = work.secret.arn, work.requests
         new = {want.region for want in work.decision.plan.add} & write.regions
         self.answers.ask(write.regions)
         try:
-            self._call(work, write)
+            if write.remove:
+                self.gateway.remove(arn, write.remove)
+                requests.removed = write.remove
+            else:
+                work.actual |= best_by_region(self.gateway.replicate(arn, write.replicate))
+                requests.taken |= write.regions
         except _REFUSALS as error:
             if write.replicate and len(write.regions) > 1:
-                work.requests.refused_together.append(write.regions)
+                requests.refused_together.append(write.regions)
                 return
-            work.requests.refused |= write.regions
-            work.refusals |= {region: region_problem(region, error) for region in write.regions}
+            requests.refused |= {region: region_problem(region, error) for region in write.regions}
             if isinstance(error, RefusedError):
                 self.answers.note(new, taken=False)
         else:
             self.answers.note(new, taken=True)
-
-    def _call(self, work: Work, write: Write) -> None:
-        arn = work.secret.arn
-        if write.remove:
-            self.gateway.remove(arn, write.remove)
-            work.requests.removed = write.remove
-            return
-        work.actual |= best_by_region(self.gateway.replicate(arn, write.replicate))
-        work.requests.taken |= write.regions
 
 
 def _asking_nothing_again(todo: Plan, secret: Secret) -> Plan:
@@ -218,7 +210,7 @@ def _known(work: Work) -> str:
     listed = best_by_region(work.secret.replicas)
     failed = (listed[region] for region in work.shown.plan.open_regions if region in listed)
     said = [_pending(replica.region, _said(replica)).text for replica in failed if replica.status == FAILED]
-    return "; ".join(said + [refusal.text for _, refusal in sorted(work.refusals.items())])
+    return "; ".join(said + [refusal.text for _, refusal in sorted(work.requests.refused.items())])
 
 
 def _said(replica: Replica, before: str = "") -> str:
@@ -244,10 +236,12 @@ def _assess(work: Work) -> Outcome:
     if work.decision.skip and not removed:
         return Outcome(Kind.SKIPPED, note=work.decision.skip)
     desired = work.decision.desired
-    open_ends = (*_open_ends(work), *(_removed(region) for region in removed))
+    open_ends = tuple(_open_ends(work))
     problems = open_ends + desired.problems
     settled = (
-        {"AccessDenied", "Refused"} if work.attempt.number >= REFUSED_ATTEMPTS and work.finished else set()
+        {"AccessDenied", "Refused"}
+        if work.requests.attempt.number >= REFUSED_ATTEMPTS and work.finished
+        else set()
     )
     kind = Kind.FAILED if problems else Kind.CONVERGED
     if any(problem.error_type not in settled for problem in open_ends):
@@ -260,15 +254,10 @@ def _assess(work: Work) -> Outcome:
     )
 
 
-def _removed(region: str) -> Problem:
-    """Return why an attempt that has removed a replica does not end the message: it may be wanted again."""
-    return Problem(region, f"{region} was removed, and has not been checked since", "redrive it", "Waiting")
-
-
 def _open_ends(work: Work) -> Iterator[Problem]:
     """Yield what keeps each wanted Region from being InSync, and each unwanted one from being gone."""
     desired, before = work.decision.desired, best_by_region(work.secret.replicas)
-    unseen = work.reading.unseen
+    unseen, refused = work.reading.unseen, work.requests.refused
     for region in (want.region for want in desired.replicas):
         replica = work.actual.get(region)
         if replica and replica.status == IN_SYNC:
@@ -276,12 +265,17 @@ def _open_ends(work: Work) -> Iterator[Problem]:
         if region in unseen:
             problem = unseen[region]
         elif replica is None:
-            problem = work.refusals.get(region) or _pending(region, _not_there(work, region))
+            problem = refused.get(region) or _pending(region, _not_there(work, region))
         else:
             message_before = before[region].message if region in before else ""
             problem = _pending(region, _said(replica, message_before))
         taken = desired.is_asked_by_rules_alone(region) and _NAME_TAKEN.search(problem.text)
         yield replace(problem, drift="name_taken") if taken else problem
     unwanted = work.actual.keys() - {want.region for want in desired.replicas}
-    for region in sorted(unwanted & work.refusals.keys()):
-        yield work.refusals[region]
+    for region in sorted(unwanted & refused.keys()):
+        yield refused[region]
+    for region in work.requests.removed:
+        # It may be wanted again: an attempt that has removed something never ends its message.
+        yield Problem(
+            region, f"{region} was removed, and has not been checked since", "redrive it", "Waiting"
+        )

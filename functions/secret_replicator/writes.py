@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from secret_replicator.models import Attempt, DesiredReplica, Plan
+from secret_replicator.models import Attempt, DesiredReplica, Plan, Problem
 
 REMEMBERED_SECONDS = 300
 
@@ -61,14 +61,14 @@ class Requests:
     attempt: Attempt
     answers: Answers
     taken: set[str] = field(default_factory=set)
-    refused: set[str] = field(default_factory=set)
+    refused: dict[str, Problem] = field(default_factory=dict)
     refused_together: list[frozenset[str]] = field(default_factory=list)
     removed: tuple[str, ...] = ()
 
     @property
     def asked(self) -> set[str]:
         """The Regions of which AWS has taken or refused a request."""
-        return self.taken | self.refused
+        return self.taken | self.refused.keys()
 
     @property
     def has_written(self) -> bool:

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from secret_replicator.models import Attempt, DesiredReplica, Plan
+from secret_replicator.models import Attempt, DesiredReplica, Plan, Problem
 from secret_replicator.writes import REMEMBERED_SECONDS, Answers, Requests, Write
 
 REGIONS = ["a", "b", "c", "d"]
 ALL = frozenset(REGIONS)
+REFUSAL = Problem("", "refused", "fix it", "Refused")
 
 
 class Clock:
@@ -41,7 +42,8 @@ def play(asked: Requests, todo: Plan, refused: str) -> list[str]:
         if bad and len(write.regions) > 1:
             asked.refused_together.append(write.regions)
         else:
-            (asked.refused if bad else asked.taken).update(write.regions)
+            asked.refused |= dict.fromkeys(bad, REFUSAL)
+            asked.taken |= write.regions - bad
             asked.answers.note(write.regions, taken=not bad)
     return calls
 
@@ -120,7 +122,7 @@ def test_what_is_removed_is_removed_last_and_once(refused: str) -> None:
     asked.taken.add("a")
     assert asked.next_write(todo) == Write(remove=("d",))
     if refused:
-        asked.refused |= {"d"}
+        asked.refused["d"] = REFUSAL
     else:
         asked.removed = ("d",)
     assert asked.next_write(todo) is None

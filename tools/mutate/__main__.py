@@ -199,7 +199,7 @@ MUTATIONS = (
         "1 what was requested is not yet there",
         f"{CODE}/reconciler.py",
         "        if region in unseen:\n",
-        "        if replica is None and region not in work.refusals:\n            continue\n"
+        "        if replica is None and region not in refused:\n            continue\n"
         "        if region in unseen:\n",
         MODEL,
     ),
@@ -290,8 +290,8 @@ MUTATIONS = (
     Mutation(
         "1 an attempt that has removed something does not end its message",
         f"{CODE}/reconciler.py",
-        "*(_removed(region) for region in removed)",
-        "*()",
+        "for region in work.requests.removed:",
+        "for region in ():",
         OLD_READINGS,
     ),
     Mutation(
@@ -318,8 +318,8 @@ MUTATIONS = (
     Mutation(
         "1 a removal that came second is no reason for a dead letter",
         f"{CODE}/reconciler.py",
-        "            work.refusals |= {region: region_problem(region, error) for region in write.regions}\n",
-        "            raise\n",
+        "requests.refused |= {region: region_problem(region, error) for region in write.regions}",
+        "raise",
         MODEL,
     ),
     Mutation(
@@ -923,7 +923,7 @@ MUTATIONS = (
     Mutation(
         "7 what is known of refused Regions is told",
         f"{CODE}/reconciler.py",
-        "said + [refusal.text for _, refusal in sorted(work.refusals.items())]",
+        "said + [refusal.text for _, refusal in sorted(work.requests.refused.items())]",
         "said",
         REFUSED,
     ),
