@@ -10,7 +10,7 @@ from secret_replicator.errors import SettingsError
 from secret_replicator.policy import REGION_CODE
 
 _QUEUE_ACCOUNT = re.compile("/([0-9]{12})/[^/]+$")
-_DEAD_LETTERS_OF_A_COUNTRY = 2
+_COUNTRY = re.compile("[a-z]{2}")
 _PARTITIONS: Mapping[str, str] = {
     "cn": "aws-cn",
     "us-gov": "aws-us-gov",
@@ -53,7 +53,7 @@ class Settings:
     def partition(self) -> str:
         """The partition of the stack's Region; empty for a Region of a form that is not known."""
         area = self.region.rsplit("-", 2)[0]
-        return _PARTITIONS.get(area, "aws" if len(area) == _DEAD_LETTERS_OF_A_COUNTRY else "")
+        return _PARTITIONS.get(area, "aws" if _COUNTRY.fullmatch(area) else "")
 
     def prune_before(self, now: float) -> float | None:
         """Return since when a replica must not have been read to be removed; None if none may be."""
@@ -99,11 +99,9 @@ class _Reader:
 
     def one_of(self, name: str, default: str, other: str) -> str:
         value = self.environment.get(name, default)
-        return (
-            value
-            if value in (default, other)
-            else _wrong(name, f"must be {default} or {other}, not {value!r}")
-        )
+        if value not in (default, other):
+            _wrong(name, f"must be {default} or {other}, not {value!r}")
+        return value
 
     def positive(self, name: str, default: int) -> int:
         value = self.environment.get(name, str(default))
