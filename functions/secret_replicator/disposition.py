@@ -50,15 +50,13 @@ def outcome_of_error(error: BaseException, secret: str, attempt: int) -> Outcome
         isinstance(error, RefusedError | AccessDeniedError) and attempt >= REFUSED_ATTEMPTS
     ):
         kind = Kind.FAILED
-    if not isinstance(error, ReplicatorError):
-        problem = Problem(
-            "", f"unexpected {type(error).__name__}", "see the function's log", error_type(error)
-        )
-        return Outcome(kind, secret, problems=(problem,))
-    problems = (
-        Problem(region, error.problem, error.remedy, error_type(error)) for region in error.regions or ("",)
-    )
-    return Outcome(kind, error.secret or secret, problems=tuple(problems))
+    if isinstance(error, ReplicatorError):
+        secret, regions = error.secret or secret, error.regions or ("",)
+        text, remedy = error.problem, error.remedy
+    else:
+        regions, text, remedy = ("",), f"unexpected {type(error).__name__}", "see the function's log"
+    problems = (Problem(region, text, remedy, error_type(error)) for region in regions)
+    return Outcome(kind, secret, problems=tuple(problems))
 
 
 def conclude(outcome: Outcome, attempt: int, max_attempts: int) -> tuple[Outcome, Disposition]:
