@@ -11,9 +11,8 @@ from aws_lambda_powertools import Logger
 from secret_replicator.budget import require_time
 from secret_replicator.disposition import Disposition
 from secret_replicator.errors import TransientError
-from secret_replicator.models import Kind
 from secret_replicator.results import Result
-from secret_replicator.work_queue import WorkQueue, error_message
+from secret_replicator.work_queue import WorkQueue
 
 RESERVED_SECONDS = 15
 """The end of the function's time, kept for dead letters, delays and outcome events."""
@@ -50,19 +49,11 @@ class Settler:
 
     def _dead_letter(self, result: Result, deadline: float) -> bool:
         """Tell whether the dead letter is surely in its queue."""
-        outcome = result.outcome
-        used_up = outcome.kind in (Kind.WAITING, Kind.OUT_OF_TIME)
         try:
             require_time(self.clock(), deadline + RESERVED_SECONDS)
-            self.queue.dead_letter(
-                result.message,
-                error_type="AttemptsUsedUp" if used_up else outcome.problems[0].error_type,
-                error=error_message(outcome.secret, outcome.reason, outcome.remedy),
-                secret=outcome.secret,
-                regions=",".join(outcome.regions) or "none",
-            )
+            self.queue.dead_letter(result.message, result.outcome)
         except TransientError as error:
-            logger.warning("dead_letter_not_written", secret=outcome.secret, error=str(error))
+            logger.warning("dead_letter_not_written", secret=result.outcome.secret, error=str(error))
             return False
         return True
 

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,10 +15,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from secret_replicator.errors import MalformedMessageError, TransientError
 from secret_replicator.messages import ReconcileRequest, parse
+from secret_replicator.models import Kind, Outcome
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef
+
+_REMEDY = "redrive it when AWS answers again"
 
 MAX_DELAY_SECONDS = 900
 MAX_ERROR_CHARACTERS = 1024
@@ -104,15 +106,11 @@ class WorkQueue:
 
     def put_off(self, delays_seconds: Mapping[Message, int]) -> None:
         """Make the messages, one to ten, visible again after their delays."""
-        with _errors_translated("ChangeMessageVisibilityBatch"):
-            answer = self.client.change_message_visibility_batch(
-                QueueUrl=self.queue_url,
-                Entries=[
-                    {"Id": str(number), "ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
-                    for number, (message, seconds) in enumerate(delays_seconds.items())
-                ],
-            )
-        _require_all("ChangeMessageVisibilityBatch", answer.get("Failed", []))
+        entries = [
+            {"ReceiptHandle": message.receipt_handle, "VisibilityTimeout": seconds}
+            for message, seconds in delays_seconds.items()
+        ]
+        self._call("ChangeMessageVisibilityBatch", self.client.change_message_visibility_batch, entries)
 
     def enqueue(self, bodies: Sequence[str], delay_seconds: int = 0) -> None:
         """Put new messages into the ReplicationQueue, to be received after this delay (900 s at most)."""
@@ -123,28 +121,34 @@ class WorkQueue:
                 pass
 
     def _send(self, bodies: Sequence[str], delay_seconds: int) -> None:
-        with _errors_translated("SendMessageBatch"):
-            answer = self.client.send_message_batch(
-                QueueUrl=self.queue_url,
-                Entries=[
-                    {"Id": str(number), "MessageBody": body, "DelaySeconds": delay_seconds}
-                    for number, body in enumerate(bodies)
-                ],
-            )
-        _require_all("SendMessageBatch", answer.get("Failed", []))
+        entries = [{"MessageBody": body, "DelaySeconds": delay_seconds} for body in bodies]
+        self._call("SendMessageBatch", self.client.send_message_batch, entries)
 
-    def dead_letter(
-        self, message: Message, *, error_type: str, error: str, secret: str, regions: str
+    def _call(
+        self,
+        action: str,
+        batch_call: Callable[..., Mapping[str, Any]],
+        entries: Iterable[Mapping[str, object]],
     ) -> None:
+        """Make a call for a batch of the ReplicationQueue; what a part of it did not do, it did not do."""
+        numbered = [{"Id": str(number), **entry} for number, entry in enumerate(entries)]
+        with _errors_translated(action):
+            answer = batch_call(QueueUrl=self.queue_url, Entries=numbered)
+        if failed := answer.get("Failed"):
+            codes = ", ".join(sorted({entry["Code"] for entry in failed}))
+            raise TransientError(f"{action} failed for {len(failed)} ({codes})", _REMEDY)
+
+    def dead_letter(self, message: Message, outcome: Outcome) -> None:
         """Write the message's own body to the DeadLetterQueue, with the reason in its attributes.
 
         If SQS does not take so much, the body is what must be redriven, and OriginalBody says so.
         """
+        used_up = outcome.kind in (Kind.WAITING, Kind.OUT_OF_TIME)
         attributes = {
-            "ErrorType": error_type,
-            "ErrorMessage": error,
-            "SecretArn": secret,
-            "FailedRegions": regions,
+            "ErrorType": "AttemptsUsedUp" if used_up else outcome.problems[0].error_type,
+            "ErrorMessage": error_message(outcome.secret, outcome.reason, outcome.remedy),
+            "SecretArn": outcome.secret,
+            "FailedRegions": ",".join(outcome.regions) or "none",
             "Attempts": str(message.attempt),
             "FirstReceived": datetime.fromtimestamp(message.first_received_at, UTC).isoformat(
                 timespec="seconds"
@@ -153,7 +157,7 @@ class WorkQueue:
         try:
             self._send_dead_letter(message.body, attributes)
         except _TooLargeError:
-            body, what_was_done = _shortened(message.body, secret)
+            body, what_was_done = _shortened(message.body, outcome.secret)
             self._send_dead_letter(body, attributes | {"OriginalBody": what_was_done})
 
     def _send_dead_letter(self, body: str, attributes: Mapping[str, str]) -> None:
@@ -186,14 +190,6 @@ def _shortened(body: str, secret: str) -> tuple[str, str]:
     return request.body(), f"replaced, as SQS does not take all of its {len(body)} characters"
 
 
-def _require_all(action: str, failed: "Sequence[BatchResultErrorEntryTypeDef]") -> None:
-    if failed:
-        codes = ", ".join(sorted({entry["Code"] for entry in failed}))
-        raise TransientError(
-            f"{action} failed for {len(failed)} ({codes})", "redrive it when AWS answers again"
-        )
-
-
 @contextmanager
 def _errors_translated(action: str) -> Iterator[None]:
     try:
@@ -201,4 +197,4 @@ def _errors_translated(action: str) -> Iterator[None]:
     except (BotoCoreError, ClientError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
         kind = _TooLargeError if code == "InvalidParameterValue" else TransientError
-        raise kind(f"{action} failed ({error})", "redrive it when AWS answers again") from error
+        raise kind(f"{action} failed ({error})", _REMEDY) from error

@@ -9,7 +9,7 @@ from moto import mock_aws
 
 from secret_replicator.errors import RefusedError, SecretNotFoundError, TransientError
 from secret_replicator.gateway import Gateway
-from secret_replicator.models import DesiredReplica
+from secret_replicator.models import DesiredReplica, Kind, Outcome, Problem
 from secret_replicator.planner import best_by_region
 from secret_replicator.work_queue import Message, WorkQueue
 
@@ -94,15 +94,14 @@ def test_an_unreachable_secrets_manager_is_transient() -> None:
 
 def test_a_dead_letter_has_the_original_body_and_every_attribute(queue: WorkQueue) -> None:
     message = Message("id", "handle", '{"secret_id": "orders/db"}', 3, 0.0, 1.0)
-    queue.dead_letter(
-        message, error_type="Refused", error="a\x00b\ud800", secret="orders/db", regions="eu-west-1"
-    )
+    problem = Problem("eu-west-1", "a\x00b\ud800", "fix it", "Refused")
+    queue.dead_letter(message, Outcome(Kind.FAILED, "orders/db", problems=(problem,)))
     (dead_letter,) = received(queue, queue.dead_letter_queue_url)
     assert dead_letter["Body"] == message.body
     values = {name: value["StringValue"] for name, value in dead_letter["MessageAttributes"].items()}
     assert values == {
         "ErrorType": "Refused",
-        "ErrorMessage": "a?b?",
+        "ErrorMessage": "orders/db - a?b? - fix it",
         "SecretArn": "orders/db",
         "FailedRegions": "eu-west-1",
         "Attempts": "3",

@@ -214,14 +214,14 @@ MUTATIONS = (
         "1 a dead letter has the original body",
         f"{CODE}/work_queue.py",
         "self._send_dead_letter(message.body, attributes)",
-        "self._send_dead_letter(secret, attributes)",
+        "self._send_dead_letter(outcome.secret, attributes)",
         LIFE,
     ),
     Mutation(
         "1 a dead letter has its reason",
         f"{CODE}/work_queue.py",
-        '"ErrorMessage": error,',
-        '"ErrorMessage": error_type,',
+        '"ErrorMessage": error_message(outcome.secret, outcome.reason, outcome.remedy)',
+        '"ErrorMessage": outcome.secret',
         LIFE,
     ),
     Mutation(
@@ -986,9 +986,9 @@ MUTATIONS = (
     ),
     Mutation(
         "8 a dead letter's attributes do not quote its body",
-        f"{CODE}/settle.py",
-        "                secret=outcome.secret,\n                regions",
-        "                secret=result.message.body,\n                regions",
+        f"{CODE}/work_queue.py",
+        '"SecretArn": outcome.secret',
+        '"SecretArn": message.body',
         f"{LIFE} {MODEL}",
     ),
     # When SQS is slow, or the function's time is nearly up.
