@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -29,26 +29,19 @@ CALL_SECONDS = 3
 
 _MAX_REASON_CHARACTERS = 1024
 _MAX_ENTRIES = 10
+_REMEDY = "nothing: the next outcome is published again"
 
 
-@dataclass(frozen=True)
-class OutcomeEvent:
-    """What became of a secret, as an event says it."""
-
-    detail_type: str
-    detail: Mapping[str, object]
-
-
-def outcome_event(result: Result, now: float) -> OutcomeEvent | None:
+def outcome_event(result: Result, now: float) -> "PutEventsRequestEntryTypeDef | None":
     """Return the event of this result: none while it is open, nor if nothing had to be done."""
     outcome, seconds = result.outcome, round(max(0, now - result.message.sent_at), 1)
-    facts = {"secret": outcome.secret, "seconds": seconds}
+    detail: dict[str, object] = {"secret": outcome.secret, "seconds": seconds}
     if result.disposition is Disposition.DEAD_LETTER:
-        reason = outcome.reason[:_MAX_REASON_CHARACTERS]
-        return OutcomeEvent(FAILED, facts | {"regions": [*outcome.regions], "reason": reason})
+        detail |= {"regions": outcome.regions, "reason": outcome.reason[:_MAX_REASON_CHARACTERS]}
+        return {"Source": SOURCE, "DetailType": FAILED, "Detail": json.dumps(detail)}
     if result.has_become_converged:
-        in_sync = [replica.region for replica in outcome.replicas if replica.status == IN_SYNC]
-        return OutcomeEvent(CONVERGED, facts | {"regions": in_sync})
+        detail["regions"] = [replica.region for replica in outcome.replicas if replica.status == IN_SYNC]
+        return {"Source": SOURCE, "DetailType": CONVERGED, "Detail": json.dumps(detail)}
     return None
 
 
@@ -63,19 +56,11 @@ class Notifier:
         """The client that sends."""
         return self.make_client()
 
-    def send(self, outcome_events: Sequence[OutcomeEvent]) -> None:
+    def send(self, outcome_events: "Sequence[PutEventsRequestEntryTypeDef]") -> None:
         """Send ten events at most in one call; raise TransientError if not all of them were taken."""
-        entries: list[PutEventsRequestEntryTypeDef] = [
-            {"Source": SOURCE, "DetailType": event.detail_type, "Detail": json.dumps(event.detail)}
-            for event in outcome_events[:_MAX_ENTRIES]
-        ]
         try:
-            answer = self.client.put_events(Entries=entries)
+            answer = self.client.put_events(Entries=outcome_events[:_MAX_ENTRIES])
         except (BotoCoreError, ClientError) as error:
-            raise TransientError(
-                f"PutEvents failed ({error})", "nothing: the next outcome is published again"
-            ) from error
+            raise TransientError(f"PutEvents failed ({error})", _REMEDY) from error
         if failed := answer.get("FailedEntryCount", 0):
-            raise TransientError(
-                f"PutEvents failed for {failed}", "nothing: the next outcome is published again"
-            )
+            raise TransientError(f"PutEvents failed for {failed}", _REMEDY)
