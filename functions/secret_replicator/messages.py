@@ -156,9 +156,7 @@ def _type_of(event: Mapping[str, object]) -> _EventType:
         raise _malformed("Records that are not a batch of SQS")
     if event.get("source") != "aws.secretsmanager":
         raise _malformed("an object from another source, or without a source")
-    detail_type = event.get("detail-type")
-    found = _EVENT_TYPES.get(detail_type) if isinstance(detail_type, str) else None
-    if not found:
+    if not (found := _EVENT_TYPES.get(str(event.get("detail-type")))):
         raise _malformed("an event of another detail-type")
     if found.names:
         _require_event(event.get("detail"), found.names)
@@ -168,10 +166,10 @@ def _type_of(event: Mapping[str, object]) -> _EventType:
 def _require_event(detail: object, names: frozenset[str]) -> None:
     if not isinstance(detail, dict):
         raise _malformed("detail that is not an object")
-    name = detail.get("eventName")
+    name = str(detail.get("eventName"))
     if detail.get("eventSource") != "secretsmanager.amazonaws.com":
         raise _malformed("an event with another eventSource")
-    if not isinstance(name, str) or name not in names:
+    if name not in names:
         raise _malformed("an event with another eventName")
     if detail.get("errorCode") is not None and name in API_EVENTS:
         raise _malformed("a call that AWS refused (it has an errorCode)")

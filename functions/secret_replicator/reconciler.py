@@ -238,11 +238,8 @@ def _assess(work: Work) -> Outcome:
     desired = work.decision.desired
     open_ends = tuple(_open_ends(work))
     problems = open_ends + desired.problems
-    settled = (
-        {"AccessDenied", "Refused"}
-        if work.requests.attempt.number >= REFUSED_ATTEMPTS and work.finished
-        else set()
-    )
+    seen_twice = work.requests.attempt.number >= REFUSED_ATTEMPTS and work.finished
+    settled = {"AccessDenied", "Refused"} if seen_twice else set()
     kind = Kind.FAILED if problems else Kind.CONVERGED
     if any(problem.error_type not in settled for problem in open_ends):
         kind = Kind.WAITING
