@@ -14,6 +14,7 @@ from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshabl
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from replicas.aws.checkout import checkout, in_checkout
+from replicas.aws.dead_letters import Queues
 from replicas.aws.errors import AWS_ERRORS, name_services
 from replicas.aws.local_endpoint import local_session, read_address
 from replicas.errors import NoStackError, OperatorError
@@ -42,7 +43,6 @@ ATTEMPTS = 10
 """How often a call is tried, unless AWS_MAX_ATTEMPTS or the profile's max_attempts says it."""
 
 _IMPATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1})
-_OUTPUTS = ("ReplicationQueueUrl", "DeadLetterQueueUrl", "ReplicatorFunctionName")
 
 
 @dataclass
@@ -156,11 +156,10 @@ class Connection:
 
 
 @dataclass(frozen=True)
-class StackParts:
+class Parts:
     """The parts of a stack that its outputs name."""
 
-    queue_url: str
-    dead_letter_queue_url: str
+    queues: Queues
     function: str
 
 
@@ -245,14 +244,15 @@ def _config(attempts: int, proxies: dict[str, str] | None = None) -> Config:
     )
 
 
-def find_parts(client: "CloudFormationClient", stack: str) -> StackParts:
+def find_parts(connection: Connection, stack: str) -> Parts:
     """Return the parts that the stack's outputs name; raise OperatorError if it has none."""
-    outputs = _outputs(client, stack)
+    outputs = stack_outputs(connection.cloudformation, stack)
     try:
-        return StackParts(*(outputs[name] for name in _OUTPUTS))
+        urls = outputs["ReplicationQueueUrl"], outputs["DeadLetterQueueUrl"]
+        return Parts(Queues(connection.sqs, *urls), outputs["ReplicatorFunctionName"])
     except KeyError as missing:
         raise OperatorError(
-            f"The stack {stack} in {client.meta.region_name} has no output {missing.args[0]}: "
+            f"The stack {stack} in {connection.region} has no output {missing.args[0]}: "
             "it is not a deployed Secret Replicator, so name the one that is with --stack"
         ) from missing
 
@@ -281,13 +281,14 @@ def deployed_version() -> str:
     try:
         stack = default_stack()
         client = replace(connect(Access()), config=_IMPATIENT).cloudformation
-        version = _outputs(client, stack).get("Version", "of an older version")
+        version = stack_outputs(client, stack).get("Version", "of an older version")
     except (OperatorError, *AWS_ERRORS):
         return ""
     return f"stack {stack} in {client.meta.region_name}: {version}"
 
 
-def _outputs(client: "CloudFormationClient", stack: str) -> dict[str, str]:
+def stack_outputs(client: "CloudFormationClient", stack: str) -> dict[str, str]:
+    """Return the stack's outputs; raise NoStackError, or as boto3 does."""
     try:
         described = client.describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:

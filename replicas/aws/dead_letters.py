@@ -162,11 +162,9 @@ class _Hold:
         return messages
 
 
-def count_dead_letters(queues: Queues) -> int:
-    """Return about how many dead letters there are, those included that somebody else reads."""
-    answer = queues.client.get_queue_attributes(
-        QueueUrl=queues.dead_letter_queue_url, AttributeNames=[*_COUNTS]
-    )
+def count_messages(client: "SQSClient", queue_url: str) -> int:
+    """Return about how many messages there are, those included that somebody reads or that are delayed."""
+    answer = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=[*_COUNTS])
     return sum(int(number) for number in answer["Attributes"].values())
 
 

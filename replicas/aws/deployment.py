@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from replicas.aws.checkout import POLICY, in_checkout
-from replicas.aws.connection import Connection, StackParts, connect, default_stack, find_parts
+from replicas.aws.connection import Connection, Parts, connect, default_stack, find_parts
 from replicas.aws.dead_letters import Queues
 from replicas.aws.deployed_policy import PACKAGED, policy_if_allowed
 from replicas.aws.local_endpoint import local_policy, read_address
@@ -124,19 +124,18 @@ def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deploy
         return Deployment(settings, source.parsed(), gateway, connection, account=where.account)
     stack = where.stack or default_stack()
     parts = _parts(connection, stack)
-    environment = _environment(connection, parts)
+    environment = function_environment(connection, parts.function)
     source = _policy_source(own, connection, parts, environment)
     if deployed_first and source.is_deployed is False and not where.policy:
         source = _policy_source(None, connection, parts, environment)
     settings = _settings(environment, region, source)
-    queues = Queues(connection.sqs, parts.queue_url, parts.dead_letter_queue_url)
     return Deployment(
         settings,
         source.parsed(),
         gateway,
         connection,
         stack,
-        queues,
+        parts.queues,
         parts.function,
         source.is_deployed,
         where.account,
@@ -164,7 +163,7 @@ def _in_file(file: Path) -> PolicySource:
 
 
 def _policy_source(
-    own: PolicySource | None, connection: Connection, parts: StackParts, environment: Mapping[str, str]
+    own: PolicySource | None, connection: Connection, parts: Parts, environment: Mapping[str, str]
 ) -> PolicySource:
     """Return the policy to decide by, compared with the deployed one where that may be read."""
     if own and own.is_deployed:
@@ -185,21 +184,21 @@ def _as_deployed(content: bytes | None) -> PolicySource:
     return PolicySource(content, _AS_DEPLOYED, is_deployed=True)
 
 
-def _parts(connection: Connection, stack: str) -> StackParts:
+def _parts(connection: Connection, stack: str) -> Parts:
     try:
-        return find_parts(connection.cloudformation, stack)
+        return find_parts(connection, stack)
     except NoStackError as error:
         raise OperatorError(
             f"{error}. Before it is deployed, say --allowed-regions eu-west-1,us-west-2"
         ) from error
 
 
-def _environment(connection: Connection, parts: StackParts) -> Mapping[str, str]:
+def function_environment(connection: Connection, function: str) -> Mapping[str, str]:
     """Return the function's environment variables. They name switches and queues, no secrets.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
     """
-    answer = connection.functions.get_function_configuration(FunctionName=parts.function)
+    answer = connection.functions.get_function_configuration(FunctionName=function)
     return answer.get("Environment", {}).get("Variables", {})
 
 

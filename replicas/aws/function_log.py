@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from replicas.aws.connection import Connection
+from replicas.aws.dead_letters import Queues, count_messages
 from replicas.errors import OperatorError
 from replicas.terminal import Screen, count
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 POLL_SECONDS = 2.0
 QUIET_SECONDS = 60.0
@@ -29,13 +28,6 @@ QUIET_SECONDS = 60.0
 
 LATE_MILLISECONDS = 30_000
 """A line may be shown after younger ones, or come from an instance whose clock is behind."""
-
-_LEFT: "tuple[QueueAttributeNameType, ...]" = (
-    "ApproximateNumberOfMessages",
-    "ApproximateNumberOfMessagesDelayed",
-    "ApproximateNumberOfMessagesNotVisible",
-)
-
 
 _PAGE_FACTS = {"page", "listed", "selected", "last", "restarted"}
 _SECRET_FACTS = {"secret", "outcome", "verdict"}
@@ -236,19 +228,6 @@ class Follower:
         self._known = {key: at for key, at in self._known.items() if at >= self.since}
 
 
-@dataclass
-class Queue:
-    """The ReplicationQueue, as far as it is to be waited for."""
-
-    client: "SQSClient"
-    url: str
-
-    def is_empty(self) -> bool:
-        """Tell whether nothing is in it: no message, none that is delayed or being worked on."""
-        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[*_LEFT])
-        return not any(int(answer["Attributes"][name]) for name in _LEFT)
-
-
 def find_log_group(connection: Connection, function: str) -> str:
     """Return where the function's log goes to; raise OperatorError if it says too little.
 
@@ -266,7 +245,7 @@ def find_log_group(connection: Connection, function: str) -> str:
 
 def follow(
     follower: Follower,
-    queue: Queue,
+    queues: Queues,
     screen: Screen,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -285,7 +264,7 @@ def follow(
                 return
             last_news = clock() if news else last_news
             if clock() - last_news >= QUIET_SECONDS:
-                if queue.is_empty():
+                if not count_messages(queues.client, queues.queue_url):
                     follower.check_all()
                     report(progress.settled)
                     return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from replicas.aws.deployment import Deployment, deployments
-from replicas.aws.function_log import Follower, Queue, SweepProgress, find_log_group, follow
+from replicas.aws.function_log import Follower, SweepProgress, find_log_group, follow
 from replicas.commands import plan, steps, sweep
 from replicas.commands.steps import CHANGING, Region
 from replicas.errors import OperatorError
@@ -75,7 +75,7 @@ def _apply(
     for sent in followed:
         queues = sent.deployment.queues
         assert queues is not None, "without a stack there is no apply"  # noqa: S101
-        follow(sent.follower, Queue(queues.client, queues.queue_url), screen, sleep)
+        follow(sent.follower, queues, screen, sleep)
         if not options.plan.as_json:
             sweep.show(sent.follower.progress, screen)
     if options.plan.as_json:

@@ -7,7 +7,7 @@ from replicas import interrupts
 from replicas.aws.connection import Connection, connect, default_stack
 from replicas.aws.deployment import policy_file
 from replicas.commands import smoke
-from replicas.commands.doctor.deployed import Deployed, find
+from replicas.commands.doctor.stack import Stack, read_stack
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK, exit_code
 from replicas.options import Access
@@ -29,11 +29,11 @@ def run_smoke(  # noqa: PLR0913, PLR0917  an option each
     """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
 
     def run(aws: Connection, name: str) -> int:
-        deployed = find(aws, name, policy_file(policy, local=access.local))
+        found = read_stack(aws, name, policy_file(policy, local=access.local))
         trial = smoke.Trial(
             connection=aws,
-            regions=_regions(deployed, regions),
-            tag_key=deployed.policy.tag_key,
+            regions=_regions(found, regions),
+            tag_key=found.policy.tag_key,
             # A tag has at most 256 characters: all Regions may be more.
             tag_value=" ".join(sorted({*regions})) or ALL,
             say=screen.say if as_json else screen.show,
@@ -53,8 +53,8 @@ def _run(run: Callable[[Connection, str], int], stack: str | None, access: Acces
         return exit_code(lambda: run(connect(access), stack or default_stack()), screen, "Stopped.")
 
 
-def _regions(deployed: Deployed, options: Sequence[str]) -> list[str]:
-    allowed = {*deployed.environment.get("ALLOWED_REGIONS", "").split(",")} - {"", deployed.connection.region}
+def _regions(found: Stack, options: Sequence[str]) -> list[str]:
+    allowed = {*found.environment.get("ALLOWED_REGIONS", "").split(",")} - {"", found.connection.region}
     if unknown := {*options} - allowed:
         raise OperatorError(
             f"{', '.join(sorted(unknown))}: not in AllowedRegions; choose among {', '.join(sorted(allowed))}"

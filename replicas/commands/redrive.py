@@ -11,7 +11,7 @@ from replicas.aws.dead_letters import (
     Queues,
     choose,
     clear,
-    count_dead_letters,
+    count_messages,
     read_dead_letters,
     redrive,
 )
@@ -54,9 +54,7 @@ def run(options: Options, stack: str | None, access: Access, screen: Screen) -> 
 
 def _run(options: Options, stack: str | None, access: Access, screen: Screen) -> int:
     connection = connect(access)
-    found = find_parts(connection.cloudformation, stack or default_stack())
-    queues = Queues(connection.sqs, found.queue_url, found.dead_letter_queue_url)
-    return redrive_as_asked(options, queues, screen)
+    return redrive_as_asked(options, find_parts(connection, stack or default_stack()).queues, screen)
 
 
 def _clear_fixed(options: Options, stack: str | None, access: Access, screen: Screen) -> int:
@@ -72,10 +70,10 @@ def _clear_fixed(options: Options, stack: str | None, access: Access, screen: Sc
     (deployment,) = deployments(where, deployed_first=True)
     if not (queues := deployment.queues):
         raise OperatorError("Nothing is deployed there, so there are no dead letters: name the stack")
-    before = count_dead_letters(queues)
+    before = count_messages(queues.client, queues.dead_letter_queue_url)
     with screen.progress("Reading the dead letters") as report:
         found = read_dead_letters(queues, report)
-    unread = min(before, count_dead_letters(queues)) - len(found)
+    unread = min(before, count_messages(queues.client, queues.dead_letter_queue_url)) - len(found)
     if unread <= 0:
         _require_chosen(options, found)
     dead_letters = choose(found, options.secrets, options.error_types)
@@ -114,10 +112,10 @@ def _is_fixed(deployment: Deployment, name: str) -> bool:
 
 def redrive_as_asked(options: Options, queues: Queues, screen: Screen) -> int:
     """Show the dead letters, move them if that is wished, return the exit code. Raise as `redrive` does."""
-    before = count_dead_letters(queues)
+    before = count_messages(queues.client, queues.dead_letter_queue_url)
     with screen.progress("Reading the dead letters") as report:
         dead_letters = read_dead_letters(queues, report)
-    unread = min(before, count_dead_letters(queues)) - len(dead_letters)
+    unread = min(before, count_messages(queues.client, queues.dead_letter_queue_url)) - len(dead_letters)
     chosen = choose(dead_letters, options.secrets, options.error_types)
     if unread <= 0:
         _require_chosen(options, dead_letters)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import names_of
-from replicas.aws.function_log import Follower, Queue, SweepProgress, find_log_group, follow
+from replicas.aws.function_log import Follower, SweepProgress, find_log_group, follow
 from replicas.exit_codes import CHANGES, FAILED, OK, exit_code
 from replicas.options import Access
 from replicas.terminal import Screen
@@ -51,10 +51,10 @@ def _run(  # noqa: PLR0913, PLR0917  what `run` has, and the id
 ) -> int:
     clients = connect(access)
     name = stack or default_stack()
-    parts = find_parts(clients.cloudformation, name)
+    parts = find_parts(clients, name)
     log_group = find_log_group(clients, parts.function) if options.follow else ""
     since = int(time.time() * 1000) - EARLIER_MILLISECONDS
-    clients.sqs.send_message(QueueUrl=parts.queue_url, MessageBody=SweepRequest(sweep_id).body())
+    clients.sqs.send_message(QueueUrl=parts.queues.queue_url, MessageBody=SweepRequest(sweep_id).body())
     screen.say(f"{clients.region}: stack {name}, sweep {sweep_id}")
     if not options.follow:
         if options.as_json:
@@ -62,7 +62,7 @@ def _run(  # noqa: PLR0913, PLR0917  what `run` has, and the id
         return OK
     progress = SweepProgress()
     follower = Follower(clients.logs, log_group, sweep_id, progress, since)
-    follow(follower, Queue(clients.sqs, parts.queue_url), screen, sleep)
+    follow(follower, parts.queues, screen, sleep)
     if options.as_json:
         screen.write_json(document(sweep_id, [progress]))
     else:

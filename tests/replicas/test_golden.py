@@ -29,7 +29,7 @@ from replicas.aws.function_log import SweepProgress
 from replicas.cli import app
 from replicas.commands import smoke, sweep
 from replicas.commands.doctor import command as doctor
-from replicas.commands.doctor.command import Examined, Stack
+from replicas.commands.doctor.command import Examined, StackFindings
 from replicas.commands.doctor.findings import bad, good, refused
 from replicas.failover.hold import HOLD_TAG, hold_value
 from replicas.terminal import Screen
@@ -198,7 +198,9 @@ def a_sweep(screen: Screen) -> None:
 
 def a_check(screen: Screen) -> None:
     """Show what doctor finds of a stack that is good, bad and closed."""
-    denied = ClientError({"Error": {"Code": "AccessDenied"}}, "SimulatePrincipalPolicy")
+    denied = ClientError(
+        {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"Service": "iam"}}, "SimulatePrincipalPolicy"
+    )
     found = [
         good(f"Enabled in this account: {', '.join(REGIONS)}"),
         bad(
@@ -209,7 +211,7 @@ def a_check(screen: Screen) -> None:
         bad("There is no key alias/secrets in us-west-2", f"aws lambda put-function-recursion-config {LONG}"),
         refused(f"The key alias/{LONG} in us-west-2", denied),
     ]
-    examined = Examined([Stack("", HOME, found)])
+    examined = Examined([StackFindings("", HOME, found)])
     doctor.show(Answers([Answer("", examined)], examined), screen)
 
 

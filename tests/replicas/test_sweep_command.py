@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from local.secrets_manager.model import DAY, Fault, Outcome
 from replicas.aws import function_log
+from replicas.aws.dead_letters import Queues
 from replicas.commands import sweep
 from replicas.options import Access
 from replicas.terminal import Screen
@@ -321,19 +323,15 @@ class LateLog:
         return [{"events": [event for event in shown if event["timestamp"] >= startTime]}]  # type: ignore[operator]
 
 
-class EmptyQueue:
-    def is_empty(self) -> bool:
-        return True
-
-
 def test_a_line_that_cloudwatch_shows_late_is_read_before_giving_up() -> None:
     account = function_log.SweepProgress(frozenset({"slow", "good"}))
     log: Any = LateLog()
-    queue: Any = EmptyQueue()
+    empty: Any = SimpleNamespace(get_queue_attributes=lambda **_: {"Attributes": {}})
+    queues = Queues(empty, "queue", "dead")
     follower = function_log.Follower(log, "group", "id", account, 0)
     screen = Screen(Console(file=StringIO()), Console(file=StringIO()))
     times = iter(range(0, 10_000, 40))
-    function_log.follow(follower, queue, screen, lambda _: None, lambda: float(next(times)))
+    function_log.follow(follower, queues, screen, lambda _: None, lambda: float(next(times)))
     assert account.open() == []
 
 

@@ -123,9 +123,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a part that was deleted by hand is bad",
-        "replicas/commands/doctor/examination.py",
-        "yield _gone(check, error) if is_gone(error) else refused(_name(check), error)",
-        "yield refused(_name(check), error)",
+        "replicas/commands/doctor/command.py",
+        "yield gone if is_gone(error) else refused(name, error)",
+        "yield refused(name, error)",
         "tests/replicas/test_doctor.py",
     ),
     # The template says what the README promises a security team.
@@ -1215,8 +1215,8 @@ MUTATIONS = (
     Mutation(
         "ops: doctor counts what is good of several stacks, and hides nothing else",
         "replicas/commands/doctor/command.py",
-        "if not several or finding.verdict is not Verdict.GOOD:",
-        "if not several or finding.verdict is Verdict.BAD:",
+        "if not several or finding.status is not Status.GOOD:",
+        "if not several or finding.status is Status.BAD:",
         "tests/replicas/test_doctor.py",
     ),
     Mutation(

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from replicas.commands.doctor.deployed import Deployed
+from replicas.aws.dead_letters import count_messages
 from replicas.commands.doctor.findings import MAKE_IT_AGAIN, Finding, bad, good, unknown
+from replicas.commands.doctor.stack import QUEUE, Stack
 from replicas.terminal import count as counted
 
 STUCK_SECONDS = 3600
@@ -13,25 +14,23 @@ STUCK_SECONDS = 3600
 _CHECK_BACK = timedelta(minutes=30)
 
 
-def no_dead_letters(deployed: Deployed) -> Iterator[Finding]:
+def no_dead_letters(stack: Stack) -> Iterator[Finding]:
     """Say whether a secret needs attention."""
-    count = _messages(deployed, "DeadLetterQueue")
+    count = _messages(stack, "DeadLetterQueue")
     if count:
-        yield bad(
-            f"{counted(count, 'dead letter')}: not all secrets are where they must be",
-            "replicas redrive --dry-run",
-        )
+        text = f"{counted(count, 'dead letter')}: not all secrets are where they must be"
+        yield bad(text, "replicas redrive --dry-run")
     else:
         yield good("There are no dead letters")
 
 
-def nothing_is_stuck(deployed: Deployed) -> Iterator[Finding]:
+def nothing_is_stuck(stack: Stack) -> Iterator[Finding]:
     """Say whether a message has waited for more than an hour."""
-    count = _messages(deployed, "ReplicationQueue")
+    count = _messages(stack, "ReplicationQueue")
     if not count:
         yield good("Nothing waits in the ReplicationQueue")
         return
-    oldest = _oldest_seconds(deployed)
+    oldest = _oldest_seconds(stack)
     if oldest is None:
         yield unknown(
             f"{counted(count, 'message')} in the queue, and CloudWatch does not show yet for how long",
@@ -48,11 +47,11 @@ def nothing_is_stuck(deployed: Deployed) -> Iterator[Finding]:
         )
 
 
-def no_alarm_fires(deployed: Deployed) -> Iterator[Finding]:
+def no_alarm_fires(stack: Stack) -> Iterator[Finding]:
     """Say whether an alarm fires, and whether anybody would be notified."""
-    names = [*deployed.names.get("AWS::CloudWatch::Alarm", {}).values()]
-    found = deployed.connection.cloudwatch.describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"]
-    by_name = {name: logical_id for logical_id, name in deployed.names["AWS::CloudWatch::Alarm"].items()}
+    by_name = {name: logical_id for logical_id, name in stack.names["AWS::CloudWatch::Alarm"].items()}
+    cloudwatch = stack.connection.cloudwatch
+    found = cloudwatch.describe_alarms(AlarmNames=[*by_name], MaxRecords=100)["MetricAlarms"]
     there = {alarm.get("AlarmName") for alarm in found}
     gone = [logical_id for name, logical_id in by_name.items() if name not in there]
     for logical_id in gone:
@@ -66,23 +65,15 @@ def no_alarm_fires(deployed: Deployed) -> Iterator[Finding]:
         yield bad("Nobody hears of an alarm", "deploy with AlarmEmail or AlarmTopicArn")
 
 
-def _messages(deployed: Deployed, logical_id: str) -> int:
-    attributes = deployed.connection.sqs.get_queue_attributes(
-        QueueUrl=deployed.one("AWS::SQS::Queue", logical_id),
-        AttributeNames=[
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ],
-    )["Attributes"]
-    return sum(int(count) for count in attributes.values())
+def _messages(stack: Stack, logical_id: str) -> int:
+    return count_messages(stack.connection.sqs, stack.names[QUEUE][logical_id])
 
 
-def _oldest_seconds(deployed: Deployed) -> float | None:
+def _oldest_seconds(stack: Stack) -> float | None:
     """Return for how long a message has waited, None if no metric says so."""
-    queue = deployed.one("AWS::SQS::Queue", "ReplicationQueue").rpartition("/")[2]
-    service = deployed.environment.get("POWERTOOLS_SERVICE_NAME", "")
-    namespace = deployed.environment.get("POWERTOOLS_METRICS_NAMESPACE", "")
+    queue = stack.names[QUEUE]["ReplicationQueue"].rpartition("/")[2]
+    service = stack.environment.get("POWERTOOLS_SERVICE_NAME", "")
+    namespace = stack.environment.get("POWERTOOLS_METRICS_NAMESPACE", "")
     now = datetime.now(UTC)
     found = [
         point["Maximum"]
@@ -90,7 +81,7 @@ def _oldest_seconds(deployed: Deployed) -> float | None:
             ("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", queue),
             (namespace, "SecondsWaiting", "service", service),
         )
-        for point in deployed.connection.cloudwatch.get_metric_statistics(
+        for point in stack.connection.cloudwatch.get_metric_statistics(
             Namespace=space,
             MetricName=metric,
             Dimensions=[{"Name": name, "Value": value}],

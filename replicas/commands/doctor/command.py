@@ -1,25 +1,53 @@
 """From what is asked of `replicas doctor` to what is shown and an exit code."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from replicas.aws.accounts import Answers, ask_each
 from replicas.aws.connection import connect, default_stack
 from replicas.aws.deployment import policy_file
-from replicas.commands.doctor.deployed import find
-from replicas.commands.doctor.examination import examine
-from replicas.commands.doctor.findings import Finding, Verdict, code_of
+from replicas.commands.doctor import backlog, events, function, regions
+from replicas.commands.doctor.findings import (
+    MAKE_IT_AGAIN,
+    Finding,
+    Status,
+    bad,
+    code_of,
+    is_gone,
+    refused,
+    unknown,
+)
+from replicas.commands.doctor.stack import Check, Stack, read_stack
 from replicas.exit_codes import exit_code
-from replicas.options import Access, Where
+from replicas.options import Where
 from replicas.terminal import Screen, count
 
+CHECKS: tuple[Check, ...] = (
+    function.the_function_can_start,
+    function.versions_are_the_same,
+    events.trail_logs_management_events,
+    events.rules_are_enabled,
+    events.queues_can_be_written_by_eventbridge,
+    function.sweeps_are_not_taken_for_a_loop,
+    regions.regions_can_be_used,
+    regions.keys_can_be_used,
+    function.policy_is_the_deployed_one,
+    backlog.no_dead_letters,
+    backlog.nothing_is_stuck,
+    backlog.no_alarm_fires,
+)
+"""In the order in which things must be there."""
+
 _HANGING = len("not checkable  ")
-_STYLES = {Verdict.GOOD: "", Verdict.BAD: "bold red", Verdict.UNKNOWN: "yellow"}
+_STYLES = {Status.GOOD: "", Status.BAD: "bold red", Status.UNKNOWN: "yellow"}
 
 
 @dataclass(frozen=True)
-class Stack:
+class StackFindings:
     """What was found of one stack."""
 
     account: str
@@ -31,7 +59,7 @@ class Stack:
 class Examined:
     """What was found of the stacks of an account, or of several."""
 
-    stacks: list[Stack] = field(default_factory=list)
+    stacks: list[StackFindings] = field(default_factory=list)
 
     def add(self, other: "Examined") -> None:
         """Take in what was found in another account."""
@@ -44,39 +72,48 @@ class Examined:
 
     def counts(self) -> dict[str, int]:
         """Return how many checks ended in each way."""
-        found = Counter(finding.verdict for finding in self.findings)
-        return {str(verdict): found[verdict] for verdict in Verdict}
+        found = Counter(finding.status for finding in self.findings)
+        return {str(status): found[status] for status in Status}
 
     def __str__(self) -> str:
         """Say how many checks ended in each way."""
-        return ", ".join(f"{number:,} {verdict}" for verdict, number in self.counts().items())
+        return ", ".join(f"{number:,} {status}" for status, number in self.counts().items())
 
 
 def run(where: Where, screen: Screen, *, as_json: bool) -> int:
     """Show a line for each thing that was checked; return the exit code."""
-    return exit_code(lambda: _run(where, screen, as_json=as_json), screen, "Stopped.")
+
+    def work() -> int:
+        answers = ask_each(where, lambda place, _: Examined([*_examined(place)]), Examined(), screen)
+        if as_json:
+            screen.write_json(document(answers))
+        else:
+            show(answers, screen)
+        answers.require_all()
+        return code_of(answers.total.findings)
+
+    return exit_code(work, screen, "Stopped.")
 
 
-def _run(where: Where, screen: Screen, *, as_json: bool) -> int:
-    answers = ask_each(
-        where,
-        lambda place, _: Examined([_examined(place, access) for access in place.accesses]),
-        Examined(),
-        screen,
-    )
-    if as_json:
-        screen.write_json(document(answers))
-    else:
-        show(answers, screen)
-    answers.require_all()
-    return code_of(answers.total.findings)
+def _examined(place: Where) -> Iterator[StackFindings]:
+    for access in place.accesses:
+        connection = connect(access)
+        file = policy_file(place.policy, local=place.local)
+        stack = read_stack(connection, place.stack or default_stack(), file)
+        yield StackFindings(place.account, connection.region, [*examine(stack)])
 
 
-def _examined(place: Where, access: Access) -> Stack:
-    aws = connect(access)
-    file = policy_file(place.policy, local=place.local)
-    deployed = find(aws, place.stack or default_stack(), file)
-    return Stack(place.account, aws.region, [*examine(deployed)])
+def examine(stack: Stack, checks: Sequence[Check] = CHECKS) -> Iterator[Finding]:
+    """Yield what each check finds. What AWS refuses is not checkable, and stops no other check."""
+    for check in checks:
+        name = check.__name__.replace("_", " ").capitalize()
+        try:
+            yield from check(stack)
+        except ClientError as error:
+            gone = bad(f"{name}? {error.operation_name}: it is not there any more", MAKE_IT_AGAIN)
+            yield gone if is_gone(error) else refused(name, error)
+        except BotoCoreError as error:
+            yield unknown(f"{name}: AWS gave no answer ({type(error).__name__})", "run it again")
 
 
 def show(answers: Answers[Examined], screen: Screen) -> None:
@@ -86,16 +123,13 @@ def show(answers: Answers[Examined], screen: Screen) -> None:
     for stack in stacks:
         place = f"{stack.account} {stack.region}".lstrip() + ": " if several else ""
         for finding in stack.findings:
-            if not several or finding.verdict is not Verdict.GOOD:
-                screen.show(_line(finding, place), _STYLES[finding.verdict], hanging=_HANGING)
+            if not several or finding.status is not Status.GOOD:
+                remedy = f". To do: {finding.remedy}" if finding.status is not Status.GOOD else ""
+                line = f"{finding.status:13}  {place}{finding.text}{remedy}"
+                screen.show(line, _STYLES[finding.status], hanging=_HANGING)
     answers.show(screen)
     if several:
         screen.show(f"Checked {count(len(stacks), 'stack')}: {answers.total}", "bold")
-
-
-def _line(finding: Finding, place: str) -> str:
-    remedy = f". To do: {finding.remedy}" if finding.verdict is not Verdict.GOOD else ""
-    return f"{finding.verdict:13}  {place}{finding.text}{remedy}"
 
 
 def document(answers: Answers[Examined]) -> dict[str, Any]:
@@ -105,7 +139,7 @@ def document(answers: Answers[Examined]) -> dict[str, Any]:
             {
                 "account": stack.account or None,
                 "primary_region": stack.region,
-                "status": str(finding.verdict),
+                "status": str(finding.status),
                 "text": finding.text,
                 "remedy": finding.remedy or None,
             }

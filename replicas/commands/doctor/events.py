@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from replicas.commands.doctor.deployed import Deployed
 from replicas.commands.doctor.findings import MAKE_IT_AGAIN, Finding, bad, good, is_gone, refused
+from replicas.commands.doctor.stack import Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudtrail import CloudTrailClient
     from mypy_boto3_cloudtrail.type_defs import AdvancedEventSelectorOutputTypeDef, TrailTypeDef
 
 
-def trail_logs_management_events(deployed: Deployed) -> Iterator[Finding]:
+def trail_logs_management_events(stack: Stack) -> Iterator[Finding]:
     """Say whether a trail brings this Region's API calls to EventBridge.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-event-cloudtrail.html
     """
-    region = deployed.connection.region
-    here = deployed.connection.cloudtrail
+    region = stack.connection.region
+    here = stack.connection.cloudtrail
     trails = [
         trail
         for trail in here.describe_trails(includeShadowTrails=True)["trailList"]
@@ -27,7 +27,7 @@ def trail_logs_management_events(deployed: Deployed) -> Iterator[Finding]:
     ]
     unreadable = []
     for trail in trails:
-        home = deployed.connection.in_region(trail.get("HomeRegion", region)).cloudtrail
+        home = stack.connection.in_region(trail.get("HomeRegion", region)).cloudtrail
         try:
             if _is_logging(home, trail):
                 yield good(f"The trail {trail.get('Name')} logs management events of {region}")
@@ -44,25 +44,25 @@ def trail_logs_management_events(deployed: Deployed) -> Iterator[Finding]:
     )
 
 
-def rules_are_enabled(deployed: Deployed) -> Iterator[Finding]:
+def rules_are_enabled(stack: Stack) -> Iterator[Finding]:
     """Say whether the rules run, and send to the queue."""
-    names = deployed.names.get("AWS::Events::Rule", {})
-    wrong = [finding for rule in names.items() for finding in _rule_findings(deployed, *rule)]
+    names = stack.names.get("AWS::Events::Rule", {})
+    wrong = [finding for rule in names.items() for finding in _rule_findings(stack, *rule)]
     yield from wrong or [good(f"All {len(names)} rules are enabled and have their target")]
 
 
-def queues_can_be_written_by_eventbridge(deployed: Deployed) -> Iterator[Finding]:
+def queues_can_be_written_by_eventbridge(stack: Stack) -> Iterator[Finding]:
     """Say whether the queues' key is one that EventBridge can use: one that AWS manages is not.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     """
-    sqs = deployed.connection.sqs
+    sqs = stack.connection.sqs
     keys: dict[str, list[str]] = {}
-    for logical_id, url in deployed.names["AWS::SQS::Queue"].items():
+    for logical_id, url in stack.names["AWS::SQS::Queue"].items():
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["KmsMasterKeyId"])
         keys.setdefault(attributes.get("Attributes", {}).get("KmsMasterKeyId", ""), []).append(logical_id)
     for key, queues in keys.items():
-        yield _queue_key_finding(deployed, key, " and ".join(sorted(queues)))
+        yield _queue_key_finding(stack, key, " and ".join(sorted(queues)))
 
 
 def _is_logging(client: "CloudTrailClient", trail: "TrailTypeDef") -> bool:
@@ -81,8 +81,8 @@ def _takes_writes(selector: "AdvancedEventSelectorOutputTypeDef") -> bool:
     return fields.get("eventCategory") == ["Management"] and "true" not in fields.get("readOnly", [])
 
 
-def _rule_findings(deployed: Deployed, logical_id: str, name: str) -> Iterator[Finding]:
-    events = deployed.connection.events
+def _rule_findings(stack: Stack, logical_id: str, name: str) -> Iterator[Finding]:
+    events = stack.connection.events
     try:
         if events.describe_rule(Name=name)["State"] == "DISABLED":
             yield bad(
@@ -100,11 +100,11 @@ def _rule_findings(deployed: Deployed, logical_id: str, name: str) -> Iterator[F
         yield bad(f"The rule {logical_id} is not there any more: its events are lost", MAKE_IT_AGAIN)
 
 
-def _queue_key_finding(deployed: Deployed, key: str, queues: str) -> Finding:
+def _queue_key_finding(stack: Stack, key: str, queues: str) -> Finding:
     if not key:
         return good(f"{queues}: encrypted with SQS's own key")
     try:
-        found = deployed.connection.keys.describe_key(KeyId=key)["KeyMetadata"]
+        found = stack.connection.keys.describe_key(KeyId=key)["KeyMetadata"]
     except ClientError as error:
         if error.response["Error"].get("Code") != "NotFoundException":
             return refused(f"The key {key} of {queues}", error)

@@ -6,29 +6,10 @@ from enum import StrEnum
 
 from botocore.exceptions import ClientError
 
-_ACTIONS = {
-    action.partition(":")[2]: action
-    for action in (
-        "account:ListRegions",
-        "cloudformation:DescribeStacks",
-        "cloudtrail:DescribeTrails",
-        "cloudtrail:GetEventSelectors",
-        "cloudtrail:GetTrailStatus",
-        "cloudwatch:DescribeAlarms",
-        "cloudwatch:GetMetricStatistics",
-        "events:DescribeRule",
-        "events:ListTargetsByRule",
-        "iam:GetRole",
-        "iam:SimulatePrincipalPolicy",
-        "kms:DescribeKey",
-        "lambda:GetFunction",
-        "lambda:GetFunctionRecursionConfig",
-        "sqs:GetQueueAttributes",
-    )
-}
+from replicas.aws.errors import action_of
+from replicas.exit_codes import FAILED, OK, WAITING
 
 _DENIED = ("AccessDenied", "UnauthorizedOperation", "NotAuthorized")
-
 _GONE = ("ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 MAKE_IT_AGAIN = (
@@ -37,7 +18,7 @@ MAKE_IT_AGAIN = (
 )
 
 
-class Verdict(StrEnum):
+class Status(StrEnum):
     """How a check ended."""
 
     GOOD = "good"
@@ -49,41 +30,42 @@ class Verdict(StrEnum):
 class Finding:
     """One line of the answer: what was found and, unless it is good, what to do."""
 
-    verdict: Verdict
+    status: Status
     text: str
     remedy: str = ""
 
 
 def code_of(findings: Sequence[Finding]) -> int:
     """Return 0 if all is good, 1 if something is bad, 3 if something could not be checked."""
-    verdicts = {finding.verdict for finding in findings}
-    if Verdict.BAD in verdicts:
-        return 1
-    return 3 if Verdict.UNKNOWN in verdicts else 0
+    statuses = {finding.status for finding in findings}
+    if Status.BAD in statuses:
+        return FAILED
+    return WAITING if Status.UNKNOWN in statuses else OK
 
 
 def good(text: str) -> Finding:
     """Return that all is as it must be."""
-    return Finding(Verdict.GOOD, text)
+    return Finding(Status.GOOD, text)
 
 
 def bad(text: str, remedy: str) -> Finding:
     """Return what is wrong."""
-    return Finding(Verdict.BAD, text, remedy)
+    return Finding(Status.BAD, text, remedy)
 
 
 def unknown(text: str, remedy: str) -> Finding:
     """Return what could not be checked."""
-    return Finding(Verdict.UNKNOWN, text, remedy)
+    return Finding(Status.UNKNOWN, text, remedy)
 
 
-def refused(what: str, error: ClientError) -> Finding:
+def refused(subject: str, error: ClientError) -> Finding:
     """Return that AWS refused a call, with the permission that is missing."""
     code = error.response["Error"].get("Code", "")
     if code.startswith(_DENIED):
-        missing = _ACTIONS[error.operation_name]
-        return unknown(f"{what}: the permission {missing} is missing", "allow it for who runs this")
-    return unknown(f"{what}: {error.operation_name} failed ({code})", "run it again")
+        return unknown(
+            f"{subject}: the permission {action_of(error)} is missing", "allow it for who runs this"
+        )
+    return unknown(f"{subject}: {error.operation_name} failed ({code})", "run it again")
 
 
 def is_gone(error: ClientError) -> bool:

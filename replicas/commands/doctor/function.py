@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
+from replicas.aws.connection import stack_outputs
 from replicas.aws.deployed_policy import UNREADABLE, deployed_policy
-from replicas.commands.doctor.deployed import Deployed
 from replicas.commands.doctor.findings import Finding, bad, good, unknown
+from replicas.commands.doctor.stack import Stack
 from secret_replicator import VERSION
 from secret_replicator.errors import PolicyError, SettingsError
 from secret_replicator.policy import parse_policy
@@ -16,20 +17,19 @@ _UNKNOWN_OPERATION = ("UnknownOperationException", "InvalidAction", "404")
 """How a Region answers a call that it does not have yet."""
 
 
-def the_function_can_start(deployed: Deployed) -> Iterator[Finding]:
+def the_function_can_start(stack: Stack) -> Iterator[Finding]:
     """Say whether the function's settings are such that it starts."""
     try:
-        read_settings({**deployed.environment, "AWS_REGION": deployed.connection.region})
+        read_settings({**stack.environment, "AWS_REGION": stack.connection.region})
     except SettingsError as error:
         yield bad(f"The function cannot start: {error}", "deploy with other parameters, then redrive")
     else:
         yield good("The function's settings are valid")
 
 
-def versions_are_the_same(deployed: Deployed) -> Iterator[Finding]:
+def versions_are_the_same(stack: Stack) -> Iterator[Finding]:
     """Say whether these commands and the function decide by the same code."""
-    (stack,) = deployed.connection.cloudformation.describe_stacks(StackName=deployed.stack)["Stacks"]
-    outputs = {output.get("OutputKey"): output.get("OutputValue") for output in stack.get("Outputs", [])}
+    outputs = stack_outputs(stack.connection.cloudformation, stack.name)
     version = outputs.get("Version", f"of a version before {VERSION}")
     if version == VERSION:
         yield good(f"The stack is {VERSION}, as these commands are")
@@ -40,21 +40,21 @@ def versions_are_the_same(deployed: Deployed) -> Iterator[Finding]:
     )
 
 
-def sweeps_are_not_taken_for_a_loop(deployed: Deployed) -> Iterator[Finding]:
+def sweeps_are_not_taken_for_a_loop(stack: Stack) -> Iterator[Finding]:
     """Say whether Lambda lets the function send to its own queue, as a sweep does from page to page.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
     """
-    functions = deployed.connection.functions
+    functions = stack.connection.functions
     try:
-        answer = functions.get_function_recursion_config(FunctionName=deployed.function)
+        answer = functions.get_function_recursion_config(FunctionName=stack.function)
     except ClientError as error:
         if error.response["Error"].get("Code") not in _UNKNOWN_OPERATION:
             raise
         yield unknown(
-            f"Lambda in {deployed.connection.region} does not know RecursiveLoop",
+            f"Lambda in {stack.connection.region} does not know RecursiveLoop",
             "if RecursionStoppedAlarm fires, ask AWS Support to turn off recursive loop detection for "
-            f"{deployed.function}",
+            f"{stack.function}",
         )
         return
     if answer.get("RecursiveLoop") == "Allow":
@@ -62,23 +62,22 @@ def sweeps_are_not_taken_for_a_loop(deployed: Deployed) -> Iterator[Finding]:
         return
     yield bad(
         "Lambda takes a sweep of more than about 1,600 secrets for an endless loop, and stops it",
-        "aws lambda put-function-recursion-config --recursive-loop Allow "
-        f"--function-name {deployed.function}",
+        f"aws lambda put-function-recursion-config --recursive-loop Allow --function-name {stack.function}",
     )
 
 
-def policy_is_the_deployed_one(deployed: Deployed) -> Iterator[Finding]:
+def policy_is_the_deployed_one(stack: Stack) -> Iterator[Finding]:
     """Say whether the policy that these commands decide by was deployed."""
-    if path := deployed.environment.get("POLICY_FILE"):
+    if path := stack.environment.get("POLICY_FILE"):
         yield unknown(f"The function reads {path}, not the packaged policy", "compare it there")
         return
     try:
-        packaged = deployed_policy(deployed.connection, deployed.function)
+        packaged = deployed_policy(stack.connection, stack.function)
     except UNREADABLE as error:
         yield unknown(f"The function's code cannot be downloaded ({type(error).__name__})", "run it again")
         return
     yield from _wrong_policy(packaged)
-    source = deployed.source
+    source = stack.source
     if source.is_deployed:
         yield good("There is no policy here to compare with the deployed one")
     elif packaged == source.content:

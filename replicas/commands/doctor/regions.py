@@ -4,17 +4,17 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from replicas.commands.doctor.deployed import Deployed
 from replicas.commands.doctor.findings import Finding, bad, good, refused
+from replicas.commands.doctor.stack import Stack
 from secret_replicator.policy import Policy
 
 
-def regions_can_be_used(deployed: Deployed) -> Iterator[Finding]:
+def regions_can_be_used(stack: Stack) -> Iterator[Finding]:
     """Say whether the Regions of policy and AllowedRegions exist in this partition, and are enabled."""
-    connection = deployed.connection
+    connection = stack.connection
     partition = connection.session.get_partition_for_region(connection.region)
     known = {*connection.session.get_available_regions("secretsmanager", partition)}
-    wanted = _regions(deployed)
+    wanted = _regions(stack)
     for region in sorted(wanted - known):
         yield bad(
             f"{region} is not a Region of the partition {partition}",
@@ -32,18 +32,18 @@ def regions_can_be_used(deployed: Deployed) -> Iterator[Finding]:
         yield good(f"Enabled in this account: {', '.join(usable)}")
 
 
-def keys_can_be_used(deployed: Deployed) -> Iterator[Finding]:
+def keys_can_be_used(stack: Stack) -> Iterator[Finding]:
     """Say whether each key of the policy resolves in its Region, and the role's policies let it be used."""
-    role = _role_arn(deployed)
-    for region, key in sorted(_keys(deployed.policy)):
-        yield from _key_finding(deployed, region, key, role)
+    role = _role_arn(stack)
+    for region, key in sorted(_keys(stack.policy)):
+        yield from _key_finding(stack, region, key, role)
 
 
-def _regions(deployed: Deployed) -> set[str]:
-    policy = deployed.policy
+def _regions(stack: Stack) -> set[str]:
+    policy = stack.policy
     named = [*policy.groups.values(), *(rule.regions + rule.only for rule in policy.rules)]
     keyed = [policy.kms_keys, *(rule.kms_keys for rule in policy.rules)]
-    allowed = deployed.environment.get("ALLOWED_REGIONS", "").split(",")
+    allowed = stack.environment.get("ALLOWED_REGIONS", "").split(",")
     return ({region for group in named for region in group} | {*allowed}).union(*keyed) - {""}
 
 
@@ -52,9 +52,9 @@ def _keys(policy: Policy) -> set[tuple[str, str]]:
     return {(region, key) for table in tables for region, key in table.items()}
 
 
-def _key_finding(deployed: Deployed, region: str, key: str, role: str) -> Iterator[Finding]:
+def _key_finding(stack: Stack, region: str, key: str, role: str) -> Iterator[Finding]:
     try:
-        found = deployed.connection.in_region(region).keys.describe_key(KeyId=key)["KeyMetadata"]
+        found = stack.connection.in_region(region).keys.describe_key(KeyId=key)["KeyMetadata"]
     except ClientError as error:
         if error.response["Error"].get("Code") != "NotFoundException":
             yield refused(f"The key {key} in {region}", error)
@@ -64,18 +64,18 @@ def _key_finding(deployed: Deployed, region: str, key: str, role: str) -> Iterat
     if found.get("KeyState") != "Enabled":
         yield bad(f"The key {key} in {region} is {found.get('KeyState')}", "enable it, or name another one")
         return
-    yield from _permission_finding(deployed, region, key, found.get("Arn", ""), role)
+    yield from _permission_finding(stack, region, key, found.get("Arn", ""), role)
 
 
-def _permission_finding(deployed: Deployed, region: str, key: str, arn: str, role: str) -> Iterator[Finding]:
-    answer = deployed.connection.iam.simulate_principal_policy(
+def _permission_finding(stack: Stack, region: str, key: str, arn: str, role: str) -> Iterator[Finding]:
+    answer = stack.connection.iam.simulate_principal_policy(
         PolicySourceArn=role,
         ActionNames=["kms:GenerateDataKey", "kms:Encrypt"],
         ResourceArns=[arn],
         ContextEntries=[
             {
                 "ContextKeyName": "kms:ViaService",
-                "ContextKeyValues": [_secrets_manager_as_kms_names_it(deployed, region)],
+                "ContextKeyValues": [_secrets_manager_as_kms_names_it(stack, region)],
                 "ContextKeyType": "string",
             }
         ],
@@ -91,15 +91,15 @@ def _permission_finding(deployed: Deployed, region: str, key: str, arn: str, rol
         yield good(f"{key} in {region} is enabled, and the role's policies allow it. The key's own must, too")
 
 
-def _secrets_manager_as_kms_names_it(deployed: Deployed, region: str) -> str:
+def _secrets_manager_as_kms_names_it(stack: Stack, region: str) -> str:
     """Return `kms:ViaService` of a call that Secrets Manager makes in the Region.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
     """
-    partition = deployed.connection.session.get_partition_for_region(region)
+    partition = stack.connection.session.get_partition_for_region(region)
     return f"secretsmanager.{region}.amazonaws.com{'.cn' if partition == 'aws-cn' else ''}"
 
 
-def _role_arn(deployed: Deployed) -> str:
-    name = deployed.one("AWS::IAM::Role", "ReplicatorFunctionRole")
-    return deployed.connection.iam.get_role(RoleName=name)["Role"]["Arn"]
+def _role_arn(stack: Stack) -> str:
+    name = stack.names["AWS::IAM::Role"]["ReplicatorFunctionRole"]
+    return stack.connection.iam.get_role(RoleName=name)["Role"]["Arn"]

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replicas.aws.connection import Connection
-from replicas.aws.deployment import PolicySource, source_of
+from replicas.aws.deployment import PolicySource, function_environment, source_of
 from replicas.commands.doctor.findings import Finding
 from replicas.errors import OperatorError
 from secret_replicator.policy import Policy
 
-FUNCTION = "AWS::Lambda::Function"
+FUNCTION, QUEUE = "AWS::Lambda::Function", "AWS::SQS::Queue"
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """What the checks know of the stack: the physical names of its parts, and the function's environment."""
+class Stack:
+    """A deployed stack: its parts' physical names, and the function's environment and policy."""
 
     connection: Connection
     names: Mapping[str, Mapping[str, str]]
@@ -24,34 +24,27 @@ class Deployed:
     environment: Mapping[str, str]
     policy: Policy
     source: PolicySource
-    stack: str
-
-    def one(self, kind: str, logical_id: str) -> str:
-        """Return a part's physical name."""
-        return self.names[kind][logical_id]
+    name: str
 
     @property
     def function(self) -> str:
         """The function's name."""
-        return self.one(FUNCTION, "ReplicatorFunction")
+        return self.names[FUNCTION]["ReplicatorFunction"]
 
 
-Check = Callable[[Deployed], Iterator[Finding]]
+Check = Callable[[Stack], Iterator[Finding]]
 
 
-def find(connection: Connection, stack: str, policy_file: Path) -> Deployed:
+def read_stack(connection: Connection, stack: str, policy_file: Path) -> Stack:
     """Return the stack's parts; raise OperatorError if there is no such stack, or it may not be read."""
-    found = connection.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     names: dict[str, dict[str, str]] = {}
-    for resource in found:
+    for resource in connection.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]:
         physical = resource.get("PhysicalResourceId", "")
         names.setdefault(resource["ResourceType"], {})[resource["LogicalResourceId"]] = physical
-    if "ReplicatorFunction" not in names.get(FUNCTION, {}):
+    if not (function := names.get(FUNCTION, {}).get("ReplicatorFunction")):
         raise OperatorError(
             f"The stack {stack} in {connection.region} is not a Secret Replicator: name it with --stack"
         )
-    function = names[FUNCTION]["ReplicatorFunction"]
-    configuration = connection.functions.get_function_configuration(FunctionName=function)
-    environment = configuration.get("Environment", {}).get("Variables", {})
     source = source_of(policy_file, connection, function)
-    return Deployed(connection, names, environment, source.parsed(), source, stack)
+    environment = function_environment(connection, function)
+    return Stack(connection, names, environment, source.parsed(), source, stack)
