@@ -206,6 +206,34 @@ def test_where_no_replica_shares_a_version_id_nothing_is_called_behind(desk: Des
     assert "us-west-2: versions cannot be compared here" in desk.run("verify").stdout
 
 
+def test_a_secret_without_a_value_makes_no_versions_comparable(desk: Desk) -> None:
+    desk.world.secrets.worlds.own_version_ids = True
+    desk.world.secrets.add_secret(HOME, "empty", value=None, tags={"replicate-to": WEST})
+    replicate(desk, "empty", WEST)
+    add(desk, "db")
+    let_it_be_old(desk)
+    document = found(desk)
+    assert (document["replicas"], document["not_comparable"]) == ([], [WEST])
+
+
+@pytest.mark.parametrize(("own_version_ids", "status"), [(False, "current"), (True, "not_comparable")])
+def test_what_the_lists_do_not_show_yet_is_asked_for_before_aws_is_contradicted(
+    desk: Desk, own_version_ids: Any, status: str
+) -> None:
+    """A Region that an old secret got just now: both lists lag, and neither shows a recent change."""
+    desk.world.secrets.worlds.own_version_ids = own_version_ids
+    desk.world.add("db", EU)
+    replicate(desk, "db", EU)
+    listing = desk.world.secrets.listing
+    listing.lag_seconds = 300
+    ((*_, (_, now)),) = listing._history[HOME].values()
+    assert now
+    listing._history[HOME] = {now["ARN"]: [(0, now | {"LastChangedDate": now["LastChangedDate"] - 3600})]}
+    document = found(desk)
+    assert (document["replicas"], document["summary"][status]) == ([], 1)
+    assert document["not_comparable"] == ([EU] if own_version_ids else [])
+
+
 def test_a_secret_without_a_value_is_current_where_it_is(desk: Desk) -> None:
     desk.world.secrets.add_secret(HOME, "empty", value=None, tags={"replicate-to": WEST})
     replicate(desk, "empty", WEST)

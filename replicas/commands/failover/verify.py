@@ -147,14 +147,8 @@ class _Side:
             self.by_key[pair.there.kms_key_id].append((pair.primary, state))
         if state is State.CURRENT:
             self.sound.append(pair.primary)
-            self.comparable = True
         else:
             self.open.append(pair)
-
-    @property
-    def has_versions(self) -> bool:
-        """Whether there is a replica whose version differs from its primary's."""
-        return any(state_of(pair) is State.BEHIND for pair in self.open)
 
 
 def run(
@@ -258,26 +252,29 @@ def _read_side(
 def _settle(side: _Side, verified: Verified) -> None:
     """Ask again what the lists may not show yet, and note how each secret stands."""
     verified.states[side.there.region].update((primary.arn, State.CURRENT) for primary in side.sound)
-    comparable = side.comparable or not side.has_versions
-    if not comparable:
-        verified.not_comparable.append(verified.place(side.there.region))
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
-        for found in pool.map(lambda pair: _settled(side, pair, comparable=comparable), side.open):
+        for found in pool.map(lambda pair: _settled(side, pair), side.open):
             verified.note(found)
-    _check_keys(side, verified, sound={State.CURRENT} if comparable else {State.CURRENT, State.BEHIND})
+    if verified.counts[State.PRESENT]:
+        verified.not_comparable.append(verified.place(side.there.region))
+    _check_keys(side, verified, sound={State.CURRENT} if side.comparable else {State.CURRENT, State.BEHIND})
 
 
-def _settled(side: _Side, pair: Pair, *, comparable: bool) -> Finding:
-    asked_again: Held | None = None
-    if not comparable and state_of(pair) is State.BEHIND:
+def _settled(side: _Side, pair: Pair) -> Finding:
+    if _is_not_comparable(side, pair):
         return finding(pair, State.PRESENT)
-    if _recent(pair, side.clock()):
-        asked_again = side.home.describe(pair.primary.arn) or pair.primary
-        pair = Pair(asked_again, pair.region, side.there.describe(pair.primary.name))
-    found = finding(pair)
-    if found.state is State.CURRENT:
-        return found
-    return told_by_aws(found, asked_again or side.home.describe(pair.primary.arn))
+    primary = side.home.describe(pair.primary.arn)
+    found = told_by_aws(finding(pair), primary)
+    if _recent(pair, side.clock()) or found.contradicts_aws:
+        again = Pair(primary or pair.primary, pair.region, side.there.describe(pair.primary.name))
+        state = State.PRESENT if _is_not_comparable(side, again) else None
+        found = told_by_aws(finding(again, state), primary)
+    return found
+
+
+def _is_not_comparable(side: _Side, pair: Pair) -> bool:
+    """Tell whether its version differs in a Region in which no replica has a version id of its primary."""
+    return state_of(pair) is State.BEHIND and not (side.comparable or pair.shares_versions)
 
 
 def _recent(pair: Pair, now: float) -> bool:
