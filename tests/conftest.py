@@ -4,16 +4,12 @@ import os
 from functools import cache
 from itertools import chain
 
-import botocore.loaders
 import pytest
 import typer.testing
-from botocore.hooks import EventAliaser
 
-# One loader for all sessions: the models of AWS's services are read once, not for each client.
-botocore.loaders.create_loader = cache(botocore.loaders.create_loader)
+from tests.support.quick_botocore import make_quick
 
-# And one list of what events are called: half of what it takes to make a session.
-EventAliaser._alias_event_name = EventAliaser(None)._alias_event_name
+make_quick()
 
 # One tree of commands for all that are run in process: Typer builds all of it for each.
 typer.testing._get_command = cache(typer.testing._get_command)
