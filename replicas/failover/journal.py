@@ -45,15 +45,18 @@ class Journal:
     file: Path
     entries: list[Entry] = field(default_factory=list)
     clock: Callable[[], float] = time.time
+    cut_short: bool = False
+    """Whether a kill has left half a line at its end."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, entry: Entry) -> None:
         """Have it on the disk when this returns."""
         line = json.dumps(asdict(entry)) + "\n"
         with self._lock, _said_of(self.file), self.file.open("a", encoding="utf-8") as stream:
-            stream.write(line)
+            stream.write("\n" + line if self.cut_short else line)
             stream.flush()
             os.fsync(stream.fileno())
+            self.cut_short = False
             self.entries.append(entry)
 
     def note(
@@ -104,10 +107,7 @@ def read_journal(file: Path, clock: Callable[[], float] = time.time) -> Journal:
         if file.exists() and not file.is_file():
             raise OSError(0, "it is no file")
         text = file.read_text("utf-8") if file.exists() else ""
-        if text and not text.endswith("\n"):
-            with file.open("a", encoding="utf-8") as stream:
-                stream.write("\n")
-    return Journal(file, [*_entries(text)], clock)
+    return Journal(file, [*_entries(text)], clock, cut_short=bool(text) and not text.endswith("\n"))
 
 
 @contextmanager

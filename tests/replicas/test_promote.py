@@ -181,6 +181,8 @@ def test_json_is_the_account_alone(desk: Desk, tmp_path: Path) -> None:
 def test_a_line_that_a_kill_cut_short_spoils_no_journal(desk: Desk, tmp_path: Path) -> None:
     promote_at_once(desk, tmp_path, "a")
     file = tmp_path / "journal.jsonl"
-    file.write_text(file.read_text("utf-8") + '{"time": "20', "utf-8")
+    file.write_text(cut := file.read_text("utf-8") + '{"time": "20', "utf-8")
+    promote(desk, tmp_path, "--dry-run")
+    assert file.read_text("utf-8") == cut, "a rehearsal beside a run must not write into its line"
     promote_at_once(desk, tmp_path, "b")
     assert {entry.name for entry in journal(tmp_path).entries} == {"a", "b"}
