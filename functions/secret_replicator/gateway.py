@@ -70,7 +70,7 @@ class Gateway:
         require_time(self.clock(), deadline)
         with _errors_translated("DescribeSecret", secret_id):
             answer = self.client.describe_secret(SecretId=secret_id)
-        return _secret(answer, _replicas(answer.get("ReplicationStatus", [])))
+        return secret_of(answer, replicas_of(answer.get("ReplicationStatus", [])))
 
     def list_secrets(self, tag_keys: Sequence[str], next_token: str, deadline: float) -> Page:
         """Return a page of secrets, at least of those that carry one of `tag_keys`. No key means all."""
@@ -82,7 +82,7 @@ class Gateway:
             request["NextToken"] = next_token
         with _errors_translated("ListSecrets", "all secrets"):
             answer = self.client.list_secrets(**request)
-        return Page(tuple(_secret(entry) for entry in answer["SecretList"]), answer.get("NextToken", ""))
+        return Page(tuple(secret_of(entry) for entry in answer["SecretList"]), answer.get("NextToken", ""))
 
     def replicate(self, arn: str, replicas: Sequence[DesiredReplica]) -> tuple[Replica, ...]:
         """Request the replicas and return what AWS then reports: mostly InProgress.
@@ -100,7 +100,7 @@ class Gateway:
             answer = self.client.replicate_secret_to_regions(
                 SecretId=arn, AddReplicaRegions=wanted, ForceOverwriteReplicaSecret=overwrite
             )
-        return _replicas(answer.get("ReplicationStatus", []))
+        return replicas_of(answer.get("ReplicationStatus", []))
 
     def remove(self, arn: str, regions: Iterable[str]) -> None:
         """Delete the replicas in these Regions, at once and for good."""
@@ -108,9 +108,10 @@ class Gateway:
             self.client.remove_regions_from_replication(SecretId=arn, RemoveReplicaRegions=[*regions])
 
 
-def _secret(
+def secret_of(
     answer: "DescribeSecretResponseTypeDef | SecretListEntryTypeDef", replicas: tuple[Replica, ...] = ()
 ) -> Secret:
+    """Return the secret as an answer shows it."""
     return Secret(
         arn=answer["ARN"],
         name=answer["Name"],
@@ -125,7 +126,8 @@ def _secret(
     )
 
 
-def _replicas(entries: "Iterable[ReplicationStatusTypeTypeDef]") -> tuple[Replica, ...]:
+def replicas_of(entries: "Iterable[ReplicationStatusTypeTypeDef]") -> tuple[Replica, ...]:
+    """Return what an answer says of each Region."""
     return tuple(
         Replica(
             region=entry["Region"],

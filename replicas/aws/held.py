@@ -1,29 +1,23 @@
 """A secret as one Region shows it, never with its value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from secret_replicator.models import Replica, Secret
 
 CURRENT = "AWSCURRENT"
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What ListSecrets or DescribeSecret shows of a secret in a Region; `replicas` only DescribeSecret."""
+@dataclass(frozen=True, kw_only=True)
+class Held(Secret):
+    """What ListSecrets or DescribeSecret shows of a secret in a Region; `replicas` only DescribeSecret.
+
+    A key, its own or a replica's, is empty where it is aws/secretsmanager.
+    """
 
     region: str
-    arn: str
-    name: str
-    tags: Mapping[str, str]
-    versions: Mapping[str, tuple[str, ...]]
-    primary_region: str = ""
+    versions: Mapping[str, Sequence[str]]
     kms_key_id: str = ""
-    owning_service: str = ""
-    deleted: bool = False
-    changed: datetime | None = None
-    replicas: tuple[Replica, ...] = ()
 
     @property
     def current(self) -> str:
@@ -43,16 +37,3 @@ class Held:
     def replica_in(self, region: str) -> Replica | None:
         """Return what its list of replicas says of a Region."""
         return next((replica for replica in self.replicas if replica.region == region), None)
-
-    def as_secret(self) -> Secret:
-        """Return it as the policy is asked about it."""
-        return Secret(
-            arn=self.arn,
-            name=self.name,
-            tags=self.tags,
-            replicas=self.replicas,
-            primary_region=self.primary_region,
-            owning_service=self.owning_service,
-            deleted=self.deleted,
-            last_changed=self.changed,
-        )

@@ -4,21 +4,21 @@ https://docs.aws.amazon.com/secretsmanager/latest/apireference/
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from replicas.aws.connection import connect
+from replicas.aws.connection import Connection
 from replicas.aws.errors import as_operator_errors
 from replicas.aws.held import Held
-from replicas.options import Access
 from secret_replicator.budget import Budget
+from secret_replicator.gateway import replicas_of, secret_of
 from secret_replicator.models import Replica
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_secretsmanager.type_defs import ListSecretsRequestTypeDef
+    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef, ListSecretsRequestTypeDef
 
 USABLE = "Enabled"
 MANAGED_KEY = "alias/aws/secretsmanager"
@@ -33,7 +33,7 @@ class RegionSecrets:
     keys: "KMSClient"
     budget: Budget
 
-    def pages(self, **filters: str) -> Iterator[list[Held]]:
+    def listed(self, **filters: str) -> Iterator[Held]:
         """Yield the secrets, 100 a call; a filter is named as in the API, with _ for -."""
         request: ListSecretsRequestTypeDef = {"MaxResults": 100}
         if filters:
@@ -44,15 +44,11 @@ class RegionSecrets:
         while True:
             with as_operator_errors():
                 answer = self.client.list_secrets(**request)
-            yield [_held(self.region, entry, "SecretVersionsToStages") for entry in answer["SecretList"]]
+            for entry in answer["SecretList"]:
+                yield _held(self.region, entry, "SecretVersionsToStages")
             if not answer.get("NextToken"):
                 return
             request["NextToken"] = answer["NextToken"]
-
-    def listed(self, **filters: str) -> Iterator[Held]:
-        """Yield the secrets, one by one."""
-        for page in self.pages(**filters):
-            yield from page
 
     def describe(self, secret_id: str) -> Held | None:
         """Return what is there now, None if nothing is."""
@@ -108,38 +104,26 @@ class RegionSecrets:
         return "" if state == USABLE else f"key {key} is {state}"
 
 
-def region_secrets(access: Access, writes_per_second: float = 1) -> RegionSecrets:
-    """Return the secrets of a Region; raise OperatorError if there is no such profile or Region."""
+def region_secrets(connection: Connection, writes_per_second: float = 1) -> RegionSecrets:
+    """Return the secrets of the connection's Region; raise OperatorError if it is none."""
     with as_operator_errors():
-        connection = connect(access)
         secrets = connection.secrets
-        return RegionSecrets(
-            secrets.meta.region_name, secrets, connection.keys, Budget(writes_per_second=writes_per_second)
-        )
+        budget = Budget(writes_per_second=writes_per_second)
+        return RegionSecrets(secrets.meta.region_name, secrets, connection.keys, budget)
 
 
 def _held(region: str, answer: Mapping[str, Any], versions: str) -> Held:
-    key = answer.get("KmsKeyId", "")
+    replicas = tuple(
+        replace(replica, kms_key_id=_own_key(replica.kms_key_id))
+        for replica in replicas_of(answer.get("ReplicationStatus", []))
+    )
     return Held(
+        **vars(secret_of(cast("DescribeSecretResponseTypeDef", answer), replicas)),
         region=region,
-        arn=answer["ARN"],
-        name=answer["Name"],
-        tags={tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", [])},
-        versions={version: tuple(stages) for version, stages in answer.get(versions, {}).items()},
-        primary_region=answer.get("PrimaryRegion", ""),
-        kms_key_id="" if key == MANAGED_KEY else key,
-        owning_service=answer.get("OwningService", ""),
-        deleted="DeletedDate" in answer,
-        changed=answer.get("LastChangedDate"),
-        replicas=tuple(_replica(entry) for entry in answer.get("ReplicationStatus", [])),
+        versions=answer.get(versions, {}),
+        kms_key_id=_own_key(answer.get("KmsKeyId", "")),
     )
 
 
-def _replica(entry: Mapping[str, Any]) -> Replica:
-    key = entry.get("KmsKeyId", "")
-    return Replica(
-        entry["Region"],
-        entry.get("Status", ""),
-        entry.get("StatusMessage", ""),
-        "" if key == MANAGED_KEY else key,
-    )
+def _own_key(key: str) -> str:
+    return "" if key == MANAGED_KEY else key

@@ -56,7 +56,7 @@ def make(deployment: Deployment, options: Options, screen: Screen, where: Where 
     what = f"Reading the secrets of {deployment.region}"
     with screen.progress(what, note=deployment.connection.throttling.__str__) as report:
         selected = read(deployment, options.choice, region.reading, report)
-        others = unselected(where, deployment, options.choice, region.reading, screen) if where else ()
+        others = unselected(deployment, options.choice, region.reading, screen) if where else ()
         for seen in chain(selected, others):
             region.add(seen.secret, steps_of(seen), options)
     return region

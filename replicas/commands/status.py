@@ -109,7 +109,7 @@ def check(  # noqa: PLR0913  what is read, and how much of it
         status.verified.account = place.account
         again = Choice(choice.names, choice.tags)  # what is not selected is no success of the choice
         for deployment in status.deployments if verifying else ():
-            compare(deployment, place, again, status.verified, own, time.time)
+            compare(deployment, again, status.verified, own, time.time)
         return status
 
     answers = ask_each(where, check_at, Status(), screen)
@@ -132,7 +132,7 @@ def _check(
         what = f"Reading the secrets of {deployment.region}"
         with screen.progress(what, note=deployment.connection.throttling.__str__) as report:
             seen = read(deployment, choice, reading, report)
-            others = unselected(where, deployment, choice, reading, screen)
+            others = unselected(deployment, choice, reading, screen)
             rows = (row(secret, about.about(secret.secret.arn), by) for secret in chain(seen, others))
             _count(status, rows, dead_letters, about, choice)
     return status

@@ -152,11 +152,11 @@ def _changed_at_home(sides: Sides, home: Held, there: Held) -> bool:
         known = there.versions.keys() | (promoted.versions.keys() if promoted else set())
         before = promoted.current if promoted else ""
         return bool(home.versions.keys() - known) or (bool(before) and home.current != before)
-    if promoted is None or home.changed is None:
+    if promoted is None or home.last_changed is None:
         return True
     if seen := _home_when_held(sides):
         return home.current != seen.current
-    return home.changed > _when_promoted(sides, promoted)
+    return home.last_changed > _when_promoted(sides, promoted)
 
 
 def _when_promoted(sides: Sides, begun: Entry) -> datetime:

@@ -107,8 +107,8 @@ def told_by_aws(found: Finding, primary: Held | None) -> Finding:
 
 def _since(pair: Pair, state: State) -> datetime | None:
     if state in (State.STANDALONE, State.ANOTHER) and pair.there:
-        return pair.there.changed
-    return pair.primary.changed
+        return pair.there.last_changed
+    return pair.primary.last_changed
 
 
 def _why(pair: Pair, state: State) -> str:

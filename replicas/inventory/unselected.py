@@ -9,22 +9,19 @@ from replicas.aws.region_secrets import region_secrets
 from replicas.errors import OperatorError
 from replicas.inventory.inventory import Choice, Reading, Seen, format_calls, listed, seen_as
 from replicas.inventory.wording import ORPHANED
-from replicas.options import Where
 from replicas.terminal import Screen
 from secret_replicator.models import Drift, Replica, Secret
 from secret_replicator.policy import similar_tag_key
 
 
-def unselected(
-    where: Where, deployment: Deployment, choice: Choice, reading: Reading, screen: Screen
-) -> Iterator[Seen]:
+def unselected(deployment: Deployment, choice: Choice, reading: Reading, screen: Screen) -> Iterator[Seen]:
     """Yield such secrets, after all that are selected were read. No secret is described for it."""
     found = {secret.arn: secret for secret in _with_similar_tag(deployment)}
-    for held in _replicas(where, deployment, screen):
+    for held in _replicas(deployment, screen):
         arn = held.arn.replace(f":{held.region}:", f":{deployment.region}:", 1)
         if arn in reading.arns:
             continue
-        secret = found.setdefault(arn, replace(held.as_secret(), arn=arn))
+        secret = found.setdefault(arn, replace(held, arn=arn))
         found[arn] = replace(secret, replicas=(*secret.replicas, Replica(held.region, ORPHANED)))
     for arn, secret in found.items():
         if choice.takes(secret) and arn not in reading.arns:
@@ -45,19 +42,16 @@ def _with_similar_tag(deployment: Deployment) -> Iterator[Secret]:
                 yield secret
 
 
-def _replicas(where: Where, deployment: Deployment, screen: Screen) -> Iterator[Held]:
+def _replicas(deployment: Deployment, screen: Screen) -> Iterator[Held]:
     """Yield what the allowed Regions list as replicas of this Region's secrets. One may not be readable."""
     for region in sorted({*deployment.settings.allowed_regions} - {deployment.region}):
         try:
-            yield from _replicas_in(where, deployment.region, region)
+            there = region_secrets(deployment.connection.in_region(region))
+            for held in there.listed(primary_region=deployment.region):
+                if held.primary_region == deployment.region:
+                    yield held
         except OperatorError as error:
             screen.say(f"{region}: orphaned replicas cannot be found there: {error}")
-
-
-def _replicas_in(where: Where, home: str, region: str) -> Iterator[Held]:
-    for held in region_secrets(where.access(region)).listed(primary_region=home):
-        if held.primary_region == home:
-            yield held
 
 
 def _seen(deployment: Deployment, secret: Secret) -> Seen:

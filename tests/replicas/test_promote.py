@@ -16,6 +16,7 @@ from local.secrets_manager.model import (
     SERVER_ERROR_AFTER_EFFECT,
     ManualClock,
 )
+from replicas.aws.connection import connect
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.cli import app
 from replicas.commands.failover.promote import Options, Surroundings, run
@@ -57,7 +58,7 @@ def unpaced(access: Access, writes_per_second: float) -> RegionSecrets:
     """Return the Region's secrets, without the second that is left to others before the first write."""
     clock = ManualClock()
     budget = Budget(writes_per_second, clock, clock.advance)
-    return replace(region_secrets(access, writes_per_second), budget=budget)
+    return replace(region_secrets(connect(access), writes_per_second), budget=budget)
 
 
 def promote_at_once(desk: Desk, folder: Path, *names: str) -> tuple[int, str]:

@@ -60,7 +60,7 @@ class Held:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.most, self._now = 0, 0
         self._lock = threading.Lock()
-        made = gateway._secret
+        made = gateway.secret_of
 
         def noted(*arguments: Any) -> Secret:
             secret = made(*arguments)
@@ -68,7 +68,7 @@ class Held:
             self._count(1)
             return secret
 
-        monkeypatch.setattr(gateway, "_secret", noted)
+        monkeypatch.setattr(gateway, "secret_of", noted)
 
     def _count(self, change: int) -> None:
         with self._lock:

@@ -301,13 +301,13 @@ class Endless:
             tags = {f"tag-{tag}-{number}": f"{tag} {number} ".ljust(200, "x") for tag in range(49)}
             versions = {f"{number:08}-0000-0000-0000-{age:012}": (label,) for age, label in enumerate(LABELS)}
             yield Held(
-                self.region,
-                arn,
-                f"team/app/{number:05}",
-                tags | {"replicate-to": WEST},
-                versions,
-                HOME,
-                "key",
+                arn=arn,
+                name=f"team/app/{number:05}",
+                tags=tags | {"replicate-to": WEST},
+                primary_region=HOME,
+                region=self.region,
+                versions=versions,
+                kms_key_id="key",
             )
 
     def key_problem(self, _key: str) -> str:
@@ -319,13 +319,15 @@ LABELS = ("AWSPREVIOUS", "AWSCURRENT")
 
 def peak_bytes(world: World, number: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """Return the most that a comparison of so many secrets holds at a time."""
-    monkeypatch.setattr(verify, "region_secrets", lambda access: Endless(access.region, number))
+    monkeypatch.setattr(verify, "region_secrets", lambda connection: Endless(connection.region, number))
     policy = parse_policy(world.app.settings.policy_file.read_bytes(), "policy.toml")
-    deployment: Any = SimpleNamespace(region=HOME, settings=world.app.settings, policy=policy)
-    where: Any = SimpleNamespace(access=lambda region: SimpleNamespace(region=region))
+    connection = SimpleNamespace(region=HOME, in_region=lambda region: SimpleNamespace(region=region))
+    deployment: Any = SimpleNamespace(
+        region=HOME, settings=world.app.settings, policy=policy, connection=connection
+    )
     verified, quiet = verify.Verified(), Console(file=StringIO())
     tracemalloc.start()
-    verify.compare(deployment, where, EVERYTHING, verified, Screen(quiet, quiet), time.time)
+    verify.compare(deployment, EVERYTHING, verified, Screen(quiet, quiet), time.time)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert verified.counts[State.CURRENT] == number

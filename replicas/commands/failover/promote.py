@@ -87,7 +87,7 @@ def _promotion(options: Options, there: RegionSecrets, log: Journal, report: Rep
         report(number)
         mine = held.is_replica and options.primary_region in ("", held.primary_region)
         known = not held.is_replica and (is_held(held.tags) or held.identity in promoted)
-        if not (mine or known) or not options.choice.takes(held.as_secret()):
+        if not (mine or known) or not options.choice.takes(held):
             continue
         if held.is_replica:
             replicas.append(held)
@@ -161,7 +161,7 @@ def _show(options: Options, promotion: _Promotion, screen: Screen) -> None:
 
 
 def _line(held: Held) -> tuple[Cell, ...]:
-    return held.name, held.primary_region, short(held.current), Moment(held.changed)
+    return held.name, held.primary_region, short(held.current), Moment(held.last_changed)
 
 
 def _end(options: Options, promotion: _Promotion, results: list[Result], screen: Screen) -> int:

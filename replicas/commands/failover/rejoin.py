@@ -119,7 +119,7 @@ def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:
     homes: dict[str, str] = {}
     options, known = desk.options, desk.log.promoted()
     for held in desk.secrets(options.region).listed():
-        if (home := _home_of(held, known.get(held.identity))) and options.choice.takes(held.as_secret()):
+        if (home := _home_of(held, known.get(held.identity))) and options.choice.takes(held):
             homes[held.identity] = home
     for identity, entry in known.items():
         if options.choice.takes(Secret(arn=entry.arn, name=entry.name, tags={})):
@@ -389,9 +389,8 @@ def _line(candidate: Candidate, screen: Screen) -> tuple[str, ...]:
 def _version(held: Held | None, screen: Screen) -> str:
     if held is None:
         return "-"
-    return (
-        f"{short(held.current)} {screen.when(Moment(held.changed))}" if held.changed else short(held.current)
-    )
+    when = f" {screen.when(Moment(held.last_changed))}" if held.last_changed else ""
+    return f"{short(held.current)}{when}"
 
 
 def _end(options: Options, candidates: list[Candidate], results: list[Result], screen: Screen) -> int:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from replicas.aws.connection import connect
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.inventory.inventory import EVERYTHING, Choice
 from replicas.options import Access
@@ -41,7 +42,9 @@ class Options:
 class Surroundings:
     """Where the Regions, the time and the hands come from."""
 
-    regions: Callable[[Access, float], RegionSecrets] = region_secrets
+    regions: Callable[[Access, float], RegionSecrets] = lambda access, writes: region_secrets(
+        connect(access), writes
+    )
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     workers: int = WORKERS

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from replicas.aws.accounts import ACCOUNT, Answers, ask_each
-from replicas.aws.connection import MAX_CONNECTIONS
+from replicas.aws.connection import MAX_CONNECTIONS, connect
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
@@ -173,7 +173,7 @@ def _run(options: Options, where: Where, screen: Screen, clock: Callable[[], flo
         verified = Verified(place.account)
         for deployment in deployments(place):
             own.say(str(deployment))
-            compare(deployment, place, options.choice, verified, own, clock)
+            compare(deployment, options.choice, verified, own, clock)
         return verified
 
     answers = ask_each(where, verified_in, Verified(), screen)
@@ -185,25 +185,20 @@ def _run(options: Options, where: Where, screen: Screen, clock: Callable[[], flo
     return answers.total.exit_code
 
 
-def compare(  # noqa: PLR0913, PLR0917  what is compared, and where it goes
+def compare(
     deployment: Deployment,
-    where: Where,
     choice: Choice,
     verified: Verified,
     screen: Screen,
     clock: Callable[[], float],
 ) -> None:
     """Compare a Region's primaries with all Regions that must hold them."""
-
-    def secrets_in(region: str) -> RegionSecrets:
-        return region_secrets(where.access(region))
-
-    home = secrets_in(deployment.region)
+    home = region_secrets(deployment.connection)
     with screen.progress(f"Listing the primaries of {home.region}") as report:
         primaries, wanted = _primaries(home, deployment, choice, report)
     for region in sorted(wanted.keys() | {*deployment.settings.allowed_regions} - {home.region}):
         try:
-            side = _Side(home, secrets_in(region), clock)
+            side = _Side(home, region_secrets(deployment.connection.in_region(region)), clock)
             found = Verified(verified.account, regions={region})
             with screen.progress(f"Listing {region}") as report:
                 for unwanted in _read_side(side, primaries, wanted.get(region, set()), choice, report):
@@ -222,12 +217,11 @@ def _primaries(
     wanted: dict[str, set[str]] = defaultdict(set)
     for held in home.listed():
         report(len(primaries))
-        secret = held.as_secret()
-        if held.is_replica or not choice.takes(secret):
+        if held.is_replica or not choice.takes(held):
             continue
-        what = decision(secret, deployment.policy, deployment.settings, time.time())
+        decided = decision(held, deployment.policy, deployment.settings, time.time())
         primaries[held.name] = replace(held, tags=_NO_TAGS)  # they are most of it, and decided upon
-        for replica in () if what.skip and what.skip != "held" else what.desired.replicas:
+        for replica in () if decided.skip not in ("", "held") else decided.desired.replicas:
             wanted[replica.region].add(held.name)
     return primaries, wanted
 
@@ -242,7 +236,7 @@ def _read_side(
         if held.name in wanted:
             seen.add(held.name)
             side.add(Pair(primaries[held.name], region, held))
-        elif held.primary_region == side.home.region and choice.takes(held.as_secret()):
+        elif held.primary_region == side.home.region and choice.takes(held):
             home = primaries.get(held.name, held)
             yield Finding(side.home.region, held.name, home.arn, region, State.UNWANTED)
     for name in sorted(wanted - seen):
@@ -278,10 +272,8 @@ def _is_not_comparable(side: _Side, pair: Pair) -> bool:
 
 
 def _recent(pair: Pair, now: float) -> bool:
-    sides = (pair.primary, pair.there)
-    return any(
-        side.changed and now - side.changed.timestamp() < LAG_SECONDS for side in sides if side is not None
-    )
+    changes = [side.last_changed for side in (pair.primary, pair.there) if side and side.last_changed]
+    return any(now - changed.timestamp() < LAG_SECONDS for changed in changes)
 
 
 def _check_keys(side: _Side, verified: Verified, sound: set[State]) -> None:
@@ -387,7 +379,7 @@ class _Holding:
 
 def _run_from(options: Options, where: Where, region: str, screen: Screen) -> int:
     def held_in(place: Where, own: Screen) -> _Holding:
-        there = region_secrets(place.access(region))
+        there = region_secrets(connect(place.access(region)))
         with own.progress(f"Listing {region}") as report:
             held = sorted(_chosen(there, options.choice, report), key=lambda secret: secret.name)
         return _Holding(region, [(place.account, secret) for secret in held])
@@ -411,13 +403,13 @@ def _run_from(options: Options, where: Where, region: str, screen: Screen) -> in
 def _chosen(there: RegionSecrets, choice: Choice, report: Report) -> Iterator[Held]:
     for number, held in enumerate(there.listed(), start=1):
         report(number)
-        if choice.takes(held.as_secret()):
+        if choice.takes(held):
             yield held
 
 
 def _held_line(account: str, held: Held) -> tuple[Cell, ...]:
     primary = held.primary_region if held.is_replica else "standalone"
-    return account, primary, held.name, held.current, Moment(held.changed)
+    return account, primary, held.name, held.current, Moment(held.last_changed)
 
 
 def _here(account: str, held: Held) -> dict[str, str | None]:
@@ -427,5 +419,5 @@ def _here(account: str, held: Held) -> dict[str, str | None]:
         "name": held.name,
         "arn": held.arn,
         "version": held.current or None,
-        "changed": held.changed.isoformat() if held.changed else None,
+        "changed": held.last_changed.isoformat() if held.last_changed else None,
     }
