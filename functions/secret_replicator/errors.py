@@ -1,5 +1,8 @@
 """What can go wrong, classified by what to do next."""
 
+AGAIN = "redrive it when AWS answers again"
+"""What a person can do about what AWS did not answer."""
+
 
 class ReplicatorError(Exception):
     """A secret is not where it must be: what is wrong, and what a person can do about it."""

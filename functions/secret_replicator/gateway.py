@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from secret_replicator.budget import require_time
 from secret_replicator.errors import (
+    AGAIN,
     AccessDeniedError,
     KeyRefusedError,
     RefusedError,
@@ -149,9 +150,7 @@ def _errors_translated(action: str, secret_id: str) -> Iterator[None]:
             f"{action} cannot be called for it: {error}", "correct the secret's name"
         ) from error
     except BotoCoreError as error:
-        raise TransientError(
-            f"{action} got no answer ({type(error).__name__})", "redrive it when AWS answers again"
-        ) from error
+        raise TransientError(f"{action} got no answer ({type(error).__name__})", AGAIN) from error
     except ClientError as error:
         raise _client_error(action, secret_id, error) from error
 
@@ -178,4 +177,4 @@ def _client_error(action: str, secret_id: str, error: ClientError) -> Exception:
         )
     if code in _REFUSED:
         return RefusedError(f"AWS refuses {action} ({said})", "fix what AWS names, then redrive")
-    return TransientError(f"{action} failed ({said})", "redrive it when AWS answers again")
+    return TransientError(f"{action} failed ({said})", AGAIN)

@@ -1,7 +1,7 @@
 """The values that pass between reading, deciding and doing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -201,6 +201,8 @@ class Decision:
     plan: Plan = Plan()
     problems: tuple[Problem, ...] = ()
     skip: str = ""
+    unseen: Mapping[str, Problem] = field(default_factory=dict)
+    """Why it is not known, of these Regions, what would be overwritten there: they are not asked for."""
 
 
 class Kind(StrEnum):

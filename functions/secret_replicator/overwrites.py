@@ -1,6 +1,6 @@
 """What stands where a replica may overwrite: a promoted copy, perhaps the live one, is never replaced."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from secret_replicator.disposition import region_problem
@@ -20,27 +20,24 @@ class Overwrites:
     home_region: str
     tag_key: str
 
-    def checked(
-        self, secret: Secret, decision: Decision, deadline: float
-    ) -> tuple[Decision, Mapping[str, Problem]]:
-        """Return the decision without the Regions that must be kept, and why others could not be looked at.
+    def checked(self, secret: Secret, decision: Decision, deadline: float) -> Decision:
+        """Return the decision, asking neither for Regions that must be kept nor for those that are unseen.
 
-        A Region that is kept is drift; one that could not be looked at stays wanted, but is not asked for.
+        A Region that is kept is drift, and not wanted any more; one that is unseen stays wanted.
         """
         asked = decision.plan.add + decision.plan.retry
         found = {want.region: self._found(secret, want, deadline) for want in asked if want.overwrite}
-        kept = {region for region, answer in found.items() if isinstance(answer, Drift)}
+        kept = {region: answer for region, answer in found.items() if isinstance(answer, Drift)}
         unseen = {region: answer for region, answer in found.items() if isinstance(answer, Problem)}
-        left_out = kept | unseen.keys()
-        drift = (answer for answer in found.values() if isinstance(answer, Drift))
+        left_out = kept.keys() | unseen.keys()
         todo = replace(
             decision.plan,
             add=_without(decision.plan.add, left_out),
             retry=_without(decision.plan.retry, left_out),
-            drift=tuple(sorted({*decision.plan.drift, *drift})),
+            drift=tuple(sorted({*decision.plan.drift, *kept.values()})),
         )
         desired = replace(decision.desired, replicas=_without(decision.desired.replicas, kept))
-        return replace(decision, plan=todo, desired=desired), unseen
+        return replace(decision, plan=todo, desired=desired, unseen=unseen)
 
     def _found(self, secret: Secret, want: DesiredReplica, deadline: float) -> Drift | Problem | None:
         try:
@@ -66,5 +63,5 @@ def _suffix(arn: str) -> str:
     return arn[-6:]
 
 
-def _without(wanted: Iterable[DesiredReplica], regions: Iterable[str]) -> tuple[DesiredReplica, ...]:
+def _without(wanted: Iterable[DesiredReplica], regions: Collection[str]) -> tuple[DesiredReplica, ...]:
     return tuple(want for want in wanted if want.region not in regions)

@@ -1,7 +1,7 @@
 """One secret: describe, desired, plan, apply, assess."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -48,24 +48,13 @@ _REFUSALS = (RefusedError, AccessDeniedError, KeyRefusedError)
 """Of these one Region may be the cause, and the others are asked for all the same."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A secret as DescribeSecret showed it, what is to be done about it, and when this was.
-
-    `unseen` has the Regions of which it is not known what would be overwritten there.
-    """
-
-    secret: Secret
-    decision: Decision
-    unseen: Mapping[str, Problem]
-    read_at: float
-
-
 @dataclass
 class Work:
     """One attempt at one secret: what DescribeSecret last showed of it, what was asked for, what AWS said."""
 
-    reading: Reading
+    secret: Secret
+    decision: Decision
+    read_at: float
     requests: Requests
     actual: dict[str, Replica] = field(init=False)
     shown: Decision = field(init=False)
@@ -74,24 +63,14 @@ class Work:
     """Whether there was time for all that was to be asked for, and to see what came of it."""
 
     def __post_init__(self) -> None:
-        self.go_on_by(self.reading)
+        self.go_on_by(self.secret, self.decision, self.read_at)
 
-    @property
-    def secret(self) -> Secret:
-        """The secret as it was last shown."""
-        return self.reading.secret
-
-    @property
-    def decision(self) -> Decision:
-        """What is to be done about it."""
-        return self.reading.decision
-
-    def go_on_by(self, reading: Reading) -> None:
-        """Work by this reading from now on."""
-        self.reading = reading
-        self.actual = {**best_by_region(reading.secret.replicas)}
+    def go_on_by(self, secret: Secret, decision: Decision, read_at: float) -> None:
+        """Work from now on by what was read at this time."""
+        self.secret, self.decision, self.read_at = secret, decision, read_at
+        self.actual = {**best_by_region(secret.replicas)}
         if not self.requests.has_written:
-            self.shown = reading.decision
+            self.shown = decision
 
     def next_write(self) -> Write | None:
         """Return the call to make next, None if there is none."""
@@ -114,27 +93,26 @@ class Reconciler:
         if belongs_to_another_account(secret_id, self.settings):
             return Outcome(Kind.SKIPPED, secret_id, "another_account")
         try:
-            read = self._read(secret_id, attempt)
+            secret, found, read_at = self._read(secret_id, attempt)
         except SecretNotFoundError:
             if attempt.number < NOT_FOUND_ATTEMPTS or attempt.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
-        work = Work(read, Requests(read.secret.arn, attempt, self.answers))
+        work = Work(secret, found, read_at, Requests(secret.arn, attempt, self.answers))
         outcome = self._outcome(work)
         return replace(outcome, secret=work.secret.arn, plan=work.shown.plan)
 
-    def _read(self, secret_id: str, attempt: Attempt) -> Reading:
-        """Return the secret as it is now, and what is to be done about it in this attempt."""
+    def _read(self, secret_id: str, attempt: Attempt) -> tuple[Secret, Decision, float]:
+        """Return the secret as it is now, what is to be done about it in this attempt, and when this was."""
         secret = self.gateway.describe(secret_id, attempt.deadline)
         settings = replace(self.settings, prune_replicas=False) if attempt.read_only else self.settings
-        found, unseen = self.overwrites.checked(
-            secret, decision(secret, self.policy, settings, attempt.now), attempt.deadline
-        )
+        found = decision(secret, self.policy, settings, attempt.now)
+        found = self.overwrites.checked(secret, found, attempt.deadline)
         if attempt.read_only:
             found = replace(found, plan=Plan(wait=found.plan.wait, drift=found.plan.drift))
         elif attempt.last:
             found = replace(found, plan=_asking_nothing_again(found.plan, secret))
-        return Reading(secret, found, unseen, self.budget.clock())
+        return secret, found, self.budget.clock()
 
     def _outcome(self, work: Work) -> Outcome:
         if not work.decision.skip and self.settings.mode == "plan":
@@ -161,7 +139,7 @@ class Reconciler:
             work.finished = False
 
     def _read_again(self, work: Work) -> None:
-        work.go_on_by(self._read(work.secret.arn, work.requests.attempt))
+        work.go_on_by(*self._read(work.secret.arn, work.requests.attempt))
 
     def _write_next(self, work: Work, began: float) -> None:
         """Make the next call, whatever it is when its slot has come: nothing is written by an old reading."""
@@ -171,7 +149,7 @@ class Reconciler:
             require_time(2 * self.budget.clock() - began, deadline)
         refresh = partial(self._read_again, work)
         with self.budget.slot(deadline, refresh):
-            if self.budget.clock() - work.reading.read_at > MOMENT_SECONDS:
+            if self.budget.clock() - work.read_at > MOMENT_SECONDS:
                 refresh()
             if write := work.next_write():
                 self._write(work, write)
@@ -254,7 +232,7 @@ def _assess(work: Work) -> Outcome:
 def _open_ends(work: Work) -> Iterator[Problem]:
     """Yield what keeps each wanted Region from being InSync, and each unwanted one from being gone."""
     desired, before = work.decision.desired, best_by_region(work.secret.replicas)
-    unseen, refused = work.reading.unseen, work.requests.refused
+    unseen, refused = work.decision.unseen, work.requests.refused
     for region in (want.region for want in desired.replicas):
         replica = work.actual.get(region)
         if replica and replica.status == IN_SYNC:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from secret_replicator.errors import MalformedMessageError, TransientError
+from secret_replicator.errors import AGAIN, MalformedMessageError, TransientError
 from secret_replicator.messages import ReconcileRequest, parse
 from secret_replicator.models import Kind, Outcome
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-
-_REMEDY = "redrive it when AWS answers again"
 
 MAX_DELAY_SECONDS = 900
 MAX_ERROR_CHARACTERS = 1024
@@ -136,7 +134,7 @@ class WorkQueue:
             answer = batch_call(QueueUrl=self.queue_url, Entries=numbered)
         if failed := answer.get("Failed"):
             codes = ", ".join(sorted({entry["Code"] for entry in failed}))
-            raise TransientError(f"{action} failed for {len(failed)} ({codes})", _REMEDY)
+            raise TransientError(f"{action} failed for {len(failed)} ({codes})", AGAIN)
 
     def dead_letter(self, message: Message, outcome: Outcome) -> None:
         """Write the message's own body to the DeadLetterQueue, with the reason in its attributes.
@@ -197,4 +195,4 @@ def _errors_translated(action: str) -> Iterator[None]:
     except (BotoCoreError, ClientError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
         kind = _TooLargeError if code == "InvalidParameterValue" else TransientError
-        raise kind(f"{action} failed ({error})", _REMEDY) from error
+        raise kind(f"{action} failed ({error})", AGAIN) from error

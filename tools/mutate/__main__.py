@@ -1088,8 +1088,8 @@ MUTATIONS = (
     Mutation(
         "what may not be looked at is not overwritten",
         f"{CODE}/overwrites.py",
-        "left_out = kept | unseen.keys()",
-        "left_out = kept",
+        "left_out = kept.keys() | unseen.keys()",
+        "left_out = kept.keys()",
         PROMOTED,
     ),
     Mutation(
