@@ -39,6 +39,7 @@ from replicas.errors import OperatorError
 from replicas.exit_codes import OK, STOPPED
 from replicas.options import Access
 from replicas.terminal import Screen
+from secret_replicator.models import Kind, Outcome, Problem
 from secret_replicator.work_queue import REDRIVEN, Message, WorkQueue
 from tests.support.fakes.stacks import describe_stacks
 
@@ -59,9 +60,9 @@ class Both:
         arn = f"{ARN}{name}-AbCdEf"
         body = json.dumps({"secret_id": arn})
         message = Message("id", "handle", body, 3, 0.0, 1_700_000_000.0)
-        WorkQueue(self.queues.client, self.queues.queue_url, self.queues.dead_letter_queue_url).dead_letter(
-            message, error_type=error_type, error=f"{arn} - {why} - mend it", secret=arn, regions="eu-west-1"
-        )
+        outcome = Outcome(Kind.FAILED, arn, problems=(Problem("eu-west-1", why, "mend it", error_type),))
+        queue = WorkQueue(self.queues.client, self.queues.queue_url, self.queues.dead_letter_queue_url)
+        queue.dead_letter(message, outcome)
         return body
 
     def send_dead_letter(self, body: str, **attributes: str) -> None:
