@@ -76,7 +76,7 @@ class Worlds:
 
     Unknown: as many as were asked for, or fewer.
     Here: a sweep goes on for as long as there is a token.
-    Held by: test_how_many_secrets_a_page_has_is_a_switch, e2e/test_recursive_loops.py.
+    Held by: test_how_many_secrets_a_page_has_is_a_switch, function/test_recursion.py.
     """
     arn_in_events: Naming = "additionalEventData"
     """Which key of a service event holds the secret's ARN.

@@ -1,7 +1,7 @@
 """Lambda counts how often one chain of requests invokes a function, and stops it after about sixteen times.
 
 A page of a sweep sends the next page, so a sweep is one chain (see local/aws/lineage.py). Here it has 180
-secrets; tests/e2e/test_recursive_loops.py has a short one on the deployed stack.
+secrets; tests/e2e/test_recursive_loops.py has one of 3,000 on the deployed stack.
 """
 
 import json
