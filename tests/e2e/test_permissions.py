@@ -145,7 +145,7 @@ def test_no_call_of_the_function_is_missing_above() -> None:
 
 
 def test_the_deployed_role_names_the_allowed_regions(deployed: Stack) -> None:
-    # MiniStack does not enforce secretsmanager:AddReplicaRegions, so the condition can only be read here.
+    # That it is enforced: tests/e2e/test_strict_permissions.py.
     found = deployed.clients.iam.get_role_policy(RoleName=deployed.role, PolicyName="replicate")
     document: Any = found["PolicyDocument"]
     (statement,) = [statement for statement in document["Statement"] if REPLICATE in statement["Action"]]
