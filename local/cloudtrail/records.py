@@ -17,27 +17,27 @@ Fields: TypeAlias = dict[str, Json]
 
 SOURCE = "secretsmanager.amazonaws.com"
 
-WRITES = (
-    "CancelRotateSecret",
-    "CreateSecret",
-    "DeleteResourcePolicy",
-    "DeleteSecret",
-    "PutResourcePolicy",
-    "PutSecretValue",
-    "RemoveRegionsFromReplication",
-    "ReplicateSecretToRegions",
-    "RestoreSecret",
-    "RotateSecret",
-    "StopReplicationToReplica",
-    "TagResource",
-    "UntagResource",
-    "UpdateSecret",
-    "UpdateSecretVersionStage",
+CHANGES = frozenset(
+    {
+        "CancelRotateSecret",
+        "CreateSecret",
+        "DeleteResourcePolicy",
+        "DeleteSecret",
+        "PutResourcePolicy",
+        "PutSecretValue",
+        "RemoveRegionsFromReplication",
+        "ReplicateSecretToRegions",
+        "RestoreSecret",
+        "RotateSecret",
+        "StopReplicationToReplica",
+        "TagResource",
+        "UntagResource",
+        "UpdateSecret",
+        "UpdateSecretVersionStage",
+        *EVENT_NAMES.values(),
+    }
 )
-"""The calls that EventBridge hears of. It does not pass on calls that only read."""
-
-SERVICE_EVENTS = tuple(EVENT_NAMES.values())
-"""What Secrets Manager says of itself."""
+"""The calls that EventBridge hears of, and what Secrets Manager says of itself: nothing that only reads."""
 
 _VALUES = frozenset({"SecretString", "SecretBinary"})
 _UNANSWERED = frozenset({"RestoreSecret"})

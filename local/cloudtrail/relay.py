@@ -58,56 +58,52 @@ class Delivery:
 
 @dataclass
 class Reader:
-    """Reads each record of the calls once, from `start` on, oldest first."""
+    """Reads each record of a change once, from `since` on, oldest first."""
 
     client: "CloudTrailClient"
-    start: datetime
-    calls: tuple[str, ...] = (*records.WRITES, *records.SERVICE_EVENTS)
-    _since: dict[str, datetime] = field(default_factory=dict)
+    since: datetime
     _known: set[str] = field(default_factory=set)
 
     def read(self) -> list[Fields]:
         """Return the records that are new; raise LocalError if some of them cannot be reached."""
-        found = [entry for call in self.calls for entry in self._new(call)]
-        found.sort(key=lambda entry: entry["EventTime"])
-        return [records.read(entry["CloudTrailEvent"]) for entry in found]
-
-    def _new(self, call: str) -> "list[EventTypeDef]":
-        """Return the call's new records, oldest first."""
-        found = self._back_to_known(call)
+        found = self._back_to_known()
         self._known |= found.keys()
-        self._since[call] = max((entry["EventTime"] for entry in found.values()), default=self._from(call))
-        return [entry for entry in reversed(found.values()) if entry.get("EventSource") == records.SOURCE]
+        self.since = max((entry["EventTime"] for entry in found.values()), default=self.since)
+        return [
+            records.read(entry["CloudTrailEvent"])
+            for entry in reversed(found.values())
+            if entry["EventName"] in records.CHANGES
+        ]
 
-    def _back_to_known(self, call: str) -> "dict[str, EventTypeDef]":
+    def _back_to_known(self) -> "dict[str, EventTypeDef]":
         """Walk back from the newest record, page by page, to the first known one."""
         found: dict[str, EventTypeDef] = {}
         end: datetime | None = None
         while True:
-            page = {entry["EventId"]: entry for entry in self._page(call, end)}
+            page = {entry["EventId"]: entry for entry in self._page(end)}
             fresh = page.keys() - self._known - found.keys()
             found |= {number: entry for number, entry in page.items() if number in fresh}
             if len(page) < PAGE or page.keys() & self._known:
                 return found
             if not fresh:
                 raise LocalError(
-                    f"The CloudTrail relay cannot see everything: {PAGE} or more {call} calls at once, "
+                    f"The CloudTrail relay cannot see everything: {PAGE} or more calls at once, "
                     f"and MiniStack shows only the newest {PAGE}. Start again, and make fewer calls"
                 )
             end = min(entry["EventTime"] for entry in page.values())
 
-    def _page(self, call: str, end: datetime | None) -> "list[EventTypeDef]":
+    def _page(self, end: datetime | None) -> "list[EventTypeDef]":
         asked: LookupEventsRequestTypeDef = {
-            "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": call}],
-            "StartTime": self._from(call),
+            "LookupAttributes": [  # AWS takes one attribute, MiniStack all
+                {"AttributeKey": "EventSource", "AttributeValue": records.SOURCE},
+                {"AttributeKey": "ReadOnly", "AttributeValue": "false"},
+            ],
+            "StartTime": self.since,
             "MaxResults": PAGE,
         }
         if end is not None:
             asked["EndTime"] = end
         return self.client.lookup_events(**asked)["Events"]
-
-    def _from(self, call: str) -> datetime:
-        return self._since.get(call, self.start)
 
 
 def send_exact_times(client: "CloudTrailClient") -> None:

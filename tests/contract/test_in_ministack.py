@@ -11,8 +11,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.aws.ministack import ACCOUNT, LocalAws, clients, secrets_in
-from local.cloudtrail.records import SERVICE_EVENTS
 from local.process.environment import HOME_REGION
+from local.secrets_manager.events import EVENT_NAMES
 from replicas.aws.local_endpoint import local_session
 from tests.support.clients import queue_for_rules
 
@@ -207,7 +207,7 @@ def test_cloudtrail_of_the_sending_region_has_the_service_events(strict_aws: Loc
             for record in records_of(strict_aws, name)
             if record["additionalEventData"]["SecretId"] == arn
         ]
-        for name in SERVICE_EVENTS
+        for name in EVENT_NAMES.values()
     }
     assert {name: len(arns) for name, arns in seen.items()} == {
         "ReplicationStarted": 2,
