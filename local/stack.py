@@ -10,10 +10,11 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aws import fixes
-from local.aws.ministack import Clients, LocalAws, clients, local_aws
+from local.aws.ministack import LocalAws, clients, local_aws
 from local.errors import LocalError
 from local.process import processes
 from local.process.environment import HOME_REGION, ROOT, SAM_FOLDER, tool
+from replicas.aws.connection import Connection
 
 ALLOWED_REGIONS = ("us-west-2", "eu-west-1", "eu-central-1")
 STACK = "secret-replicator"
@@ -42,7 +43,7 @@ class Stack:
     """The deployed stack."""
 
     aws: LocalAws
-    clients: Clients
+    clients: Connection
     queue_url: str
     dead_letter_queue_url: str
     function_name: str
@@ -129,7 +130,7 @@ def logical_id(name: str) -> str:
     return made[1] if made else name
 
 
-def describe(aws: LocalAws, home: Clients, name: str = STACK) -> Stack:
+def describe(aws: LocalAws, home: Connection, name: str = STACK) -> Stack:
     """Return the stack that was deployed there, mended; raise LocalError if it is not as it should be."""
     try:
         stack = _stack(aws, home, name)
@@ -143,7 +144,7 @@ def describe(aws: LocalAws, home: Clients, name: str = STACK) -> Stack:
     return stack
 
 
-def _stack(aws: LocalAws, home: Clients, name: str) -> Stack:
+def _stack(aws: LocalAws, home: Connection, name: str) -> Stack:
     described = home.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
     resources = home.cloudformation.describe_stack_resources(StackName=name)["StackResources"]

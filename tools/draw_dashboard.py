@@ -43,16 +43,14 @@ def live(stack: Stack, points: Series) -> None:
         stack.clients.secrets.create_secret(Name=f"preview/{number}", SecretString="hidden", Tags=tags)  # type: ignore[arg-type]
         number += 1
         if number % 20 == 0:
-            stack.clients.queues.send_message(QueueUrl=stack.queue_url, MessageBody='{"sweep": {}}')
+            stack.clients.sqs.send_message(QueueUrl=stack.queue_url, MessageBody='{"sweep": {}}')
         for url in (stack.queue_url, stack.dead_letter_queue_url):
-            found = stack.clients.queues.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])[
-                "Attributes"
-            ]
+            found = stack.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
             for metric, attribute in QUEUE_METRICS.items():
                 name = url.rpartition("/")[2]
                 points["AWS/SQS", metric, "QueueName", name].append((time.time(), float(found[attribute])))
         time.sleep(0.5)
-    observe.until(lambda: not observe.backlog(stack.clients.queues, stack.queue_url), 60)
+    observe.until(lambda: not observe.backlog(stack.clients.sqs, stack.queue_url), 60)
 
 
 def published(stack: Stack, points: Series) -> list[list[str]]:

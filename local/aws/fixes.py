@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
 
-    from local.aws.ministack import Clients
+    from replicas.aws.connection import Connection
 
 _BATCHED = ("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:SendMessage")
 
@@ -24,7 +24,7 @@ def maximum_concurrency(functions: "LambdaClient", function_name: str) -> None:
         )
 
 
-def recursive_loop(home: "Clients", stack: str, function_name: str) -> None:
+def recursive_loop(home: "Connection", stack: str, function_name: str) -> None:
     """Set what the template says of RecursiveLoop: MiniStack's CloudFormation passes over it."""
     body: Any = home.cloudformation.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
     template = parse(body) if isinstance(body, str) else body  # boto3 has read JSON already

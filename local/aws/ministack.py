@@ -20,19 +20,11 @@ from local.errors import LocalError
 from local.process import processes
 from local.process.environment import HOME_REGION, LOCAL_POLICY, ROOT, harmless
 from replicas import interrupts
+from replicas.aws.connection import Connection
 from replicas.aws.local_endpoint import KEY, local_session
 
 if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudtrail import CloudTrailClient
-    from mypy_boto3_events import EventBridgeClient
-    from mypy_boto3_iam import IAMClient
-    from mypy_boto3_kms import KMSClient
-    from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sts import STSClient
 
 WORLDS = "SECRETS_MANAGER_WORLDS"
 """The variable with the switches of the strict Secrets Manager: `repeat=refused seconds_in_progress=3`."""
@@ -103,46 +95,16 @@ def read_switched_off(folder: Path) -> set[str]:
     return set(file.read_text("utf-8").split()) if file.exists() else set()
 
 
-@dataclass(frozen=True)
-class Clients:
-    """One client per service, all in one Region."""
-
-    cloudformation: "CloudFormationClient"
-    cloudtrail: "CloudTrailClient"
-    events: "EventBridgeClient"
-    functions: "LambdaClient"
-    iam: "IAMClient"
-    keys: "KMSClient"
-    logs: "CloudWatchLogsClient"
-    queues: "SQSClient"
-    secrets: "SecretsManagerClient"
-    sts: "STSClient"
-
-
 @cache
+def clients(aws: LocalAws, region: str = HOME_REGION) -> Connection:
+    """Return the clients in a Region."""
+    config = Config(connect_timeout=20, read_timeout=20, retries={"mode": "standard"}, proxies={})
+    return Connection(local_session(region, aws.key), aws.endpoint, str(aws.ca_bundle), config)
+
+
 def secrets_in(aws: LocalAws, region: str) -> "SecretsManagerClient":
     """Return the Secrets Manager of a Region."""
-    return local_session(region, aws.key).client(
-        "secretsmanager", endpoint_url=aws.endpoint, verify=str(aws.ca_bundle), config=_config()
-    )
-
-
-@cache
-def clients(aws: LocalAws, region: str = HOME_REGION) -> Clients:
-    """Return the clients in a Region."""
-    session, url, ca, config = local_session(region, aws.key), aws.endpoint, str(aws.ca_bundle), _config()
-    return Clients(
-        cloudformation=session.client("cloudformation", endpoint_url=url, verify=ca, config=config),
-        cloudtrail=session.client("cloudtrail", endpoint_url=url, verify=ca, config=config),
-        events=session.client("events", endpoint_url=url, verify=ca, config=config),
-        functions=session.client("lambda", endpoint_url=url, verify=ca, config=config),
-        iam=session.client("iam", endpoint_url=url, verify=ca, config=config),
-        keys=session.client("kms", endpoint_url=url, verify=ca, config=config),
-        logs=session.client("logs", endpoint_url=url, verify=ca, config=config),
-        queues=session.client("sqs", endpoint_url=url, verify=ca, config=config),
-        secrets=secrets_in(aws, region),
-        sts=session.client("sts", endpoint_url=url, verify=ca, config=config),
-    )
+    return clients(aws, region).secrets
 
 
 @contextmanager
@@ -269,7 +231,3 @@ def _wait_until_up(aws: LocalAws, log: Path) -> None:
         raise LocalError(
             f"The local AWS (MiniStack) did not come up. Its last lines:\n{processes.last_lines(log)}"
         ) from error
-
-
-def _config() -> Config:
-    return Config(connect_timeout=20, read_timeout=20, retries={"mode": "standard"}, proxies={})

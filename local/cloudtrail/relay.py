@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import RuleTypeDef, TargetOutputTypeDef
     from mypy_boto3_sqs import SQSClient
 
-    from local.aws.ministack import Clients
+    from replicas.aws.connection import Connection
 
 PAGE = 50
 """Records that LookupEvents returns at most. MiniStack returns the newest, and no token for the rest."""
@@ -128,7 +128,7 @@ def send_exact_times(client: "CloudTrailClient") -> None:
 class Sender:
     """Shapes records, asks the deployed rules, and sends to their targets."""
 
-    clients: "Clients"
+    clients: "Connection"
 
     def send(self, found: Iterable[Fields]) -> Iterator[Delivery]:
         """Send each record to every rule that wants it; yield what was done with it."""
@@ -148,7 +148,7 @@ class Sender:
     def _sent(self, queue_url: str, event: str) -> bool:
         """Tell whether the queue took the event: a person's own queue may be gone, or want more than that."""
         try:
-            self.clients.queues.send_message(QueueUrl=queue_url, MessageBody=event)
+            self.clients.sqs.send_message(QueueUrl=queue_url, MessageBody=event)
         except ClientError:
             return False
         return True
@@ -166,19 +166,17 @@ class Sender:
         return Secret(described["ARN"], described["Name"], described.get("DeletedDate"))
 
 
-def routes(clients: "Clients") -> Iterator[Route]:
+def routes(clients: "Connection") -> Iterator[Route]:
     """Return the enabled rules with a pattern, as they are deployed now."""
     for page in clients.events.get_paginator("list_rules").paginate():
         for rule in page["Rules"]:
             if rule.get("EventPattern") and rule["State"] == "ENABLED":
-                urls = {
-                    target["Arn"]: _queue_url(clients.queues, target) for target in _targets(clients, rule)
-                }
+                urls = {target["Arn"]: _queue_url(clients.sqs, target) for target in _targets(clients, rule)}
                 unknown = tuple(arn for arn, url in urls.items() if not url)
                 yield Route(rule["Name"], rule["EventPattern"], tuple(filter(None, urls.values())), unknown)
 
 
-def _targets(clients: "Clients", rule: "RuleTypeDef") -> "list[TargetOutputTypeDef]":
+def _targets(clients: "Connection", rule: "RuleTypeDef") -> "list[TargetOutputTypeDef]":
     try:
         return clients.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
     except clients.events.exceptions.ResourceNotFoundException:  # deleted meanwhile
@@ -198,8 +196,9 @@ def _queue_url(queues: "SQSClient", target: "TargetOutputTypeDef") -> str:
 class Relay:
     """A relay at work, in two threads: reading never waits for delivering."""
 
-    def __init__(self, clients: "Clients", hear: Callable[[Delivery], None]) -> None:
+    def __init__(self, clients: "Connection", hear: Callable[[Delivery], None]) -> None:
         send_exact_times(clients.cloudtrail)
+        _ = clients.events, clients.secrets, clients.sqs  # made here: boto3 makes no clients in threads
         self._reader = Reader(clients.cloudtrail, datetime.now(UTC))
         self._sender = Sender(clients)
         self._hear = hear

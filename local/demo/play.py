@@ -164,7 +164,7 @@ class Play:
         return (acted or lines)[-1].fact(fact) if lines else ""
 
     def _dead_letters(self) -> list[DeadLetter]:
-        return observe.dead_letters(self.stack.clients.queues, self.stack.dead_letter_queue_url)
+        return observe.dead_letters(self.stack.clients.sqs, self.stack.dead_letter_queue_url)
 
     def _checked_result(self, case: Case) -> Result:
         regions = case.desired or ALLOWED_REGIONS
@@ -296,7 +296,7 @@ class Play:
         stack = self.stack
         follower = Follower(stack.clients.logs, stack.log_group, str(uuid4()), SweepProgress(), 0)
         with step(self.console, "Sweep: check every selected secret, wait until each is accounted for"):
-            stack.clients.queues.send_message(
+            stack.clients.sqs.send_message(
                 QueueUrl=stack.queue_url, MessageBody=SweepRequest(follower.sweep_id).body()
             )
             self._until(partial(self._is_swept, follower))
@@ -339,7 +339,7 @@ class Play:
         self.checks.that("no value is in the function's log or in a dead letter", hidden)
 
     def _nothing_left(self) -> bool:
-        return observe.backlog(self.stack.clients.queues, self.stack.queue_url) == 0
+        return observe.backlog(self.stack.clients.sqs, self.stack.queue_url) == 0
 
 
 def _indented(text: str) -> str:
@@ -352,7 +352,7 @@ def _listed(statuses: Mapping[str, str]) -> str:
 
 def redrive(stack: Stack, dead_letter: DeadLetter) -> int:
     """Move the dead letters of its secret as `replicas redrive --secret` does; return how many."""
-    queues = Queues(stack.clients.queues, stack.queue_url, stack.dead_letter_queue_url)
+    queues = Queues(stack.clients.sqs, stack.queue_url, stack.dead_letter_queue_url)
     chosen = choose(read_dead_letters(queues, _ignore), [dead_letter.secret], [])
     return move(queues, chosen, _ignore, everything=False)
 

@@ -107,12 +107,12 @@ class Deployed(Scene):
         """Ask for a sweep in each Region, and wait until its queue is empty."""
         for region in regions:
             stack = self.stacks[region]
-            stack.clients.queues.send_message(QueueUrl=stack.queue_url, MessageBody=SWEEP)
+            stack.clients.sqs.send_message(QueueUrl=stack.queue_url, MessageBody=SWEEP)
         for region in regions:
             stack = self.stacks[region]
             if not observe.until(partial(_is_quiet, stack), TIMEOUT_SECONDS):
                 raise LocalError(f"The stack of {region} is not done after {TIMEOUT_SECONDS} s")
-            if dead_letters := observe.dead_letters(stack.clients.queues, stack.dead_letter_queue_url):
+            if dead_letters := observe.dead_letters(stack.clients.sqs, stack.dead_letter_queue_url):
                 raise LocalError(f"The stack of {region} has dead letters: {dead_letters[0].reasons}")
 
     def reported(self, region: str, drift: str) -> list[str]:
@@ -173,7 +173,7 @@ def deployed(step: Step, worlds: str = "") -> Iterator[Deployed]:
 
 
 def _is_quiet(stack: Stack) -> bool:
-    return observe.backlog(stack.clients.queues, stack.queue_url) == 0
+    return observe.backlog(stack.clients.sqs, stack.queue_url) == 0
 
 
 def _operators_rights() -> list[Any]:

@@ -80,7 +80,7 @@ def _surroundings(console: Console) -> Iterator[Surroundings]:
         home = clients(aws)
         examples.create(home.secrets)
         names = ("ReplicationQueue", "DeadLetterQueue")
-        urls = {name: home.queues.create_queue(QueueName=name)["QueueUrl"] for name in names}
+        urls = {name: home.sqs.create_queue(QueueName=name)["QueueUrl"] for name in names}
         yield Surroundings(aws, urls)
 
 

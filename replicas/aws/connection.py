@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts import STSClient
 
 SAM_CONFIG = Path("samconfig.toml")
 DEFAULT_STACK = "secret-replicator"
@@ -153,6 +154,11 @@ class Connection:
     def sqs(self) -> "SQSClient":
         """SQS."""
         return self.session.client("sqs", **self._options)
+
+    @cached_property
+    def sts(self) -> "STSClient":
+        """STS."""
+        return self.session.client("sts", **self._options)
 
 
 @dataclass(frozen=True)

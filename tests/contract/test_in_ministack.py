@@ -164,13 +164,13 @@ def test_a_resource_policy_is_asked_too(strict_aws: LocalAws, role: As, secret: 
 
 def test_a_moved_label_is_told_to_eventbridge(strict_aws: LocalAws, secret: str) -> None:
     home = clients(strict_aws)
-    queue, arn = queue_for_rules(home.queues, "labels")
+    queue, arn = queue_for_rules(home.sqs, "labels")
     pattern = json.dumps({"source": ["aws.secretsmanager"], "detail-type": ["Secret Label Updated"]})
     home.events.put_rule(Name="labels", EventPattern=pattern)
     home.events.put_targets(Rule="labels", Targets=[{"Id": "queue", "Arn": arn}])
     home.secrets.tag_resource(SecretId=secret, Tags=[{"Key": "a", "Value": "b"}])
     version = home.secrets.put_secret_value(SecretId=secret, SecretString="new")["VersionId"]
-    told = home.queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)["Messages"]
+    told = home.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)["Messages"]
     details = [json.loads(message["Body"])["detail"] for message in told]
     assert details == [{"name": secret, "labelUpdated": "AWSCURRENT", "versionId": version}]
 

@@ -22,7 +22,7 @@ def typed(attributes: dict[str, str]) -> Any:
 @pytest.fixture
 def local(strict_aws: LocalAws) -> Send:
     """A queue of the local AWS that takes so many bytes."""
-    queues = clients(strict_aws).queues
+    queues = clients(strict_aws).sqs
     url = queues.create_queue(QueueName="small", Attributes={"MaximumMessageSize": str(LIMIT)})["QueueUrl"]
     return lambda body, attributes: queues.send_message(
         QueueUrl=url, MessageBody=body, MessageAttributes=typed(attributes)

@@ -36,7 +36,7 @@ def archive() -> bytes:
 
 def make_queue(aws: LocalAws, **attributes: str) -> tuple[str, str]:
     """Return the URL and the ARN of a new queue."""
-    queues = clients(aws).queues
+    queues = clients(aws).sqs
     url = queues.create_queue(QueueName=f"loop-{next(_numbers)}", Attributes=attributes)["QueueUrl"]  # type: ignore[arg-type]
     found = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
     return url, found["Attributes"]["QueueArn"]
@@ -65,11 +65,11 @@ def run(aws: LocalAws, recursive_loop: str) -> str:
     # A cold start might take longer than the message is hidden.
     home.functions.invoke(FunctionName=name, Payload=json.dumps({"Records": []}))
     home.functions.create_event_source_mapping(FunctionName=name, EventSourceArn=queue_arn, BatchSize=1)
-    home.queues.send_message(QueueUrl=queue, MessageBody="1")
+    home.sqs.send_message(QueueUrl=queue, MessageBody="1")
     for _ in range(5):
-        answer = home.queues.receive_message(QueueUrl=end, WaitTimeSeconds=5)
+        answer = home.sqs.receive_message(QueueUrl=end, WaitTimeSeconds=5)
         # What SQS moves to its dead-letter queue, it moves when somebody receives.
-        home.queues.receive_message(QueueUrl=queue)
+        home.sqs.receive_message(QueueUrl=queue)
         if "Messages" in answer:
             return answer["Messages"][0]["Body"]
     return "nothing"
@@ -96,7 +96,7 @@ def as_function(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def kept(aws: LocalAws, url: str) -> list[str | None]:
     """Return the headers that the queue kept with its messages."""
-    answer = clients(aws).queues.receive_message(
+    answer = clients(aws).sqs.receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["AWSTraceHeader"]
     )
     return [message.get("Attributes", {}).get("AWSTraceHeader") for message in answer["Messages"]]
@@ -106,7 +106,7 @@ def test_the_header_of_a_request_is_kept_with_each_message_of_a_batch(
     strict_aws: LocalAws, as_function: str
 ) -> None:
     url, _arn = make_queue(strict_aws)
-    clients(strict_aws).queues.send_message_batch(
+    clients(strict_aws).sqs.send_message_batch(
         QueueUrl=url, Entries=[{"Id": each, "MessageBody": each} for each in "ab"]
     )
     assert kept(strict_aws, url) == [as_function] * 2
@@ -115,14 +115,14 @@ def test_the_header_of_a_request_is_kept_with_each_message_of_a_batch(
 def test_a_messages_own_header_counts_more(strict_aws: LocalAws, as_function: str) -> None:
     url, _arn = make_queue(strict_aws)
     own: Any = {"AWSTraceHeader": {"StringValue": "Root=1-0-0", "DataType": "String"}}
-    clients(strict_aws).queues.send_message(QueueUrl=url, MessageBody="a", MessageSystemAttributes=own)
+    clients(strict_aws).sqs.send_message(QueueUrl=url, MessageBody="a", MessageSystemAttributes=own)
     assert as_function
     assert kept(strict_aws, url) == ["Root=1-0-0"]
 
 
 def test_who_is_no_function_sends_no_header(strict_aws: LocalAws) -> None:
     url, _arn = make_queue(strict_aws)
-    clients(strict_aws).queues.send_message(QueueUrl=url, MessageBody="a")
+    clients(strict_aws).sqs.send_message(QueueUrl=url, MessageBody="a")
     assert kept(strict_aws, url) == [None]
 
 

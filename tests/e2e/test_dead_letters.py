@@ -37,7 +37,7 @@ def test_a_dead_letter_has_the_original_body_and_converges_once_mended_and_redri
 
 @pytest.fixture
 def small_dead_letters(world: World) -> Iterator[None]:
-    queues, url = world.stack.clients.queues, world.stack.dead_letter_queue_url
+    queues, url = world.stack.clients.sqs, world.stack.dead_letter_queue_url
     queues.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "4096"})
     yield
     queues.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "1048576"})

@@ -64,7 +64,7 @@ def left_over(stack: Stack) -> list[str]:
 def quiet(deployed: Stack) -> Stack:
     """The stack when nothing waits in its queue any more."""
     assert observe.until(
-        lambda: observe.backlog(deployed.clients.queues, deployed.queue_url) == 0, TIMEOUT_SECONDS
+        lambda: observe.backlog(deployed.clients.sqs, deployed.queue_url) == 0, TIMEOUT_SECONDS
     )
     return deployed
 
@@ -95,17 +95,17 @@ def test_the_doctor_sees_what_is_mended_and_what_breaks(deployed: Stack, trail: 
     clients = deployed.clients
     (rule,) = [rule for rule in clients.events.list_rules()["Rules"] if "SecretChangedRule" in rule["Name"]]
     clients.events.disable_rule(Name=rule["Name"])
-    clients.queues.send_message(QueueUrl=deployed.dead_letter_queue_url, MessageBody="a doctor's letter")
+    clients.sqs.send_message(QueueUrl=deployed.dead_letter_queue_url, MessageBody="a doctor's letter")
     try:
         found = doctor(deployed)
     finally:
         clients.events.enable_rule(Name=rule["Name"])
         (dead_letter,) = [
             dead_letter
-            for dead_letter in observe.dead_letters(clients.queues, deployed.dead_letter_queue_url)
+            for dead_letter in observe.dead_letters(clients.sqs, deployed.dead_letter_queue_url)
             if dead_letter.body == "a doctor's letter"
         ]
-        clients.queues.delete_message(
+        clients.sqs.delete_message(
             QueueUrl=deployed.dead_letter_queue_url, ReceiptHandle=dead_letter.receipt_handle
         )
     assert f"The trail {trail} logs management events of us-east-1" in texts(found["good"])

@@ -94,7 +94,7 @@ def with_a_secret(stack: Stack, to: str) -> None:
 
 
 def replicated(stack: Stack) -> None:
-    stack.clients.queues.send_message(QueueUrl=stack.queue_url, MessageBody=json.dumps({"secret_id": SECRET}))
+    stack.clients.sqs.send_message(QueueUrl=stack.queue_url, MessageBody=json.dumps({"secret_id": SECRET}))
     found = stack.clients.secrets.describe_secret
     assert observe.until(
         lambda: observe.statuses(found(SecretId=SECRET)) == {"us-west-2": "InSync"}, TIMEOUT_SECONDS

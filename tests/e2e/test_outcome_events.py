@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("e2e")
 @pytest.fixture
 def heard(world: World) -> Iterator[str]:
     """The URL of a queue that a rule of somebody else sends our events to."""
-    queues, events = world.stack.clients.queues, world.stack.clients.events
+    queues, events = world.stack.clients.sqs, world.stack.clients.events
     url, arn = queue_for_rules(queues, "others")
     section = (
         (ROOT / "docs/how-to/get-notified.md").read_text("utf-8").partition("\n## An EventBridge rule\n")[2]
@@ -37,9 +37,7 @@ def heard(world: World) -> Iterator[str]:
 
 
 def told(world: World, url: str, name: str) -> list[dict[str, Any]]:
-    found = world.stack.clients.queues.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0
-    )
+    found = world.stack.clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
     events = [json.loads(message["Body"]) for message in found.get("Messages", [])]
     return [event for event in events if f":secret:{name}-" in event["detail"]["secret"]]
 

@@ -92,7 +92,7 @@ def take_the_property_away(stack: Stack) -> None:
 
 
 def visible(stack: Stack) -> int:
-    attributes = stack.clients.queues.get_queue_attributes(
+    attributes = stack.clients.sqs.get_queue_attributes(
         QueueUrl=stack.queue_url, AttributeNames=["ApproximateNumberOfMessages"]
     )
     return int(attributes["Attributes"]["ApproximateNumberOfMessages"])

@@ -125,7 +125,7 @@ def test_an_upgrade_loses_no_message(other: Stack, files: tuple[Path, Path]) -> 
     names = [f"upgrade/{number}" for number in range(3)]
     for name in names:
         other.clients.secrets.create_secret(Name=name, SecretString="hidden")
-        other.clients.queues.send_message(
+        other.clients.sqs.send_message(
             QueueUrl=other.queue_url, MessageBody=json.dumps({"secret_id": name}), DelaySeconds=3
         )
     upgraded = deploy(other.aws, files, "update", PruneReplicas="true", MaxAttempts="12", LogLevel="DEBUG")

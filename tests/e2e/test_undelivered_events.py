@@ -24,14 +24,14 @@ RULE = "SecretLabelUpdatedRule"
 
 
 def policy_of(world: World, url: str) -> str:
-    answer = world.stack.clients.queues.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
+    answer = world.stack.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
     return answer["Attributes"]["Policy"]
 
 
 @pytest.fixture
 def reopen(world: World) -> Iterator[Callable[[], None]]:
     """What brings the queues' policies and keys back, at the latest at the end of the test."""
-    client, urls = world.stack.clients.queues, (world.stack.queue_url, world.stack.dead_letter_queue_url)
+    client, urls = world.stack.clients.sqs, (world.stack.queue_url, world.stack.dead_letter_queue_url)
     before = [policy_of(world, url) for url in urls]
 
     def done() -> None:
@@ -54,7 +54,7 @@ def shut_out(world: World, url: str) -> None:
     allowed = [each for each in policy["Statement"] if each["Effect"] == "Allow"]
     assert [each["Principal"] for each in allowed] == [{"Service": "events.amazonaws.com"}]
     rest = {**policy, "Statement": [each for each in policy["Statement"] if each["Effect"] == "Deny"]}
-    world.stack.clients.queues.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(rest)})
+    world.stack.clients.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(rest)})
 
 
 KEY_POLICY = json.dumps(
@@ -72,7 +72,7 @@ KEY_POLICY = json.dumps(
 
 
 def encrypt(world: World, key: str) -> None:
-    world.stack.clients.queues.set_queue_attributes(
+    world.stack.clients.sqs.set_queue_attributes(
         QueueUrl=world.stack.queue_url, Attributes={"KmsMasterKeyId": key}
     )
 
@@ -115,7 +115,7 @@ def change_value(world: World, name: str) -> None:
 
 
 def undelivered(world: World, name: str) -> list[DeadLetter]:
-    found = observe.dead_letters(world.stack.clients.queues, world.stack.dead_letter_queue_url)
+    found = observe.dead_letters(world.stack.clients.sqs, world.stack.dead_letter_queue_url)
     return [dead_letter for dead_letter in found if f":secret:{name}-" in dead_letter.body]
 
 

@@ -55,7 +55,7 @@ class World:
         return self.stack.clients.secrets.describe_secret(SecretId=name)["ARN"]
 
     def send(self, body: str) -> None:
-        self.stack.clients.queues.send_message(QueueUrl=self.stack.queue_url, MessageBody=body)
+        self.stack.clients.sqs.send_message(QueueUrl=self.stack.queue_url, MessageBody=body)
 
     def ask_for(self, name: str) -> None:
         self.send(json.dumps({"secret_id": name}))
@@ -90,7 +90,7 @@ class World:
         }
 
     def dead_letters(self, name: str) -> list[DeadLetter]:
-        found = observe.dead_letters(self.stack.clients.queues, self.stack.dead_letter_queue_url)
+        found = observe.dead_letters(self.stack.clients.sqs, self.stack.dead_letter_queue_url)
         return [dead_letter for dead_letter in found if secret_name(dead_letter.secret) == name]
 
     def dead_letter(self, name: str) -> DeadLetter:
@@ -103,7 +103,7 @@ class World:
         """Delete it, and have its secret want nothing more: a sweep would write another."""
         if dead_letter.secret.startswith("arn:"):
             self.tag(dead_letter.secret, {"replicate-to": "none"})
-        self.stack.clients.queues.delete_message(
+        self.stack.clients.sqs.delete_message(
             QueueUrl=self.stack.dead_letter_queue_url, ReceiptHandle=dead_letter.receipt_handle
         )
 

@@ -48,7 +48,7 @@ def clients() -> Any:
         queues.create_queue(QueueName="own.fifo", Attributes={"FifoQueue": "true"})
         secrets = boto3.client("secretsmanager", region_name="us-east-1")
         secrets.create_secret(Name="orders/db")
-        yield SimpleNamespace(events=events, queues=queues, secrets=secrets)
+        yield SimpleNamespace(events=events, sqs=queues, secrets=secrets)
 
 
 def sent(clients: Any) -> Delivery:
@@ -57,8 +57,8 @@ def sent(clients: Any) -> Delivery:
 
 
 def received(clients: Any) -> int:
-    url = clients.queues.get_queue_url(QueueName="own")["QueueUrl"]
-    return len(clients.queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []))
+    url = clients.sqs.get_queue_url(QueueName="own")["QueueUrl"]
+    return len(clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []))
 
 
 @pytest.mark.parametrize("kind", TARGETS)

@@ -64,7 +64,7 @@ class FastQueue:
         self.stack = stack
         self._tls = ssl.create_default_context(cafile=str(stack.aws.ca_bundle))
         own = max(SHORTEST_OWN_SECONDS, self.shortened(OWN_SECONDS))
-        stack.clients.queues.set_queue_attributes(
+        stack.clients.sqs.set_queue_attributes(
             QueueUrl=stack.queue_url, Attributes={"VisibilityTimeout": str(own)}
         )
 
@@ -86,7 +86,7 @@ class FastQueue:
         answer = connection.getresponse()
         content = answer.read()
         if request.headers["X-Amz-Target"] == DELAYING and answer.status == 200:
-            self._shorten(self.stack.clients.queues, json.loads(body), json.loads(content))
+            self._shorten(self.stack.clients.sqs, json.loads(body), json.loads(content))
         with suppress(ConnectionError):  # the function may not live to see the answer
             _answer(request, answer, content)
         connection.close()

@@ -120,7 +120,7 @@ class Run:
     def _send(self, messages: Sequence[Message]) -> None:
         for start in range(0, len(messages), BATCH):
             batch = messages[start : start + BATCH]
-            answer = self.stack.clients.queues.send_message_batch(
+            answer = self.stack.clients.sqs.send_message_batch(
                 QueueUrl=self.stack.queue_url,
                 Entries=[{"Id": str(n), "MessageBody": message.body} for n, message in enumerate(batch)],
             )
@@ -129,7 +129,7 @@ class Run:
     def _is_over(self) -> bool:
         self._rotate()
         self._tell_of_failures()
-        return observe.backlog(self.stack.clients.queues, self.stack.queue_url) == 0
+        return observe.backlog(self.stack.clients.sqs, self.stack.queue_url) == 0
 
     def _rotate(self) -> None:
         """Where AWS does not replicate a Failed Region again, its users change the value."""
@@ -150,7 +150,7 @@ class Run:
             cases=self.aws.cases,
             messages=self.sent,
             dead_letters=[*self._dead_letters()],
-            left=observe.backlog(self.stack.clients.queues, self.stack.queue_url),
+            left=observe.backlog(self.stack.clients.sqs, self.stack.queue_url),
             said=_said(self.log.lines),
             moments={name: moments for world in worlds for name, moments in world.moments.items()},
             final={name: world.look(name) for world in worlds for name in world.cases},
@@ -163,7 +163,7 @@ class Run:
                 yield from map(_dead_letter, messages)
 
     def _receive(self) -> "Sequence[MessageTypeDef]":
-        return self.stack.clients.queues.receive_message(
+        return self.stack.clients.sqs.receive_message(
             QueueUrl=self.stack.dead_letter_queue_url,
             MaxNumberOfMessages=BATCH,
             VisibilityTimeout=3600,
