@@ -13,6 +13,9 @@ COMPILE_FUNCTION := $(COMPILE) --group function --python-version 3.13 --no-emit-
 # Not from here: tools/sam/pyproject.toml says what is for `sam build` alone.
 SAM_BUILD := cd tools/sam && sam build --template-file "$(CURDIR)/template.yaml" --config-file "$(CURDIR)/samconfig.toml" --build-dir "$(CURDIR)/.aws-sam/build"
 
+# On two cores, since those that share a deployed stack mostly wait for it: two groups, and a third for all else.
+WITH_STACKS := 3
+
 # sam and the uv that it calls are those of requirements.txt.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What Python compiles is kept, but not beside the sources.
@@ -62,10 +65,10 @@ test-fast: setup build ## what you run while you work: no stack
 	@pytest -m "not slow" --numprocesses 2 tests/unit tests/function tests/replicas tests/template tests/docs
 
 test: setup build ## the same, and the deployed stack on a local AWS
-	@pytest -m "not slow" --numprocesses 2 --dist loadgroup
+	@pytest -m "not slow" --numprocesses $(WITH_STACKS) --dist loadgroup
 
 test-all: setup build ## every test: also chaos, containers, full scale, coverage
-	@pytest --cov --numprocesses 2 --dist loadgroup
+	@pytest --cov --numprocesses $(WITH_STACKS) --dist loadgroup
 
 # checkov's own packages contradict ours, so it lives apart.
 .checkov/.ready: tools/requirements-checkov.txt $(BIN)/.ready

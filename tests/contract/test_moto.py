@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
+from botocore.config import Config
 from moto import mock_aws
 
 from secret_replicator.errors import RefusedError, SecretNotFoundError, TransientError
@@ -87,7 +88,8 @@ def test_a_call_that_boto3_itself_refuses_is_refused(gateway: Gateway) -> None:
 
 @pytest.mark.slow
 def test_an_unreachable_secrets_manager_is_transient() -> None:
-    client = boto3.client("secretsmanager", region_name=HOME, endpoint_url="http://127.0.0.1:1")
+    once = Config(retries={"total_max_attempts": 1})
+    client = boto3.client("secretsmanager", region_name=HOME, endpoint_url="http://127.0.0.1:1", config=once)
     with pytest.raises(TransientError, match="DescribeSecret got no answer"):
         Gateway(client).describe("orders/db", DEADLINE)
 

@@ -1,4 +1,7 @@
-"""One deployed stack on a local AWS, for all e2e tests that need no stack of their own."""
+"""One deployed stack on a local AWS, for all e2e tests that need no stack of their own.
+
+The group "e2e, few secrets" has another: it sweeps without the hundreds of secrets of the group "e2e".
+"""
 
 import json
 import os

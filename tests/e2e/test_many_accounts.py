@@ -16,7 +16,7 @@ from local.process.environment import HOME_REGION, ROOT
 from local.stack import STACK, Stack, deployed_in
 from tests.e2e.world import TIMEOUT_SECONDS, aws_tags
 
-pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("e2e, few secrets"), pytest.mark.slow]
 
 AUDITOR = "999988887777"
 ACCOUNTS = {"payments": "111111111111", "search": "222222222222", "shop": "333333333333"}

@@ -23,7 +23,7 @@ from local.stack import Stack
 from tests.e2e import base_image
 from tests.e2e.world import World
 
-pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("e2e, few secrets"), pytest.mark.slow]
 
 ENVIRONMENT = ROOT / "local/env.json"
 SECONDS = 120

@@ -19,7 +19,7 @@ from local.stack import Stack, describe
 from tests.e2e.world import World, aws_tags
 from tools.package import package
 
-pytestmark = pytest.mark.xdist_group("e2e")
+pytestmark = pytest.mark.xdist_group("e2e, few secrets")
 
 OTHER_REGION = "eu-west-1"
 OTHER_STACK = "other"

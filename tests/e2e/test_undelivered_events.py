@@ -17,7 +17,7 @@ from local.aws.observe import DeadLetter
 from local.stack import STACK, logical_id
 from tests.e2e.world import World, service
 
-pytestmark = pytest.mark.xdist_group("e2e")
+pytestmark = pytest.mark.xdist_group("e2e, few secrets")
 
 RULE = "SecretLabelUpdatedRule"
 """The event that is played: a new value, of which MiniStack itself tells EventBridge."""
