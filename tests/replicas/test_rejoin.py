@@ -30,6 +30,7 @@ from secret_replicator.budget import Budget
 from tests.support.clients import client_of
 
 HOME, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
+PAGE = Path(__file__).parents[2] / "docs/how-to/fail-over.md"
 READS = {"ListSecrets", "DescribeSecret"}
 WORLDS = [*product(["accepted", "refused"], ["nothing", "failed", "stale"], [False, True])]
 PAIRS = {("accepted", "nothing", False), ("accepted", "failed", True), ("accepted", "stale", False),
@@ -246,6 +247,24 @@ def test_without_its_journal_nothing_that_changed_is_overwritten(stage: Stage) -
     stage.promote()
     new = stage.put(WEST, "there")
     (stage.folder / "j.jsonl").unlink()
+    assert stage.rejoin() == 2
+    assert stage.value(WEST, "there") == new
+    assert stage.is_replica(WEST, "same") is not stage.fake.worlds.own_version_ids
+
+
+def test_a_copy_that_was_promoted_by_other_means_is_found_by_the_tag_that_the_page_names(
+    stage: Stage,
+) -> None:
+    value = "failover by hand from us-east-1:"
+    assert f"`{value}`" in PAGE.read_text("utf-8")
+    for name in ("same", "there"):
+        stage.add(name, WEST)
+        stage.fake.handle("StopReplicationToReplica", WEST, {"SecretId": name})
+    new = stage.put(WEST, "there")
+    assert (stage.rejoin(), "Rejoined: 0 of 0" in stage.said()) == (0, True)
+    for name in ("same", "there"):
+        hold = [{"Key": HOLD_TAG, "Value": value}]
+        stage.fake.handle("TagResource", WEST, {"SecretId": name, "Tags": hold})
     assert stage.rejoin() == 2
     assert stage.value(WEST, "there") == new
     assert stage.is_replica(WEST, "same") is not stage.fake.worlds.own_version_ids
