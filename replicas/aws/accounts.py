@@ -84,7 +84,9 @@ class Answers(Generic[T]):
 def accounts(where: Where) -> list[Where]:
     """Return where to look, account by account; raise OperatorError for a file that is wrong."""
     if where.accounts:
-        return [_from_file(where, entry) for entry in _entries(where.accounts)]
+        places = [_from_file(where, entry) for entry in _entries(where.accounts)]
+        _require_each_once(where.accounts, places)
+        return places
     profiles = where.profiles or ()
     if len(profiles) < 2:  # noqa: PLR2004  one is not several
         return [where]
@@ -174,6 +176,27 @@ def _entries(file: Path) -> Iterator[Mapping[str, Any]]:
     yield from entries
 
 
+def _require_each_once(file: Path, places: Sequence[Where]) -> None:
+    """Raise OperatorError for a stack that stands under two names: its secrets would count twice."""
+    seen: dict[tuple[str | None, ...], str] = {}
+    for place in places:
+        for region in place.regions or ("",):
+            profile = ":".join(place.profiles or ())
+            by = _account_in(place.role.arn) if place.role else profile
+            first = seen.setdefault((by, place.stack, region, region or profile), place.account)
+            if first != place.account:
+                raise OperatorError(
+                    f"{file} names the same stack as {first} and as {place.account}: it would count twice, "
+                    "so leave one out, or give them different regions or stacks"
+                )
+
+
+def _account_in(role_arn: str) -> str:
+    """Return the account's id; what is no ARN as it is."""
+    parts = role_arn.split(":")
+    return parts[4] if len(parts) > 4 else role_arn  # noqa: PLR2004
+
+
 def _checked(file: Path, number: int, entry: Any) -> str:  # noqa: ANN401  whatever the file has
     """Return the account's name; raise OperatorError for what cannot be one."""
     wrong = isinstance(entry, dict) and [key for key in entry if type(entry[key]) is not _KEYS.get(key)]
@@ -186,8 +209,9 @@ def _checked(file: Path, number: int, entry: Any) -> str:  # noqa: ANN401  whate
 
 
 def _name(entry: Mapping[str, Any]) -> str:
-    by_role = entry.get("role_arn", "").split(":")
-    return str(entry.get("name") or (by_role[4] if len(by_role) > 4 else entry.get("profile", "")))  # noqa: PLR2004
+    role_arn = entry.get("role_arn", "")
+    account = _account_in(role_arn)
+    return str(entry.get("name") or (account if account != role_arn else entry.get("profile", "")))
 
 
 def _from_file(where: Where, entry: Mapping[str, Any]) -> Where:

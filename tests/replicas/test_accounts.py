@@ -283,6 +283,43 @@ def test_a_file_that_is_wrong_is_said_to_be(tmp_path: Path, text: str, said: str
         accounts(Where(accounts=file))
 
 
+ROLE = "role_arn = 'arn:aws:iam::111122223333:role/{}'"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param("profile = 'a'", "profile = 'a'", id="one profile"),
+        pytest.param(ROLE.format("x"), ROLE.format("y"), id="two roles of one account"),
+        pytest.param(
+            "profile = 'a'\nregions = ['eu-west-1', 'us-east-1']",
+            "profile = 'a'\nregions = ['us-east-1']",
+            id="a Region of two",
+        ),
+        pytest.param("profile = 'a'", "profile = 'a'\nstack = 'here'", id="the command's own stack"),
+    ],
+)
+def test_a_stack_under_two_names_would_count_twice(tmp_path: Path, first: str, second: str) -> None:
+    file = tmp_path / "accounts.toml"
+    file.write_text(f"[[accounts]]\nname = 'old'\n{first}\n[[accounts]]\nname = 'new'\n{second}", "utf-8")
+    with pytest.raises(OperatorError, match="the same stack as old and as new"):
+        accounts(Where(accounts=file, stack="here"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param("regions = ['eu-west-1']", "regions = ['us-east-1']", id="two Regions"),
+        pytest.param("stack = 'a'", "stack = 'b'", id="two stacks"),
+    ],
+)
+def test_an_account_may_stand_there_twice_with_what_differs(tmp_path: Path, first: str, second: str) -> None:
+    file = tmp_path / "accounts.toml"
+    entry = f"[[accounts]]\n{ROLE.format('auditor')}\nname = "
+    file.write_text(f"{entry}'old'\n{first}\n{entry}'new'\n{second}", "utf-8")
+    assert [place.account for place in accounts(Where(accounts=file))] == ["old", "new"]
+
+
 def test_an_entry_overrides_what_the_command_line_says(tmp_path: Path) -> None:
     file = tmp_path / "accounts.toml"
     file.write_text(
