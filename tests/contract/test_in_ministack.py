@@ -162,7 +162,7 @@ def test_a_resource_policy_is_asked_too(strict_aws: LocalAws, role: As, secret: 
         client.describe_secret(SecretId=secret)
 
 
-def test_a_moved_label_is_told_to_eventbridge(strict_aws: LocalAws, secret: str) -> None:
+def test_a_moved_label_is_an_event_for_eventbridge(strict_aws: LocalAws, secret: str) -> None:
     home = clients(strict_aws)
     queue, arn = queue_for_rules(home.sqs, "labels")
     pattern = json.dumps({"source": ["aws.secretsmanager"], "detail-type": ["Secret Label Updated"]})

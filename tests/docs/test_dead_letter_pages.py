@@ -210,7 +210,7 @@ def dead_letters_of(aws: Aws, trouble: Trouble) -> list[str]:
 
 
 @pytest.mark.parametrize("trouble", [pytest.param(one, id=one.kind) for one in TROUBLES if one.command])
-def test_the_command_mends_it_and_nothing_else_would(aws: Aws, trouble: Trouble) -> None:
+def test_the_command_fixes_it_and_nothing_else_would(aws: Aws, trouble: Trouble) -> None:
     assert dead_letters_of(aws, trouble) == [trouble.kind]
     aws.world.queues.redrive()
     aws.world.deliver_until_empty()
@@ -222,7 +222,7 @@ def test_the_command_mends_it_and_nothing_else_would(aws: Aws, trouble: Trouble)
 
 
 @pytest.mark.parametrize("number", [5, 6], ids=["a malformed message", "a sweep's page"])
-def test_what_cannot_be_mended_comes_back_and_so_is_to_be_deleted(aws: Aws, number: int) -> None:
+def test_what_cannot_be_fixed_comes_back_and_so_is_to_be_deleted(aws: Aws, number: int) -> None:
     trouble = TROUBLES[number]
     assert dead_letters_of(aws, trouble) == [trouble.kind]
     aws.world.queues.redrive()

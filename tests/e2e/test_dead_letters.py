@@ -22,7 +22,7 @@ def test_a_malformed_message_is_dead_lettered_at_once(world: World) -> None:
     world.delete_dead_letter(dead_letter)
 
 
-def test_a_dead_letter_has_the_original_body_and_converges_once_mended_and_redriven(world: World) -> None:
+def test_a_dead_letter_has_the_original_body_and_converges_once_fixed_and_redriven(world: World) -> None:
     name = world.create({"replicate-to": "eu-wst-1"})
     body = json.dumps({"secret_id": world.arn(name), "note": "as it was"})
     world.send(body)

@@ -91,7 +91,7 @@ def test_a_line_each_says_what_to_do_and_scripts_get_an_exit_code(deployed: Stac
     assert all(". To do: " in line for line in lines if not line.startswith("good "))
 
 
-def test_the_doctor_sees_what_is_mended_and_what_breaks(deployed: Stack, trail: str) -> None:
+def test_the_doctor_sees_what_is_fixed_and_what_breaks(deployed: Stack, trail: str) -> None:
     clients = deployed.clients
     (rule,) = [rule for rule in clients.events.list_rules()["Rules"] if "SecretChangedRule" in rule["Name"]]
     clients.events.disable_rule(Name=rule["Name"])

@@ -42,7 +42,9 @@ def told(world: World, url: str, name: str) -> list[dict[str, Any]]:
     return [event for event in events if f":secret:{name}-" in event["detail"]["secret"]]
 
 
-def test_others_are_told_of_a_secret_that_converged_and_of_one_that_failed(world: World, heard: str) -> None:
+def test_others_are_notified_of_a_secret_that_converged_and_of_one_that_failed(
+    world: World, heard: str
+) -> None:
     good = world.create({"replicate-to": "eu-west-1"})
     bad = world.create({"replicate-to": "eu-wst-1"})
     for name in (good, bad):

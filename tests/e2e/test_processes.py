@@ -199,7 +199,7 @@ def test_a_world_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "repeat=never: must be one of accepted, refused" in stack.err
 
 
-def test_a_failed_build_is_told_with_its_reason(tmp_path: Path, copy: Path) -> None:
+def test_a_failed_build_is_shown_with_its_reason(tmp_path: Path, copy: Path) -> None:
     (copy / "functions" / "requirements.txt").write_text("not a requirement\n")
     with running(local("demo"), tmp_path, copy) as demo:
         assert demo.end() == 1
@@ -214,7 +214,7 @@ Resources: { Topic: { Type: AWS::SNS::Nothing } }
 """
 
 
-def test_a_failed_deployment_is_told_with_its_reason(tmp_path: Path, copy: Path) -> None:
+def test_a_failed_deployment_is_shown_with_its_reason(tmp_path: Path, copy: Path) -> None:
     (copy / "template.yaml").write_text(NO_TEMPLATE)
     with running(local("demo"), tmp_path, copy) as demo:
         assert demo.end() == 1
@@ -223,7 +223,7 @@ def test_a_failed_deployment_is_told_with_its_reason(tmp_path: Path, copy: Path)
 
 
 @pytest.mark.xdist_group("e2e")
-def test_a_function_that_does_not_work_is_told_with_its_reason(deployed: Stack) -> None:
+def test_a_function_that_does_not_work_is_shown_with_its_reason(deployed: Stack) -> None:
     with ZipFile(archive := BytesIO(), "w") as file:
         file.writestr("app.py", "import no_such_module\n")
     functions, name = deployed.clients.functions, "does-not-work"

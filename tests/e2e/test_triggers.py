@@ -23,18 +23,18 @@ def converged(relayed: World) -> str:
     return name
 
 
-def test_untagging_is_looked_at_and_takes_nothing_away(relayed: World, converged: str) -> None:
+def test_untagging_is_checked_and_takes_nothing_away(relayed: World, converged: str) -> None:
     relayed.stack.clients.secrets.untag_resource(SecretId=converged, TagKeys=["replicate-to"])
     relayed.wait(lambda: relayed.said(converged) == ["converged", "skipped not_selected"])
     assert relayed.replicas(converged) == {"eu-west-1"}
 
 
-def test_an_update_is_looked_at(relayed: World, converged: str) -> None:
+def test_an_update_is_checked(relayed: World, converged: str) -> None:
     relayed.stack.clients.secrets.update_secret(SecretId=relayed.arn(converged), Description="other words")
     relayed.wait(lambda: relayed.said(converged) == ["converged", "converged"])
 
 
-def test_a_deletion_is_not_looked_at_and_a_restoration_is(relayed: World) -> None:
+def test_a_deletion_is_not_checked_and_a_restoration_is(relayed: World) -> None:
     name = relayed.create({"replicate-to": "none"})  # AWS deletes nothing that has replicas
     relayed.wait(lambda: relayed.said(name) == ["converged"])
     relayed.stack.clients.secrets.delete_secret(SecretId=name)
@@ -44,7 +44,7 @@ def test_a_deletion_is_not_looked_at_and_a_restoration_is(relayed: World) -> Non
     relayed.wait(lambda: relayed.said(name)[2:] == ["converged"])
 
 
-def test_a_new_value_is_looked_at_without_cloudtrail(world: World) -> None:
+def test_a_new_value_is_checked_without_cloudtrail(world: World) -> None:
     name = world.create(TAG)
     world.stack.clients.secrets.put_secret_value(SecretId=name, SecretString="new")
     world.wait_for_replicas(name, "eu-west-1")
@@ -56,7 +56,7 @@ def test_a_secret_can_be_named_in_the_queue_by_hand(world: World) -> None:
     world.wait_for_replicas(name, "eu-west-1")
 
 
-def test_the_schedules_own_message_finds_what_no_event_told(world: World) -> None:
+def test_the_schedules_own_message_finds_what_no_event_named(world: World) -> None:
     name = world.create(TAG)
     events = world.stack.clients.events
     (rule,) = [rule for rule in events.list_rules()["Rules"] if rule.get("ScheduleExpression")]
@@ -83,7 +83,7 @@ def test_called_with_one_event_the_function_answers_with_the_outcome(
     assert world.replicas(name) == {"eu-west-1"}
 
 
-def test_that_aws_could_not_replicate_is_looked_at_through_its_rule(relayed: World) -> None:
+def test_that_aws_could_not_replicate_is_checked_through_its_rule(relayed: World) -> None:
     # local/policy.toml names a key for this team, which is not there.
     name = relayed.create({"replicate-to": "us-west-2", "team": "payments"})
     relayed.wait(lambda: [each for each in relayed.deliveries if each.call == "ReplicationFailed"])

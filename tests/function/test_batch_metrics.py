@@ -54,7 +54,7 @@ def test_a_skipped_secret_is_counted_with_its_reason(
     assert found[("Skipped",)] == 1
 
 
-def test_a_secret_that_waits_says_for_how_long_at_each_look(
+def test_a_secret_that_waits_says_for_how_long_at_each_attempt(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SQS's own metric leaves out what was received three times and more."""

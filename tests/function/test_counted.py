@@ -37,14 +37,14 @@ def test_a_new_secret_takes_four_calls_and_a_converged_one_takes_one(empty: Stag
     }
 
 
-def test_a_new_secret_is_told_of_once_and_a_converged_one_never(empty: Stage) -> None:
+def test_a_new_secret_is_published_once_and_a_converged_one_never(empty: Stage) -> None:
     warm.calls_per_secret(empty)
-    (told,) = empty.outcome_events
-    assert ":secret:calls/created-" in told["Detail"]
+    (published,) = empty.outcome_events
+    assert ":secret:calls/created-" in published["Detail"]
 
 
 def test_a_sweep_takes_one_call_per_secret_and_one_per_hundred(empty: Stage) -> None:
-    swept = warm.sweep(empty, secrets=250, looks=250)
+    swept = warm.sweep(empty, secrets=250, checks=250)
     assert swept.calls == {"ListSecrets": 3, "DescribeSecret": 250}
 
 

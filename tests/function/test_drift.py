@@ -193,7 +193,7 @@ def test_a_name_that_is_taken_is_reported_to_whoever_asks_by_hand(world: World) 
 @pytest.mark.parametrize(
     ("last_read_days", "kept"), [(None, False), (0, True), (7, True), (8.5, False), (30, False)]
 )
-def test_a_replica_that_was_read_lately_is_not_removed_but_looked_at_again(
+def test_a_replica_that_was_read_lately_is_not_removed_but_checked_again(
     world: World, log_lines: Lines, last_read_days: float | None, *, kept: bool
 ) -> None:
     converged(world, "orders/db", "eu-west-1 us-west-2")

@@ -249,7 +249,7 @@ def test_a_region_that_stays_failed_ends_with_what_aws_says(world: World) -> Non
     assert "redrive" in dead_letter["ErrorMessage"]
 
 
-def test_what_aws_says_of_a_failed_region_is_told_though_the_last_try_met_a_fault(world: World) -> None:
+def test_what_aws_says_of_a_failed_region_is_reported_though_the_last_try_met_a_fault(world: World) -> None:
     world.secrets.set_outcome("orders/db", "eu-west-1", Outcome("Failed", "the key is disabled"))
     secret = world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
@@ -294,7 +294,7 @@ def test_an_event_that_comes_before_the_secret_is_visible_waits_for_it(world: Wo
     assert world.status("orders/db") == {"eu-west-1": "InSync"}
 
 
-def test_a_secret_that_is_gone_is_looked_for_three_times_and_skipped(world: World) -> None:
+def test_a_secret_that_is_gone_is_checked_three_times_and_skipped(world: World) -> None:
     world.send("never/was")
     world.deliver_until_empty()
     assert len(world.calls("DescribeSecret")) == 3
@@ -450,7 +450,7 @@ def test_a_dead_letter_after_many_faults_names_secret_and_regions_and_what_to_do
     assert dead_letter["ErrorMessage"].endswith(" - redrive it when AWS answers again")
 
 
-def test_receives_that_were_no_looks_do_not_cost_a_secret_its_chance(world: World) -> None:
+def test_receives_that_were_no_attempts_do_not_cost_a_secret_its_chance(world: World) -> None:
     world.secrets.worlds.seconds_in_progress = 30
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
@@ -475,7 +475,7 @@ def test_a_refused_region_does_not_keep_a_failed_one_beyond_its_attempts(world: 
     assert "no luck" in dead_letter["ErrorMessage"]
 
 
-def test_a_secret_that_is_deleted_in_the_middle_of_a_look_is_skipped(world: World) -> None:
+def test_a_secret_that_is_deleted_in_the_middle_of_an_attempt_is_skipped(world: World) -> None:
     secret = world.add("orders/db", to="eu-west-1")
     world.secrets.fail_next("DescribeSecret", THROTTLED)
     world.send("orders/db")
@@ -682,7 +682,7 @@ def given_up(world: World) -> int:
     return len(world.calls("ReplicateSecretToRegions"))
 
 
-def test_that_a_replication_failed_is_only_looked_at_for_our_own_call_may_have_failed(world: World) -> None:
+def test_that_a_replication_failed_is_only_checked_for_our_own_call_may_have_failed(world: World) -> None:
     calls = given_up(world)
     other = another_instance(world)
     other.queues.send(replication_failed(world, "orders/db"))
@@ -710,7 +710,7 @@ def test_each_failure_of_a_secret_that_fails_for_good_does_not_make_a_dead_lette
     assert len(world.queues.dead_letters) == 1
 
 
-def test_what_failed_before_the_dead_letter_was_written_is_told_by_that_dead_letter_however_late_the_event(
+def test_what_failed_before_the_dead_letter_was_written_is_in_that_dead_letter_however_late_the_event(
     world: World, log_lines: Lines
 ) -> None:
     given_up(world)
@@ -723,7 +723,7 @@ def test_what_failed_before_the_dead_letter_was_written_is_told_by_that_dead_let
 
 
 @pytest.mark.parametrize("seconds_later", [0, 0.5, 1, 60])
-def test_what_failed_after_the_dead_letters_look_is_looked_at(world: World, seconds_later: float) -> None:
+def test_what_failed_after_the_dead_letters_attempt_is_checked(world: World, seconds_later: float) -> None:
     given_up(world)
     world.clock.advance(seconds_later)
     event = replication_failed(world, "orders/db")
@@ -734,7 +734,7 @@ def test_what_failed_after_the_dead_letters_look_is_looked_at(world: World, seco
 
 
 @pytest.mark.parametrize("dead_letter", [True, False])
-def test_what_failed_while_a_batch_was_under_way_is_looked_at(world: World, *, dead_letter: bool) -> None:
+def test_what_failed_while_a_batch_was_under_way_is_checked(world: World, *, dead_letter: bool) -> None:
     world.add("orders/db", to="eu-wst-1" if dead_letter else "eu-west-1")
     world.secrets.worlds.seconds_in_progress = 99 * HOUR
     world.secrets.fail_next("DescribeSecret", Fault(delay_seconds=20))
@@ -775,7 +775,7 @@ def test_an_event_that_was_left_to_another_answers_no_later_one(world: World) ->
 
 
 @pytest.mark.parametrize("fault", [THROTTLED, None])
-def test_a_message_that_could_not_look_is_no_follower(world: World, fault: Fault | None) -> None:
+def test_a_message_that_was_not_attempted_is_no_follower(world: World, fault: Fault | None) -> None:
     """SQS may deliver it twice: another instance looked before the failure, and deletes it."""
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")
@@ -821,7 +821,7 @@ def test_only_a_message_that_is_surely_in_the_queue_is_a_follower(
     assert len(world.queues.messages) == left
 
 
-def test_the_last_look_does_not_ask_again_for_what_nobody_would_see(world: World) -> None:
+def test_the_last_attempt_does_not_ask_again_for_what_nobody_would_see(world: World) -> None:
     world.secrets.worlds.seconds_in_progress = 1
     given_up(world)
     (dead_letter,) = world.queues.dead_letters
@@ -831,7 +831,7 @@ def test_the_last_look_does_not_ask_again_for_what_nobody_would_see(world: World
         assert len(world.calls("ReplicateSecretToRegions")) == 9, "each attempt but the last asks again"
 
 
-def test_that_a_replication_failed_is_forgotten_once_it_is_mended(world: World) -> None:
+def test_that_a_replication_failed_is_forgotten_once_it_is_fixed(world: World) -> None:
     world.secrets.set_outcome("orders/db", "eu-west-1", Outcome("Failed", "no luck", attempts=1))
     world.add("orders/db", to="eu-west-1")
     world.send("orders/db")

@@ -9,8 +9,8 @@ prune on no other Region there but those that were read lately), nor done but fo
 for and where the name is taken (after all attempts), nor rightly skipped (gone, a replica, scheduled for
 deletion, a service's and not asked for by its own tag, not selected, or only looked at in plan mode). An
 event that a call of the function's own may have caused may also go if another message, that may call, is in
-the queue, or has left it rightly after a look that began later than the event was sent, or if a dead
-letter about the secret was written by such a look. For a
+the queue, or has left it rightly after an attempt that began later than the event was sent, or if a dead
+letter about the secret was written by such an attempt. For a
 sweep: a selected secret that AWS listed was not enqueued. And in the end, when faults have stopped and a
 sweep has been worked off: a selected secret that is neither converged nor in a dead letter of that sweep.
 
@@ -71,7 +71,7 @@ from tests.support.fakes.queues import QueuedMessage
 from tests.support.model.conductor import ConductedApp, ConductedQueue, Conductor, Instance
 from tests.support.model.events import ECHO, MALFORMED, MARK, SHAPES, names_the_name
 from tests.support.model.one_by_one import OneByOne
-from tests.support.model.oracle import ALLOWED, HOME, PAYMENTS_KEY, TAG, Look, look, wish
+from tests.support.model.oracle import ALLOWED, HOME, PAYMENTS_KEY, TAG, Snapshot, snapshot, wish
 from tests.support.model.queues import ModelQueues
 from tests.support.world import make_world
 
@@ -191,7 +191,7 @@ class Action:
 
 
 A_USER = st.builds(Action, ACTIONS, NAMES, REGIONS, TAGS)
-TOLD = st.sampled_from(["once", "once", "twice", "late", "never"])
+NOTICE = st.sampled_from(["once", "once", "twice", "late", "never"])
 WAITS = st.none() | st.none() | st.none() | st.sampled_from([0, 1, 15, 400, 90_000])
 """Seconds, or until the next message is visible."""
 PLACES = st.lists(st.integers(0, 9), max_size=4)
@@ -202,17 +202,17 @@ CHOICES = st.lists(st.integers(0, 3), max_size=24)
 class Batch:
     """What is known of the batches that are played at the same time."""
 
-    moments: list[dict[str, Look]] = field(default_factory=list)
+    moments: list[dict[str, Snapshot]] = field(default_factory=list)
     errors: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     listed: dict[object, set[str]] = field(default_factory=dict)
     enqueued: dict[object, set[str]] = field(default_factory=lambda: defaultdict(set))
     disturbed: bool = False
 
-    def looks(self, target: str) -> list[Look | None]:
+    def snapshots(self, target: str) -> list[Snapshot | None]:
         return [_find(moment, target) for moment in self.moments]
 
 
-def _find(moment: Mapping[str, Look], target: str) -> Look | None:
+def _find(moment: Mapping[str, Snapshot], target: str) -> Snapshot | None:
     return next((found for found in moment.values() if target in (found.arn, found.name)), None)
 
 
@@ -231,7 +231,7 @@ class Model(RuleBasedStateMachine):
         self.targets: dict[str, str] = {}
         self.echoes: set[str] = set()
         self.ended: dict[str, float] = {}
-        """When a look began that ended a message which may call, or wrote a dead letter: by name and ARN."""
+        """When an attempt began that ended a message which may call, or dead-lettered it, by name and ARN."""
         self.late: list[str] = []
         self.lost_for_good: set[tuple[str, str]] = set()
         self.writes: dict[int, list[float]] = defaultdict(list)
@@ -299,23 +299,23 @@ class Model(RuleBasedStateMachine):
 
     # Users
 
-    @rule(name=NAMES, tags=TAGS, shape=SHAPE, told=TOLD)
-    def a_user_retags(self, name: str, tags: Mapping[str, str], shape: str, told: str) -> None:
-        self.a_user_acts(Action("replace tags", name, HOME, tags), shape, told)
+    @rule(name=NAMES, tags=TAGS, shape=SHAPE, notice=NOTICE)
+    def a_user_retags(self, name: str, tags: Mapping[str, str], shape: str, notice: str) -> None:
+        self.a_user_acts(Action("replace tags", name, HOME, tags), shape, notice)
 
-    @rule(action=A_USER, shape=SHAPE, told=TOLD)
-    def a_user_acts(self, action: Action, shape: str, told: str) -> None:
+    @rule(action=A_USER, shape=SHAPE, notice=NOTICE)
+    def a_user_acts(self, action: Action, shape: str, notice: str) -> None:
         """Do it, if AWS lets them, and tell the queue: CloudTrail repeats, delays and forgets."""
         self._act(action)
-        secret = next((s for s in self._look().values() if s.name == action.name), None)
-        if secret is None or told == "never":
+        secret = next((s for s in self._snapshot().values() if s.name == action.name), None)
+        if secret is None or notice == "never":
             return
-        for _ in range(2 if told == "twice" else 1):
+        for _ in range(2 if notice == "twice" else 1):
             number = self._next()
             body = SHAPES[shape](number, secret.name, secret.arn)
             self.echoes |= {f"event-{number}"} if ECHO in body else set()
             self.targets[body] = secret.name if names_the_name(body) else secret.arn
-            if told == "late":
+            if notice == "late":
                 self.late.append(body)
             else:
                 self.queues.send(body)
@@ -522,7 +522,7 @@ class Model(RuleBasedStateMachine):
         return {message.message_id: message for message in batch if message.message_id not in kept}
 
     def _note(self) -> None:
-        moment = self._look()
+        moment = self._snapshot()
         if not self.batch.moments or self.batch.moments[-1] != moment:
             self.batch.moments.append(moment)
 
@@ -577,17 +577,17 @@ class Model(RuleBasedStateMachine):
         self.writes[self.conductor.here().instance.number].append(self.clock())
         if self.echoes.intersection(self.conductor.here().name.split()):
             self.wrong.append(f"{operation} because of an event that such a call may have caused: {params}")
-        looks = [found for found in self.batch.looks(params["SecretId"]) if found and found.visible]
-        if region != HOME or self.settings.mode == "plan" or not any(found.ours for found in looks):
+        snapshots = [found for found in self.batch.snapshots(params["SecretId"]) if found and found.visible]
+        if region != HOME or self.settings.mode == "plan" or not any(found.ours for found in snapshots):
             self.wrong.append(f"{operation} on what is not the function's to write: {params}")
         elif operation == "ReplicateSecretToRegions":
-            if not any(self._wanted(found, params) for found in looks if found.ours):
+            if not any(self._wanted(found, params) for found in snapshots if found.ours):
                 self.wrong.append(f"{operation} asks for what is not wanted: {params}")
         elif operation == "RemoveRegionsFromReplication":
             unwanted = any(
                 not found.wish.wrong
                 and (found.wish.regions | found.read_lately).isdisjoint(params["RemoveReplicaRegions"])
-                for found in looks
+                for found in snapshots
                 if found.ours
             )
             if not (self.settings.prune_replicas and unwanted):
@@ -595,7 +595,7 @@ class Model(RuleBasedStateMachine):
         else:
             self.wrong.append(f"{operation} was called")
 
-    def _wanted(self, found: Look, params: Params) -> bool:
+    def _wanted(self, found: Snapshot, params: Params) -> bool:
         keys = {entry["Region"]: entry.get("KmsKeyId") for entry in params["AddReplicaRegions"]}
         force = params["ForceOverwriteReplicaSecret"]
         return (
@@ -605,23 +605,23 @@ class Model(RuleBasedStateMachine):
             and all(force is self._overwritten(found, region) for region in keys)
         )
 
-    def _overwritten(self, found: Look, region: str) -> bool:
+    def _overwritten(self, found: Snapshot, region: str) -> bool:
         return self.settings.allow_overwrite and region in found.wish.overwrite
 
-    def _look(self) -> dict[str, Look]:
-        return look(self.secrets, self.clock(), may_overwrite=self.settings.allow_overwrite)
+    def _snapshot(self) -> dict[str, Snapshot]:
+        return snapshot(self.secrets, self.clock(), may_overwrite=self.settings.allow_overwrite)
 
     def _target(self, body: str) -> str:
         return self.targets.get(body) or json.loads(body)["secret_id"]
 
-    def _justified(self, found: Look | None, *, echo: bool = False) -> bool:
+    def _justified(self, found: Snapshot | None, *, echo: bool = False) -> bool:
         if found is None:
             return True
         attempted_at = self.settings.mode == "plan" and found.visible
         prune = self.settings.prune_replicas and not echo
         return attempted_at or found.rightly_skipped or found.converged(prune=prune)
 
-    def _may_go(self, found: Look | None, message: QueuedMessage) -> bool:
+    def _may_go(self, found: Snapshot | None, message: QueuedMessage) -> bool:
         prune, echo = self.settings.prune_replicas, ECHO in message.body and not message.attributes
         drifted = found and found.done_but_for_drift(prune=prune and not echo)
         waited = found and (message.receives >= MAX_ATTEMPTS or found.open_regions <= found.kept)
@@ -634,8 +634,8 @@ class Model(RuleBasedStateMachine):
         }
         for body in written | {message.body for message in gone if self._may_call(message)}:
             target = self._target(body)
-            found = (one for one in self.batch.looks(target) if one)
-            self.ended |= {target: began, **{one.arn: began for one in found}}
+            found = filter(None, self.batch.snapshots(target))
+            self.ended |= {target: began, **{snapshot.arn: began for snapshot in found}}
 
     def _may_call(self, message: QueuedMessage) -> bool:
         if message.body in (SWEEP, *MALFORMED):
@@ -645,8 +645,8 @@ class Model(RuleBasedStateMachine):
     def _followed(self, echo: QueuedMessage) -> bool:
         """Tell whether another message sees, or saw, what this one came for."""
         arn = self._target(echo.body)
-        looks = [found for found in self.batch.looks(arn) if found]
-        ids = {arn, *(found.name for found in looks)}
+        snapshots = [found for found in self.batch.snapshots(arn) if found]
+        ids = {arn, *(found.name for found in snapshots)}
         others = (message for message in self.queues.messages if self._may_call(message))
         return (
             any(self._target(other.body) in ids for other in others) or self.ended.get(arn, 0) >= echo.sent_at
@@ -664,21 +664,21 @@ class Model(RuleBasedStateMachine):
                 assert swept >= 0, "a sweep ended before all that it found was enqueued"
             else:
                 assert message.body not in MALFORMED, f"lost: {message.body}"
-                looks = self.batch.looks(self._target(message.body))
-                right = any(self._may_go(found, message) for found in self._as_the_function_saw(looks))
+                snapshots = self.batch.snapshots(self._target(message.body))
+                right = any(self._may_go(found, message) for found in self._as_the_function_saw(snapshots))
                 right = right or (not self._may_call(message) and self._followed(message))
-                assert right, f"lost, or falsely converged: {message.body} {looks}"
+                assert right, f"lost, or falsely converged: {message.body} {snapshots}"
 
-    def _as_the_function_saw(self, looks: Sequence[Look | None]) -> list[Look | None]:
+    def _as_the_function_saw(self, snapshots: Sequence[Snapshot | None]) -> list[Snapshot | None]:
         """Add, if a user acted during the batch, the tags of one moment with the Regions of another.
 
         AWS has no conditional write: the function acts by tags that it read a moment ago. What a user changes
         meanwhile has an event of its own.
         """
         if not self.batch.disturbed:
-            return [*looks]
-        seen = [found for found in looks if found]
-        return [*looks, *(replace(one, statuses=other.statuses) for one in seen for other in seen)]
+            return [*snapshots]
+        seen = [found for found in snapshots if found]
+        return [*snapshots, *(replace(each, statuses=other.statuses) for each in seen for other in seen)]
 
     def _check_dead_letters(self, number: int) -> None:
         for dead_letter in self.queues.dead_letters[number:]:
@@ -696,10 +696,10 @@ class Model(RuleBasedStateMachine):
             return body in MALFORMED and kind == "MalformedMessage"
         failed = frozenset(reason["FailedRegions"].split(",")) - {"none"}
         target = "sweep" if body == SWEEP else self._target(body)
-        looks = [found for found in self._as_the_function_saw(self.batch.looks(target)) if found]
-        ids = {target, *(found.arn for found in looks)}
+        snapshots = [found for found in self._as_the_function_saw(self.batch.snapshots(target)) if found]
+        ids = {target, *(found.arn for found in snapshots)}
         codes = set().union(*(self.batch.errors[key] for key in ids if key in self.batch.errors))
-        named = not failed or any(failed <= self._lacking(found) for found in looks)
+        named = not failed or any(failed <= self._lacking(found) for found in snapshots)
         last = _find(self.batch.moments[-1], target)
         settled = self._justified(last) and not self.batch.disturbed
         truths = {
@@ -708,15 +708,15 @@ class Model(RuleBasedStateMachine):
                 found.wish.wrong
                 and failed == found.wish.wrong - {""}
                 and not found.open_regions - found.drifted
-                for found in looks
+                for found in snapshots
             ),
             "Refused": bool(codes & REFUSALS) and attempts > 1 and not settled,
             "AttemptsUsedUp": attempts >= MAX_ATTEMPTS
-            and (bool(codes) or not all(map(self._justified, looks))),
+            and (bool(codes) or not all(map(self._justified, snapshots))),
         }
         return truths[kind] and named
 
-    def _lacking(self, found: Look) -> frozenset[str]:
+    def _lacking(self, found: Snapshot) -> frozenset[str]:
         """Return the Regions, or words of the tag, that are not as they must be."""
         unwanted = found.statuses.keys() - found.wish.regions if self.settings.prune_replicas else frozenset()
         return found.open_regions | found.wish.wrong | unwanted
@@ -769,10 +769,10 @@ class Model(RuleBasedStateMachine):
             failed[self._target(dead_letter.body)] = regions
         if self.settings.mode == "plan":
             return
-        for found in self._look().values():
+        for found in self._snapshot().values():
             self._account_for(found, failed.get(found.arn))
 
-    def _account_for(self, found: Look, failed: frozenset[str] | None) -> None:
+    def _account_for(self, found: Snapshot, failed: frozenset[str] | None) -> None:
         if self._justified(found) or found.done_but_for_drift(prune=self.settings.prune_replicas):
             assert failed is None, f"falsely dead-lettered: {found}"
             return
@@ -782,7 +782,7 @@ class Model(RuleBasedStateMachine):
         not_to_be_had = {region for region in found.open_regions if self._hopeless(found, region)}
         assert found.open_regions == not_to_be_had, f"not converged, though it could be: {found}"
 
-    def _hopeless(self, found: Look, region: str) -> bool:
+    def _hopeless(self, found: Snapshot, region: str) -> bool:
         """Whether a person must do something before this Region can be had."""
         there = self.secrets.secret(region, found.name) if found.name in self.secrets.names(region) else None
         overwritten = self._overwritten(found, region) and region not in found.kept
@@ -802,7 +802,7 @@ class Model(RuleBasedStateMachine):
         self._drain()
         for dead_letter in self.queues.dead_letters:
             if dead_letter.body not in MALFORMED:
-                found = _find(self._look(), self._target(dead_letter.body))
+                found = _find(self._snapshot(), self._target(dead_letter.body))
                 assert not self._justified(found), f"it came back: {dead_letter} {found}"
 
     def _next(self) -> int:
@@ -851,7 +851,7 @@ def deployed(folder: Path, repeat: Repeat, *values: str, **changes: Any) -> Mode
 
 
 @BOTH_WORLDS
-def test_a_receive_without_a_look_does_not_bring_a_new_secret_nearer_to_deleted(
+def test_a_receive_without_an_attempt_does_not_bring_a_new_secret_nearer_to_deleted(
     tmp_path: Path, repeat: Repeat
 ) -> None:
     model = deployed(tmp_path, repeat, "eu-west-1", seconds_until_visible=12)
@@ -871,7 +871,7 @@ def test_a_region_that_aws_does_not_list_yet_is_waited_for(tmp_path: Path, repea
 
 
 @BOTH_WORLDS
-def test_two_looks_that_remove_the_same_replica_do_not_make_a_dead_letter(
+def test_two_attempts_that_remove_the_same_replica_do_not_make_a_dead_letter(
     tmp_path: Path, repeat: Repeat
 ) -> None:
     model = deployed(tmp_path, repeat, "eu-west-1 us-west-2", prune=True)

@@ -51,7 +51,9 @@ def telling(world: World, bus: FakeBus) -> World:
     return replace(world, app=replace(world.app, notifier=Notifier(lambda: bus)))
 
 
-def test_a_secret_that_converged_is_told_with_its_regions_and_seconds(telling: World, bus: FakeBus) -> None:
+def test_a_secret_that_converged_is_published_with_its_regions_and_seconds(
+    telling: World, bus: FakeBus
+) -> None:
     telling.secrets.worlds.seconds_in_progress = 5
     secret = telling.add("orders/db", to="eu-west-1 us-west-2")
     telling.send("orders/db")
@@ -90,7 +92,7 @@ def test_a_converged_secret_whose_first_attempt_was_throttled_tells_nothing(
     assert "SecondsToConverge" not in capsys.readouterr().out
 
 
-def test_a_secret_that_is_brought_there_after_throttling_is_told(telling: World, bus: FakeBus) -> None:
+def test_a_secret_that_is_brought_there_after_throttling_is_published(telling: World, bus: FakeBus) -> None:
     telling.secrets.replication.seconds_in_progress = 5
     telling.add("orders/db", to="eu-west-1")
     telling.secrets.fail_next("DescribeSecret", THROTTLED)
@@ -107,7 +109,7 @@ def test_what_was_seen_is_forgotten_in_the_end(telling: World) -> None:
     assert not unseen.note("message-1", 2, Outcome(Kind.CONVERGED))
 
 
-def test_a_dead_letter_is_told_with_its_reason(telling: World, bus: FakeBus) -> None:
+def test_a_dead_letter_is_published_with_its_reason(telling: World, bus: FakeBus) -> None:
     secret = telling.add("orders/db", to="eu-wst-1")
     telling.send("orders/db")
     telling.deliver_until_empty()
@@ -117,7 +119,7 @@ def test_a_dead_letter_is_told_with_its_reason(telling: World, bus: FakeBus) -> 
     assert "eu-wst-1, which is not in AllowedRegions" in detail["reason"]
 
 
-def test_what_is_told_has_the_shape_of_the_files_in_events(telling: World, bus: FakeBus) -> None:
+def test_what_is_published_has_the_shape_of_the_files_in_events(telling: World, bus: FakeBus) -> None:
     telling.add("orders/db", to="eu-west-1 eu-wst-1")
     telling.add("orders/api", to="eu-west-1")
     telling.send("orders/db")
@@ -139,7 +141,7 @@ def test_what_is_told_has_the_shape_of_the_files_in_events(telling: World, bus: 
         pytest.param({"refuses": 1}, id="not taken"),
     ],
 )
-def test_what_cannot_be_told_loses_no_message_and_repeats_none(
+def test_what_cannot_be_published_loses_no_message_and_repeats_none(
     telling: World, bus: FakeBus, log_lines: Lines, broken: dict[str, Any]
 ) -> None:
     for name, value in broken.items():
@@ -187,7 +189,7 @@ def test_a_client_is_made_once_and_only_if_there_is_something_to_tell(telling: W
     assert bus.calls == 2
 
 
-def test_it_is_told_after_the_dead_letter_is_written(telling: World) -> None:
+def test_it_is_published_after_the_dead_letter_is_written(telling: World) -> None:
     seen = []
 
     class Looking(FakeBus):
@@ -202,7 +204,7 @@ def test_it_is_told_after_the_dead_letter_is_written(telling: World) -> None:
     assert seen == [1]
 
 
-def test_a_dead_letter_that_could_not_be_written_is_not_told(telling: World, bus: FakeBus) -> None:
+def test_a_dead_letter_that_could_not_be_written_is_not_published(telling: World, bus: FakeBus) -> None:
     telling.add("orders/db", to="eu-wst-1")
     telling.send("orders/db")
     telling.queues.failing.add("SendMessage")
@@ -229,7 +231,7 @@ def test_it_is_not_begun_when_the_functions_time_is_up(
     assert len(telling.queues.dead_letters) == 1
 
 
-def test_no_value_is_told(telling: World, bus: FakeBus, world: World) -> None:
+def test_no_value_is_published(telling: World, bus: FakeBus, world: World) -> None:
     assert isinstance(world.secrets, StrictSecretsManager)
     telling.add("orders/db", to="eu-west-1 eu-wst-1", password="hidden")
     telling.send("orders/db")

@@ -119,7 +119,7 @@ def test_a_replica_that_has_failed_is_asked_for_again(overwriting: World) -> Non
     assert overwriting.status("db") == {THERE: in_the_end, "eu-west-1": "InSync"}
 
 
-def test_where_nobody_may_overwrite_nothing_is_looked_at(world: World) -> None:
+def test_where_nobody_may_overwrite_nothing_is_checked(world: World) -> None:
     world.add("db", **PAYMENTS)
     reconciled(world)
     assert {call.region for call in world.calls("DescribeSecret")} == {HOME}
@@ -129,7 +129,7 @@ def refused_there(fault: Fault) -> FaultHook:
     return lambda call, _: fault if (call.operation, call.region) == ("DescribeSecret", THERE) else None
 
 
-def test_what_may_not_be_looked_at_is_not_overwritten_and_dead_lettered(overwriting: World) -> None:
+def test_what_may_not_be_described_is_not_overwritten_and_dead_lettered(overwriting: World) -> None:
     overwriting.secrets.add_secret(THERE, "db", value="in the way")
     overwriting.add("db", **PAYMENTS, **{"replicate-to": "eu-west-1"})
     overwriting.secrets.faults = refused_there(ACCESS_DENIED)
@@ -154,7 +154,7 @@ def test_what_gives_no_answer_is_asked_again(overwriting: World) -> None:
     assert not overwriting.queues.dead_letters
 
 
-def test_a_look_that_would_end_too_late_puts_the_message_off(overwriting: World) -> None:
+def test_a_check_that_would_end_too_late_puts_the_message_off(overwriting: World) -> None:
     overwriting.secrets.add_secret(THERE, "db", value="in the way")
     overwriting.add("db", **PAYMENTS)
     overwriting.secrets.faults = lambda call, _: Fault(delay_seconds=40) if call.region == HOME else None

@@ -92,7 +92,9 @@ def test_a_region_that_waits_for_others_is_not_said_to_be_requested(world: World
     assert "us-west-2 is not requested yet" in line["reason"]
 
 
-def test_what_is_known_of_refused_regions_is_told_though_the_last_attempt_met_a_fault(world: World) -> None:
+def test_what_is_known_of_refused_regions_is_reported_though_the_last_attempt_met_a_fault(
+    world: World,
+) -> None:
     world.secrets.regions -= {"us-west-2"}
     world.add("orders/db", to="eu-west-1 us-west-2")
     other = world.having(max_attempts=1)

@@ -163,7 +163,7 @@ def test_a_message_that_is_stuck(state: Stack, status: Status) -> None:
     assert only(state, backlog.nothing_is_stuck).status is status
 
 
-def test_an_alarm_that_rings_is_told_with_its_own_words() -> None:
+def test_an_alarm_that_fires_is_reported_with_its_own_reason() -> None:
     alarm = {"AlarmName": "stack-DeadLetterAlarm", "StateValue": "ALARM", "AlarmDescription": "Do this"}
     state = deployed(
         cloudwatch=answering(describe_alarms={"MetricAlarms": [{**alarm, "AlarmActions": ["x"]}]})

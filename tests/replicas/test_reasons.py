@@ -55,7 +55,7 @@ TAGS = st.fixed_dictionaries(
 
 
 @given(TAGS)
-def test_the_regions_and_keys_that_are_retold_are_those_that_are_wanted(tags: dict[str, str]) -> None:
+def test_the_regions_and_keys_that_are_explained_are_those_that_are_wanted(tags: dict[str, str]) -> None:
     desired = desired_replicas(POLICY, tags, HOME, SETTINGS.allowed_regions)
     seen = Seen(HOME, Secret("arn", "a", tags), Decision(desired))
     retold = places(seen)

@@ -134,7 +134,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
     return stage_of(tmp_path, request.param)
 
 
-def test_each_state_is_found_and_only_the_unchanged_are_rejoined_unasked(stage: Stage) -> None:
+def test_each_state_is_found_and_only_the_unchanged_are_rejoined_without_consent(stage: Stage) -> None:
     for name in ("same", "there", "home", "both", "gone"):
         stage.add(name, WEST)
     assert stage.promote() == 0
@@ -214,7 +214,7 @@ def test_another_secret_at_home_is_never_overwritten(stage: Stage) -> None:
     assert "another secret at home" in stage.said()
 
 
-def test_what_changes_between_the_look_and_the_overwrite_is_left_and_named(stage: Stage) -> None:
+def test_what_changes_between_the_check_and_the_overwrite_is_left_and_named(stage: Stage) -> None:
     stage.add("db", WEST)
     stage.promote()
     new: list[str] = []

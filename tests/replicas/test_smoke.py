@@ -106,14 +106,14 @@ def test_a_region_that_failed_and_then_heals_is_one_region(account: Account) -> 
     assert "us-west-2 is InSync" in account.text
 
 
-def test_a_region_that_fails_is_told_with_awss_reason_and_all_is_removed(account: Account) -> None:
+def test_a_region_that_fails_is_reported_with_awss_reason_and_all_is_removed(account: Account) -> None:
     account.world.secrets.add_secret("us-west-2", NAME)
     assert smoke.run(account.trial()) is False
     assert "us-west-2 is Failed: " in account.text
     assert account.left_over() == [NAME], "somebody else's secret of that name stays"
 
 
-def test_a_function_that_is_not_told_is_found_out_and_the_secret_removed(account: Account) -> None:
+def test_a_function_that_hears_of_nothing_is_found_out_and_the_secret_removed(account: Account) -> None:
     account.told = False
     assert smoke.run(account.trial()) is False
     assert "Not InSync after 300 s: eu-west-1, us-west-2. No event reached the function" in account.text
@@ -121,7 +121,7 @@ def test_a_function_that_is_not_told_is_found_out_and_the_secret_removed(account
 
 
 @pytest.mark.parametrize("looks", [1, 3])
-def test_interrupted_at_any_look_it_leaves_nothing(account: Account, looks: int) -> None:
+def test_interrupted_at_any_check_it_leaves_nothing(account: Account, looks: int) -> None:
     left = iter([*[None] * (looks - 1), account.stop])
 
     def stop_in_time() -> None:

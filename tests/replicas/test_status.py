@@ -265,7 +265,7 @@ def test_what_is_as_it_must_be_does_not_push_the_rest_off_a_terminal(
     ) is not everything
 
 
-def test_watch_looks_again_until_ctrl_c(desk: Desk) -> None:
+def test_watch_checks_again_until_ctrl_c(desk: Desk) -> None:
     desk.world.add("a", "us-west-2")
     screen, pauses = terminal(), []
 

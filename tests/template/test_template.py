@@ -601,7 +601,7 @@ def test_a_key_is_used_through_the_service_that_it_is_for_only() -> None:
     }
 
 
-def test_nothing_can_be_told_in_the_name_of_another_source() -> None:
+def test_nothing_can_be_published_in_the_name_of_another_source() -> None:
     condition = granted(deployed())["events:PutEvents"]["Condition"]
     assert condition == {"StringEquals": {"events:source": SOURCE, "events:detail-type": [CONVERGED, FAILED]}}
 

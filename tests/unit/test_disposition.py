@@ -42,12 +42,12 @@ def settled(outcome: Outcome) -> Outcome:
         pytest.param(Kind.FAILED, 10, Disposition.DEAD_LETTER, id="failed at the last attempt: dead letter"),
     ],
 )
-def test_verdict(kind: Kind, attempt: int, expected: Disposition) -> None:
+def test_disposition(kind: Kind, attempt: int, expected: Disposition) -> None:
     assert verdict(Outcome(kind), attempt, max_attempts=10) is expected
 
 
 @pytest.mark.parametrize("attempt", [1, 9, 10, LAST_ATTEMPT - 1])
-def test_a_message_that_was_not_looked_at_is_never_blamed_for_it(attempt: int) -> None:
+def test_a_message_that_was_not_attempted_is_never_blamed_for_it(attempt: int) -> None:
     """Out of time says nothing about the secret: it is neither deleted nor dead-lettered."""
     disposition = verdict(Outcome(Kind.OUT_OF_TIME), attempt, max_attempts=10)
     assert disposition in (Disposition.RELEASE, Disposition.RETRY_LATER)

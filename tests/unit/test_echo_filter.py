@@ -8,7 +8,9 @@ SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:orders/db-AbCdEf"
 
 
 @pytest.mark.parametrize(("happened_at", "answered"), [(94.9, True), (95, False), (99, False), (101, False)])
-def test_only_what_happened_well_before_the_look_is_answered(happened_at: float, *, answered: bool) -> None:
+def test_only_what_happened_well_before_the_attempt_is_answered(
+    happened_at: float, *, answered: bool
+) -> None:
     echo_filter = EchoFilter()
     echo_filter.note(SECRET, 100)
     assert echo_filter.answers(SECRET, happened_at) is answered
@@ -21,7 +23,7 @@ def test_nothing_is_known_of_another_secret() -> None:
     assert not EchoFilter().answers(SECRET, 1)
 
 
-def test_the_latest_look_counts() -> None:
+def test_the_latest_attempt_counts() -> None:
     echo_filter = EchoFilter()
     echo_filter.note(SECRET, 100)
     echo_filter.note(SECRET, 200)

@@ -74,7 +74,7 @@ def event(name: str = "create-secret.json", /, **detail: object) -> dict[str, An
 
 
 @pytest.mark.parametrize(("name", "secret_id"), ASKED_FOR)
-def test_an_event_asks_to_look_at_its_secret(name: str, secret_id: str) -> None:
+def test_an_event_asks_to_check_its_secret(name: str, secret_id: str) -> None:
     asked = parsed(EVENTS[name])
     assert (asked.secret_id, asked.event_id) == (secret_id, EVENTS[name].get("id", ""))
 
@@ -206,7 +206,7 @@ def test_the_keys_of_request_and_response_may_be_absent_altogether() -> None:
         ),
     ],
 )
-def test_a_replica_is_looked_at_through_its_primary(arn: str, home_region: str, primary: str) -> None:
+def test_a_replica_is_checked_through_its_primary(arn: str, home_region: str, primary: str) -> None:
     assert parsed({"secret_id": arn}, home_region) == ReconcileRequest(primary)
 
 
@@ -503,7 +503,7 @@ def test_a_page_of_another_shape_is_malformed(fields: dict[str, object], found: 
         parsed({"sweep": fields})
 
 
-def test_a_secret_whose_sweep_has_no_text_for_an_id_is_looked_at_all_the_same() -> None:
+def test_a_secret_whose_sweep_has_no_text_for_an_id_is_checked_all_the_same() -> None:
     assert parsed({"secret_id": ARN, "sweep_id": 7}) == ReconcileRequest(ARN)
 
 

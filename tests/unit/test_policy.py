@@ -325,7 +325,7 @@ def test_whatever_a_tag_editor_allows_may_separate(separator: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["true", "Yes", "ON", "enabled"])
-def test_a_yes_is_told_to_say_which_regions(word: str) -> None:
+def test_a_yes_is_asked_to_say_which_regions(word: str) -> None:
     (problem,) = desired(word).problems
     assert problem.text == f"tag replicate-to says {word.lower()!r}, which names no Region"
     assert problem.remedy == "say which Regions, or all"

@@ -56,7 +56,7 @@ def import_costs(stage: Stage, rounds: int) -> dict[str, float]:
     `-X importtime` says it of each module without those that it imports in turn. Ours makes the clients.
     """
     taken = [_import_times(stage) for _ in range(rounds)]
-    return {package: Samples([one[package] / 1000 for one in taken]).median for package in taken[0]}
+    return {package: Samples([times[package] / 1000 for times in taken]).median for package in taken[0]}
 
 
 def _import_times(stage: Stage) -> Counter[str]:

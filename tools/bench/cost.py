@@ -15,7 +15,7 @@ WAIT_MILLISECONDS = 50
 """What AWS itself takes for one call, as in the measurement of batches."""
 
 FIRST_CALLS, SECOND_CALLS = 3, 2
-"""The first look describes, replicates, and puts its message off; the second describes, and tells."""
+"""The first attempt describes, replicates, and puts its message off; the second describes, and tells."""
 
 ROOM = 3
 """A function that runs out of memory is killed with its whole batch; room costs little."""
@@ -23,7 +23,7 @@ ROOM = 3
 
 @dataclass(frozen=True)
 class Cost:
-    """At one memory size: milliseconds of a first look, dollars per million events and a month of sweeps."""
+    """At one memory size: a first attempt in ms, dollars of a million events and a month of sweeps."""
 
     megabytes: int
     processor_milliseconds: float
@@ -36,7 +36,7 @@ def costs(processor_milliseconds: float) -> list[Cost]:
     """Return the cost at each memory size, for an event that takes so much of a full processor.
 
     An event is one new secret: two attempts (describe, replicate; describe), each in a batch of its own. A
-    sweep's secret is one look. A smaller size has a smaller share of a processor, and takes as much longer.
+    sweep's secret is one attempt. A smaller size has less of a processor, and takes as much longer.
     """
     return [_cost(megabytes, processor_milliseconds) for megabytes in MEMORY_MEGABYTES]
 

@@ -166,7 +166,7 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
     )
     yield "## Sweep"
     yield (
-        f"All pages are listed and enqueued. Of the secrets found, {scale['looks']:,} "
+        f"All pages are listed and enqueued. Of the secrets found, {scale['checks']:,} "
         "are then checked: one DescribeSecret each. Time is for listing."
     )
     yield _table(
@@ -185,7 +185,7 @@ def _sections(results: dict[str, Any]) -> Iterator[str]:
                 f"{each['calls']['ListSecrets']:,}",
                 f"{each['list_seconds']:.1f}",
                 f"{1000 * each['list_seconds'] / each['calls']['ListSecrets']:.0f}",
-                f"{each['looked_at']:,}",
+                f"{each['checked']:,}",
                 f"{each['calls']['DescribeSecret']:,}",
                 f"{each['resident_megabytes']:.0f} MB",
             )

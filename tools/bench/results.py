@@ -25,11 +25,11 @@ class Scale:
     events: int
     backfill: int
     sweeps: tuple[int, ...]
-    looks: int
+    checks: int
 
 
-FULL = Scale(rounds=15, events=100, backfill=2000, sweeps=(1_000, 10_000, 100_000), looks=1_000)
-SHORT = Scale(rounds=2, events=10, backfill=100, sweeps=(100, 200), looks=100)
+FULL = Scale(rounds=15, events=100, backfill=2000, sweeps=(1_000, 10_000, 100_000), checks=1_000)
+SHORT = Scale(rounds=2, events=10, backfill=100, sweeps=(100, 200), checks=100)
 
 
 @dataclass(frozen=True)
@@ -57,37 +57,37 @@ def measure(scale: Scale, say: Say) -> dict[str, Any]:
         "size": asdict(size()),
     }
     say("Cold starts")
-    with _fresh() as one:
+    with _fresh() as fresh:
         results["cold"] = {
             name: {"wall_ms": _facts(wall), "processor_ms": _facts(processor)}
-            for name, (wall, processor) in cold.cold_starts(one, scale.rounds).items()
+            for name, (wall, processor) in cold.cold_starts(fresh, scale.rounds).items()
         }
         say("Imports")
-        results["imports_ms"] = cold.import_costs(one, min(5, scale.rounds))
+        results["imports_ms"] = cold.import_costs(fresh, min(5, scale.rounds))
     say("One warm event")
-    with _fresh() as one:
-        taken = warm.processor_per_event(one, scale.events, 5)
+    with _fresh() as fresh:
+        taken = warm.processor_per_event(fresh, scale.events, 5)
         results["warm_processor_ms"] = {name: _facts(samples) for name, samples in taken.items()}
     say("Batches")
-    with _fresh() as one:
-        taken = warm.batch_milliseconds(one, scale.rounds)
+    with _fresh() as fresh:
+        taken = warm.batch_milliseconds(fresh, scale.rounds)
         results["batch_ms"] = {name: _facts(samples) for name, samples in taken.items()}
     say("Calls per secret")
-    with _fresh() as one:
-        results["calls"] = warm.calls_per_secret(one)
+    with _fresh() as fresh:
+        results["calls"] = warm.calls_per_secret(fresh)
     results["backfill"] = {}
     for contestant in ("ours", "obvious_at_once"):
         say(f"Backfill of {scale.backfill:,} secrets: {contestant}")
-        with _fresh() as one:
-            found = warm.backfill(one, contestant, scale.backfill)
+        with _fresh() as fresh:
+            found = warm.backfill(fresh, contestant, scale.backfill)
             results["backfill"][contestant] = asdict(found) | {"budget_share": found.budget_share}
     say("A hundred secrets in ten Regions, three of them refused")
     results["refused"] = refused.runs()
     results["sweep"] = []
     for secrets in scale.sweeps:
         say(f"Sweep of {secrets:,} secrets")
-        with _fresh() as one:
-            results["sweep"].append(asdict(warm.sweep(one, secrets, scale.looks)))
+        with _fresh() as fresh:
+            results["sweep"].append(asdict(warm.sweep(fresh, secrets, scale.checks)))
     at_sizes = cost.costs(results["warm_processor_ms"]["ours"]["median"])
     results["cost"] = [asdict(each) for each in at_sizes]
     most = max(each["resident_megabytes"] for each in results["sweep"])
@@ -98,8 +98,8 @@ def measure(scale: Scale, say: Say) -> dict[str, Any]:
 
 @contextmanager
 def _fresh() -> Iterator[Stage]:
-    with TemporaryDirectory(prefix="secret-replicator-") as folder, stage(Path(folder)) as one:
-        yield one
+    with TemporaryDirectory(prefix="secret-replicator-") as folder, stage(Path(folder)) as fresh:
+        yield fresh
 
 
 def _facts(samples: Samples) -> dict[str, Any]:
@@ -132,10 +132,10 @@ def goals(results: dict[str, Any]) -> list[Goal]:
     most = max(each["resident_megabytes"] for each in results["sweep"])
     zipped, unpacked = (results["size"][name] / 1_000_000 for name in ("zipped_bytes", "unpacked_bytes"))
     created, converged = (sum(calls[name].values()) for name in ("created", "converged"))
-    swept = [(each["secrets"], each["looked_at"], each["calls"]) for each in results["sweep"]]
+    swept = [(each["secrets"], each["checked"], each["calls"]) for each in results["sweep"]]
     exact = all(
-        found == {"ListSecrets": -(-secrets // 100), "DescribeSecret": looked_at}
-        for secrets, looked_at, found in swept
+        found == {"ListSecrets": -(-secrets // 100), "DescribeSecret": checked}
+        for secrets, checked, found in swept
     )
     return [
         _below("Cold start, ours / bare boto3 handler", to["cold_to_bare"], 1.15, "x"),

@@ -36,10 +36,10 @@ class Sweep:
     """What one size of account took: `calls` by operation, memory in megabytes, time in seconds."""
 
     secrets: int
-    looked_at: int
+    checked: int
     calls: dict[str, int]
     list_seconds: float
-    look_seconds: float
+    check_seconds: float
     resident_megabytes: float
 
 
@@ -128,10 +128,10 @@ def calls_per_secret(stage: Stage) -> dict[str, dict[str, int]]:
     return counted
 
 
-def sweep(stage: Stage, secrets: int, looks: int) -> Sweep:
-    """Sweep an account of this size, page by page; then look at `looks` of the secrets it found."""
+def sweep(stage: Stage, secrets: int, checks: int) -> Sweep:
+    """Sweep an account of this size, page by page; then check `checks` of the secrets it found."""
     for number in range(secrets):
-        add = stage.converged if number < looks else stage.missing
+        add = stage.converged if number < checks else stage.missing
         add(f"sweep/{number}")
     stage.secrets.calls.clear()
     stage.list_quickly()
@@ -143,13 +143,13 @@ def sweep(stage: Stage, secrets: int, looks: int) -> Sweep:
         found = [*stage.queues.messages]
         assert len(found) == secrets, f"{len(found)} of {secrets} secrets were found"
         for message_id in found:
-            if _number(stage.queues.messages[message_id].body) >= looks:
+            if _number(stage.queues.messages[message_id].body) >= checks:
                 del stage.queues.messages[message_id]
-        look_seconds = _timed(lambda: stage.drain([emulator], until_seconds=60))
+        check_seconds = _timed(lambda: stage.drain([emulator], until_seconds=60))
         memory = runtime(emulator).memory_info().rss / 1_000_000
     calls = Counter(call.operation for call in stage.secrets.calls)
     stage.secrets._store[HOME].clear()
-    return Sweep(secrets, min(looks, secrets), dict(calls), list_seconds, look_seconds, memory)
+    return Sweep(secrets, min(checks, secrets), dict(calls), list_seconds, check_seconds, memory)
 
 
 def _sweep_pages(stage: Stage, emulator: Emulator) -> None:

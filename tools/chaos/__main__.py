@@ -1,4 +1,4 @@
-"""Many secrets, every fault at once, and an account of what became of each. `make chaos` runs it."""
+"""Many secrets, every fault at once, and a summary of what became of each. `make chaos` runs it."""
 
 import argparse
 import sys
@@ -10,8 +10,8 @@ from local.console import make_console
 from local.errors import LocalError
 from local.secrets_manager.worlds import Repeat
 from replicas import interrupts
-from tools.chaos.account import account, most_in_a_second
 from tools.chaos.run import Chosen, run
+from tools.chaos.summary import most_in_a_second, summarize
 from tools.chaos.tables import report, writes
 
 WORLDS: dict[str, tuple[Repeat, ...]] = {
@@ -44,11 +44,11 @@ def _play(chosen: Chosen, console: Console) -> int:
     )
     finished = run(chosen, console)
     parts = {"malformed": "", **{world: world for world in chosen.worlds}}
-    accounts = {
-        name: account(finished.observed.of(part), chosen.max_attempts) for name, part in parts.items()
+    summaries = {
+        name: summarize(finished.observed.of(part), chosen.max_attempts) for name, part in parts.items()
     }
-    console.print(report(chosen, finished, accounts))
-    wrong = sum(len(found) for one in accounts.values() for found in one.wrong.values())
+    console.print(report(chosen, finished, summaries))
+    wrong = sum(len(found) for summary in summaries.values() for found in summary.wrong.values())
     over = max(0, most_in_a_second(writes(finished)) - chosen.writes_per_second)
     console.print(
         f"Seed {chosen.seed}: {wrong} wrong, {over} writes too many in a second. {finished.seconds:.0f} s."

@@ -20,7 +20,7 @@ from local.secrets_manager.model import (
 )
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.worlds import Repeat, Worlds
-from tests.support.model.oracle import HOME, Look, look_at
+from tests.support.model.oracle import HOME, Snapshot, snapshot_of
 from tools.chaos.cases import Case, Failure, Fate
 
 FAULTY = frozenset({"DescribeSecret", "ReplicateSecretToRegions", "RemoveRegionsFromReplication"})
@@ -41,7 +41,7 @@ class Moment(NamedTuple):
     """How a secret truly was just after a call about it."""
 
     at: float
-    look: Look
+    snapshot: Snapshot
 
 
 class World:
@@ -52,7 +52,7 @@ class World:
         self.cases = {case.name: case for case in cases}
         self.moments: dict[str, list[Moment]] = defaultdict(list)
         self.rotated: set[tuple[str, str]] = set()
-        self._untold: list[Failure] = []
+        self._unreported: list[Failure] = []
         self._failures: set[Failure] = set()
         self._seed = seed
         self._numbers: Counter[tuple[str, str]] = Counter()
@@ -71,22 +71,22 @@ class World:
             return self.secrets.handle(operation, region, params)
         finally:
             name = secret_name(params.get("SecretId", ""))
-            if found := self.look(name):
+            if found := self.snapshot(name):
                 self.moments[name].append(Moment(time(), found))
                 self._note_failures(name)
 
-    def look(self, name: str) -> Look | None:
+    def snapshot(self, name: str) -> Snapshot | None:
         """Return how a secret truly is, None if there is none."""
         if name not in self.cases or not self.cases[name].exists:
             return None
-        return look_at(self.secrets, self.secrets.secret(HOME, name), time())
+        return snapshot_of(self.secrets, self.secrets.secret(HOME, name), time())
 
     def take_failures(self) -> Sequence[Failure]:
         """Return the failures of Regions that were not taken yet."""
         for name, case in self.cases.items():
             if case.exists:
                 self._note_failures(name)
-        taken, self._untold = self._untold, []
+        taken, self._unreported = self._unreported, []
         return taken
 
     def _note_failures(self, name: str) -> None:
@@ -95,7 +95,7 @@ class World:
             failure = Failure(name, secret.arn, replica.region, replica.settles_at)
             if replica.status == "Failed" and failure not in self._failures:
                 self._failures.add(failure)
-                self._untold.append(failure)
+                self._unreported.append(failure)
 
     def rotate_what_failed_once(self) -> Mapping[str, str]:
         """Give a new value to secrets with a Region that would heal, once each; return their ARNs by name.
@@ -147,7 +147,7 @@ class World:
         case = self.cases.get(call.secret or "")
         if call.operation not in FAULTY or not case or not case.exists:
             return None
-        return _verdict(call, case) or self._drawn(call.operation, case)
+        return _answer_to(call, case) or self._drawn(call.operation, case)
 
     def _drawn(self, operation: str, case: Case) -> Fault | None:
         self._numbers[operation, case.name] += 1
@@ -160,7 +160,7 @@ class World:
         return None
 
 
-def _verdict(call: Call, case: Case) -> Fault | None:
+def _answer_to(call: Call, case: Case) -> Fault | None:
     """Return what AWS always says to a call that asks for this Region."""
     asked = {entry["Region"] for entry in call.parameters.get("AddReplicaRegions", ())}
     fates = {case.fates.get(region) for region in asked}

@@ -35,7 +35,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class Case:
-    """A secret, or what is told of one: how it begins, and what AWS does to it."""
+    """A secret, or what events say of it: how it begins, and what AWS does to it."""
 
     story: str
     tags: Mapping[str, str]
@@ -119,7 +119,7 @@ class Message:
 
 
 def draw_messages(seed: int, cases: Sequence[Case], arns: Mapping[str, str]) -> list[Message]:
-    """Return what is told of the secrets: every event one to three times, in any order, and some nonsense.
+    """Return the messages about the secrets: every event one to three times, in any order, and some nonsense.
 
     No body is there twice, so that each message can be accounted for.
     """

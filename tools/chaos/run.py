@@ -21,11 +21,11 @@ from local.secrets_manager.worlds import Repeat
 from local.stack import Stack, Variant, local_stack
 from tests.support.model.events import SHAPES
 from tests.support.model.oracle import ALLOWED, POLICY_FILE
-from tools.chaos.account import DeadLetter, Observed, Said
 from tools.chaos.aws import Aws, World
 from tools.chaos.cases import Message, draw_cases, draw_failure_messages, draw_messages
 from tools.chaos.fast_queue import FastQueue
 from tools.chaos.killer import Killer
+from tools.chaos.summary import DeadLetter, Observed, Said
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -153,12 +153,12 @@ class Run:
             left=observe.backlog(self.stack.clients.sqs, self.stack.queue_url),
             said=_said(self.log.lines),
             moments={name: moments for world in worlds for name, moments in world.moments.items()},
-            final={name: world.look(name) for world in worlds for name in world.cases},
+            final={name: world.snapshot(name) for world in worlds for name in world.cases},
             calls=[call for world in worlds for call in world.secrets.calls],
         )
 
     def _dead_letters(self) -> Iterator[DeadLetter]:
-        for _look in range(3):
+        for _attempt in range(3):
             while messages := self._receive():
                 yield from map(_dead_letter, messages)
 

@@ -9,18 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from local.secrets_manager.service import METERED
-from tools.chaos.account import Account, most_in_a_second
 from tools.chaos.aws import FAULTY
 from tools.chaos.cases import Fate
 from tools.chaos.run import Chosen, Finished
+from tools.chaos.summary import Summary, most_in_a_second
 
 SHOWN = 10
 """How many sentences are shown of each kind that is wrong."""
 
 
-def report(chosen: Chosen, finished: Finished, accounts: Mapping[str, Account]) -> Group:
+def report(chosen: Chosen, finished: Finished, summaries: Mapping[str, Summary]) -> Group:
     """Return all that is to be shown."""
-    return Group(_deeds(chosen, finished), _account(accounts), *_sentences(accounts))
+    return Group(_deeds(chosen, finished), _summary(summaries), *_sentences(summaries))
 
 
 def writes(finished: Finished) -> list[float]:
@@ -29,14 +29,14 @@ def writes(finished: Finished) -> list[float]:
     return [call.time for call in observed.calls if call.operation in METERED & FAULTY]
 
 
-def _account(accounts: Mapping[str, Account]) -> Table:
+def _summary(summaries: Mapping[str, Summary]) -> Table:
     table = Table("", title="What became of it", title_justify="left", box=SIMPLE)
-    for world in accounts:
+    for world in summaries:
         table.add_column(world, justify="right")
     for part in ("secrets", "messages", "dead_letters"):
-        _section(table, part.replace("_", " "), [getattr(one, part) for one in accounts.values()])
-    for name in Account().wrong:
-        table.add_row(name, *(str(len(one.wrong[name])) for one in accounts.values()))
+        _section(table, part.replace("_", " "), [getattr(summary, part) for summary in summaries.values()])
+    for name in Summary().wrong:
+        table.add_row(name, *(str(len(summary.wrong[name])) for summary in summaries.values()))
     return table
 
 
@@ -74,7 +74,7 @@ def _deeds(chosen: Chosen, finished: Finished) -> Table:
     return table
 
 
-def _sentences(accounts: Mapping[str, Account]) -> Iterator[Text]:
-    for world, one in accounts.items():
-        for name, wrong in one.wrong.items():
+def _sentences(summaries: Mapping[str, Summary]) -> Iterator[Text]:
+    for world, summary in summaries.items():
+        for name, wrong in summary.wrong.items():
             yield from (Text(f"{world}, {name}: {sentence}") for sentence in wrong[:SHOWN])

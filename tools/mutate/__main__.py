@@ -58,7 +58,7 @@ class Mutation:
     tests: str
 
 
-class Verdict(StrEnum):
+class Result(StrEnum):
     """How it ended for a mutation. Only `caught` is good."""
 
     CAUGHT = "caught"
@@ -68,10 +68,10 @@ class Verdict(StrEnum):
     RED_ANYWAY = "SLOW TESTS ARE RED ANYWAY"
 
 
-VERDICTS = {
-    pytest.ExitCode.TESTS_FAILED: Verdict.CAUGHT,
-    pytest.ExitCode.OK: Verdict.SURVIVED,
-    pytest.ExitCode.NO_TESTS_COLLECTED: Verdict.SURVIVED,
+RESULTS = {
+    pytest.ExitCode.TESTS_FAILED: Result.CAUGHT,
+    pytest.ExitCode.OK: Result.SURVIVED,
+    pytest.ExitCode.NO_TESTS_COLLECTED: Result.SURVIVED,
 }
 
 
@@ -1284,12 +1284,12 @@ def ending(tree: Path, tests: Iterable[str], choice: str) -> pytest.ExitCode:
         return pytest.ExitCode.TESTS_FAILED
 
 
-def judge(tree: Path, mutation: Mutation) -> Verdict:
+def result_of(tree: Path, mutation: Mutation) -> Result:
     """Mutate the tree, run the tests that must fail, the slow ones if no other does, and restore the tree."""
     file, tests = tree / mutation.file, mutation.tests.split()
     sound = file.read_text("utf-8")
     if sound.count(mutation.old) != 1:
-        return Verdict.NOT_FOUND
+        return Result.NOT_FOUND
     file.write_text(sound.replace(mutation.old, mutation.new), "utf-8")
     try:
         ended = ending(tree, tests, "not slow")
@@ -1303,43 +1303,45 @@ def judge(tree: Path, mutation: Mutation) -> Verdict:
         and ended is pytest.ExitCode.TESTS_FAILED
         and ending(tree, tests, "slow") is not pytest.ExitCode.OK
     ):
-        return Verdict.RED_ANYWAY
-    return VERDICTS.get(ended, Verdict.DOES_NOT_RUN)
+        return Result.RED_ANYWAY
+    return RESULTS.get(ended, Result.DOES_NOT_RUN)
 
 
 def play(chosen: Sequence[Mutation], trees: Iterable[Path], console: Console) -> int:
-    """Judge each mutation in a tree that is free, say how it ended, and return how many were caught."""
+    """Play each mutation in a tree that is free, say how it ended, and return how many were caught."""
     free = SimpleQueue[Path]()
     for tree in trees:
         free.put(tree)
 
-    def judged(mutation: Mutation) -> tuple[Verdict, float]:
+    def timed(mutation: Mutation) -> tuple[Result, float]:
         tree, began = free.get(), time.monotonic()
         try:
-            return judge(tree, mutation), time.monotonic() - began
+            return result_of(tree, mutation), time.monotonic() - began
         finally:
             free.put(tree)
 
-    verdicts = []
+    results = []
     with ThreadPoolExecutor(WORKERS) as pool:
-        calls = {pool.submit(judged, mutation): mutation for mutation in chosen}
+        calls = {pool.submit(timed, mutation): mutation for mutation in chosen}
         try:
             for number, call in enumerate(as_completed(calls), start=1):
-                mutation, (verdict, seconds) = calls[call], call.result()
-                verdicts.append(verdict)
-                said = f"{number:3}/{len(chosen)} {seconds:3.0f} s  {verdict}: {mutation.promise}"
-                if verdict is Verdict.CAUGHT:
+                mutation, (result, seconds) = calls[call], call.result()
+                results.append(result)
+                said = f"{number:3}/{len(chosen)} {seconds:3.0f} s  {result}: {mutation.promise}"
+                if result is Result.CAUGHT:
                     console.print(Text(said))
                 else:
                     console.print(Text(f"{said} ({mutation.file}, {mutation.tests})", "red"))
         finally:
             pool.shutdown(cancel_futures=True)
-    return verdicts.count(Verdict.CAUGHT)
+    return results.count(Result.CAUGHT)
 
 
 def main(words: Sequence[str]) -> int:
     console = Console(soft_wrap=True, highlight=False)
-    chosen = [one for one in MUTATIONS if all(word.lower() in one.promise.lower() for word in words)]
+    chosen = [
+        mutation for mutation in MUTATIONS if all(word.lower() in mutation.promise.lower() for word in words)
+    ]
     if not chosen:
         console.print("No promise has these words", style="red")
         return 2
@@ -1348,7 +1350,7 @@ def main(words: Sequence[str]) -> int:
         for tree in trees:
             copy_tree(tree)
         console.print("First the tests as they are, with nothing broken")
-        tests = sorted({test for one in chosen for test in one.tests.split()})
+        tests = sorted({test for mutation in chosen for test in mutation.tests.split()})
         unbroken = run_tests(trees[0], tests, "-m", "not slow", "--numprocesses", str(WORKERS))
         if unbroken.returncode:
             console.print(Text(unbroken.stdout[-4000:]))

@@ -66,7 +66,7 @@ def wish(tags: Mapping[str, str]) -> Wish:
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """A secret of the home Region at one moment, as it truly is."""
 
     name: str
@@ -112,22 +112,22 @@ class Look:
         return self.visible and not self.ours
 
 
-def look(secrets: StrictSecretsManager, now: float, *, may_overwrite: bool) -> dict[str, Look]:
-    """Look at every secret of the home Region; by ARN."""
+def snapshot(secrets: StrictSecretsManager, now: float, *, may_overwrite: bool) -> dict[str, Snapshot]:
+    """Return what is true of every secret of the home Region, by ARN."""
     found = [secrets.secret(HOME, name) for name in secrets.names(HOME)]
-    return {secret.arn: look_at(secrets, secret, now, may_overwrite=may_overwrite) for secret in found}
+    return {secret.arn: snapshot_of(secrets, secret, now, may_overwrite=may_overwrite) for secret in found}
 
 
-def look_at(
+def snapshot_of(
     secrets: StrictSecretsManager, secret: Secret, now: float, *, may_overwrite: bool = False
-) -> Look:
+) -> Snapshot:
     replicas = secret.replicas.items()
     wanted = wish(secret.tags)
     kept = [region for region in wanted.overwrite if _must_be_kept(secrets, secret, region)]
     taken = [region for region in ALLOWED if _is_taken(secrets, secret, region)]
     said = [region for region, replica in replicas if "already exists" in (replica.message or "")]
     read = [region for region, replica in replicas if now - (replica.last_accessed or 0) <= KEPT_SECONDS]
-    return Look(
+    return Snapshot(
         name=secret.name,
         arn=secret.arn,
         visible=secret.visible_at <= now,

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 
 from local.secrets_manager.model import Call
 from local.secrets_manager.service import METERED
-from tests.support.model.oracle import Look
+from tests.support.model.oracle import Snapshot
 from tools.chaos.aws import BY_A_FAULT, Moment
 from tools.chaos.cases import Case, Fate, Message
 
@@ -36,8 +36,8 @@ REASON = {
 """What the dead letter must say of a Region that cannot be had."""
 WORDS_OF_FAULTS = (*BY_A_FAULT, "got no answer")
 FOLLOWED = "followed_by_another_message"
-LOOK_SECONDS = 30
-"""No look at a message takes longer."""
+ATTEMPT_SECONDS = 30
+"""No attempt at a message takes longer."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Said:
-    """What the function said of a message at the end of a look, and when."""
+    """What the function said of a message at the end of an attempt, and when."""
 
     outcome: str
     verdict: str
@@ -71,10 +71,10 @@ class Observed:
     """Messages that are still in the ReplicationQueue."""
     said: Mapping[str, Sequence[Said]]
     moments: Mapping[str, Sequence[Moment]]
-    final: Mapping[str, Look | None]
+    final: Mapping[str, Snapshot | None]
     calls: Sequence[Call]
 
-    def told_by(self, body: str) -> str | None:
+    def name_of_body(self, body: str) -> str | None:
         """Return the secret that a body tells of, empty for none. A body that nobody sent gives None."""
         return next((message.name for message in self.messages.values() if message.body == body), None)
 
@@ -90,7 +90,7 @@ class Observed:
 
 
 @dataclass
-class Account:
+class Summary:
     """Every secret and every message, under what became of it; and a sentence for each that is wrong."""
 
     secrets: Counter[str] = field(default_factory=Counter)
@@ -112,9 +112,9 @@ class Account:
         }
 
 
-def account(observed: Observed, max_attempts: int) -> Account:
+def summarize(observed: Observed, max_attempts: int) -> Summary:
     """Account for everything."""
-    result = Account()
+    result = Summary()
     _account_for_secrets(result, observed, max_attempts)
     _account_for_dead_letters(result, observed, max_attempts)
     _account_for_messages(result, observed)
@@ -126,7 +126,7 @@ def account(observed: Observed, max_attempts: int) -> Account:
 # Secrets
 
 
-def _account_for_secrets(result: Account, observed: Observed, max_attempts: int) -> None:
+def _account_for_secrets(result: Summary, observed: Observed, max_attempts: int) -> None:
     """In the end each has what it can have. One bad Region has stopped no other."""
     struck = {
         dead_letter.body
@@ -134,17 +134,17 @@ def _account_for_secrets(result: Account, observed: Observed, max_attempts: int)
         if _struck(dead_letter, observed, max_attempts)
     }
     for name, case in observed.cases.items():
-        look = observed.final[name]
-        result.secrets[end_of(case, look)] += 1
-        missing = sorted(_to_be_had(case, look) - _in_sync(look))
-        told = [
+        snapshot = observed.final[name]
+        result.secrets[end_of(case, snapshot)] += 1
+        missing = sorted(_to_be_had(case, snapshot) - _in_sync(snapshot))
+        reported = [
             message.body
             for message in observed.messages.values()
             if message.name == name and message.failed_at is None
         ]
-        if missing and not struck.issuperset(told):
-            result.lost.append(f"{name} ({case.story}) is not InSync in {', '.join(missing)}: {look}")
-        if not (look and look.ours):
+        if missing and not struck.issuperset(reported):
+            result.lost.append(f"{name} ({case.story}) is not InSync in {', '.join(missing)}: {snapshot}")
+        if not (snapshot and snapshot.ours):
             result.touched += [
                 f"{name} ({case.story}): {call}"
                 for call in observed.calls
@@ -152,37 +152,38 @@ def _account_for_secrets(result: Account, observed: Observed, max_attempts: int)
             ]
 
 
-def end_of(case: Case, look: Look | None) -> str:
+def end_of(case: Case, snapshot: Snapshot | None) -> str:
     """Return how a secret must end."""
-    if look is None or not look.ours:
+    if snapshot is None or not snapshot.ours:
         return "skipped"
-    return "dead-lettered" if _not_to_be_had(case, look) else "converged"
+    return "dead-lettered" if _not_to_be_had(case, snapshot) else "converged"
 
 
-def _to_be_had(case: Case, look: Look | None) -> set[str]:
-    return set(look.wish.regions) - _hopeless(case).keys() if look and look.ours else set()
+def _to_be_had(case: Case, snapshot: Snapshot | None) -> set[str]:
+    return set(snapshot.wish.regions) - _hopeless(case).keys() if snapshot and snapshot.ours else set()
 
 
-def _in_sync(look: Look | None) -> set[str]:
-    return {region for region, status in look.statuses.items() if status == "InSync"} if look else set()
+def _in_sync(snapshot: Snapshot | None) -> set[str]:
+    statuses = snapshot.statuses if snapshot else {}
+    return {region for region, status in statuses.items() if status == "InSync"}
 
 
 def _hopeless(case: Case) -> Mapping[str, Fate]:
     return {region: fate for region, fate in case.fates.items() if fate in REASON}
 
 
-def _not_to_be_had(case: Case, look: Look) -> set[str]:
+def _not_to_be_had(case: Case, snapshot: Snapshot) -> set[str]:
     """Return the Regions, or words of the tag, that nothing can bring."""
-    return {*_hopeless(case), *look.wish.wrong}
+    return {*_hopeless(case), *snapshot.wish.wrong}
 
 
 # Dead letters
 
 
-def _account_for_dead_letters(result: Account, observed: Observed, max_attempts: int) -> None:
+def _account_for_dead_letters(result: Summary, observed: Observed, max_attempts: int) -> None:
     for dead_letter in observed.dead_letters:
         kind = dead_letter.reasons.get("ErrorType", "none")
-        name = observed.told_by(dead_letter.body)
+        name = observed.name_of_body(dead_letter.body)
         wrong = _what_is_wrong(dead_letter, name, observed)
         if wrong and _struck(dead_letter, observed, max_attempts):
             kind, wrong = f"{kind}, by faults alone", ""
@@ -194,9 +195,9 @@ def _account_for_dead_letters(result: Account, observed: Observed, max_attempts:
 
 
 def _struck(dead_letter: DeadLetter, observed: Observed, max_attempts: int) -> bool:
-    """Tell whether faults that were drawn used up the attempts: AWS did not answer the last look."""
+    """Tell whether faults that were drawn used up the attempts: AWS did not answer the last attempt."""
     reasons = dead_letter.reasons
-    name = observed.told_by(dead_letter.body)
+    name = observed.name_of_body(dead_letter.body)
     return (
         reasons.get("ErrorType") == "AttemptsUsedUp"
         and int(reasons.get("Attempts", 0)) >= max_attempts
@@ -204,7 +205,7 @@ def _struck(dead_letter: DeadLetter, observed: Observed, max_attempts: int) -> b
         and any(
             call.secret == name
             and call.error in BY_A_FAULT
-            and 0 <= dead_letter.at - call.time <= LOOK_SECONDS
+            and 0 <= dead_letter.at - call.time <= ATTEMPT_SECONDS
             for call in observed.calls
         )
     )
@@ -217,20 +218,20 @@ def _what_is_wrong(dead_letter: DeadLetter, name: str | None, observed: Observed
     if not name:
         fine = (reasons.get("ErrorType"), reasons.get("SecretArn")) == ("MalformedMessage", "unknown")
         return "" if fine else "it names no secret"
-    case, look = observed.cases[name], observed.final[name]
-    if look is None or end_of(case, look) != "dead-lettered":
-        return f"must be {end_of(case, look)}"
+    case, snapshot = observed.cases[name], observed.final[name]
+    if snapshot is None or end_of(case, snapshot) != "dead-lettered":
+        return f"must be {end_of(case, snapshot)}"
     asked_again = {
         region
         for moment in observed.moments.get(name, ())
-        for region, status in moment.look.statuses.items()
-        if status == "InProgress" and 0 <= dead_letter.at - moment.at <= LOOK_SECONDS
+        for region, status in moment.snapshot.statuses.items()
+        if status == "InProgress" and 0 <= dead_letter.at - moment.at <= ATTEMPT_SECONDS
     }
-    return "; ".join(_wrong_reasons(reasons, case, look, asked_again))
+    return "; ".join(_wrong_reasons(reasons, case, snapshot, asked_again))
 
 
 def _wrong_reasons(
-    reasons: Mapping[str, str], case: Case, look: Look, asked_again: Collection[str]
+    reasons: Mapping[str, str], case: Case, snapshot: Snapshot, asked_again: Collection[str]
 ) -> Iterator[str]:
     """Yield what the dead letter should say, and does not.
 
@@ -241,17 +242,17 @@ def _wrong_reasons(
     kinds = {REASON[fate][0] for fate in hopeless.values()} or {"RegionProblem"}
     if reasons.get("ErrorType") not in kinds:
         yield f"ErrorType is not {' or '.join(kinds)}"
-    if reasons.get("SecretArn") != look.arn:
-        yield f"SecretArn is not {look.arn}"
-    regions = ",".join(sorted(_not_to_be_had(case, look)))
+    if reasons.get("SecretArn") != snapshot.arn:
+        yield f"SecretArn is not {snapshot.arn}"
+    regions = ",".join(sorted(_not_to_be_had(case, snapshot)))
     if reasons.get("FailedRegions") != regions:
         yield f"FailedRegions are not {regions}"
     words = {
-        REASON[fate][1].format(region=region, arn=look.arn)
+        REASON[fate][1].format(region=region, arn=snapshot.arn)
         for region, fate in hopeless.items()
         if not (region in asked_again and f"{region} is InProgress" in text)
     }
-    for word in sorted(words | look.wish.wrong if look.ours else {"it belongs to rds"}):
+    for word in sorted(words | snapshot.wish.wrong if snapshot.ours else {"it belongs to rds"}):
         if word not in text:
             yield f"ErrorMessage does not say {word}"
 
@@ -259,7 +260,7 @@ def _wrong_reasons(
 # Messages
 
 
-def _account_for_messages(result: Account, observed: Observed) -> None:
+def _account_for_messages(result: Summary, observed: Observed) -> None:
     dead_letters = Counter(dead_letter.body for dead_letter in observed.dead_letters)
     sent = Counter(message.body for message in observed.messages.values())
     twice = sum(dead_letters[body] - count for body, count in sent.items() if dead_letters[body] > count)
@@ -284,7 +285,7 @@ def _account_for_messages(result: Account, observed: Observed) -> None:
 
 def _last(said: Sequence[Said]) -> Said | None:
     """Return what the function said last. A message that comes twice has two ends; `delete` is the last."""
-    ends = [one for one in said if one.verdict == "done"]
+    ends = [line for line in said if line.verdict == "done"]
     return (ends or [*said] or [None])[-1]
 
 
@@ -295,17 +296,19 @@ def _was_right(message: Message, last: Said | None, observed: Observed, after: f
     """
     if not message.name or last is None or last.verdict != "done":
         return False
-    case, look = observed.cases[message.name], observed.final[message.name]
-    if end_of(case, look) == "skipped":
+    case, snapshot = observed.cases[message.name], observed.final[message.name]
+    if end_of(case, snapshot) == "skipped":
         return last.outcome == "skipped" and last.reason != FOLLOWED
     return last.outcome == "converged" and any(
-        after < moment.at and 0 <= last.at - moment.at <= LOOK_SECONDS and moment.look.converged(prune=False)
+        after < moment.at
+        and 0 <= last.at - moment.at <= ATTEMPT_SECONDS
+        and moment.snapshot.converged(prune=False)
         for moment in observed.moments.get(message.name, ())
     )
 
 
 def _was_left_to_another(message: Message, last: Said | None, observed: Observed) -> bool:
-    """Tell whether what it told of was seen by a message that may call, or is told by a dead letter."""
+    """Return whether its event was seen by a message that may call, or is in a dead letter."""
     if message.failed_at is None or last is None or (last.verdict, last.reason) != ("done", FOLLOWED):
         return False
     others = {
@@ -317,7 +320,7 @@ def _was_left_to_another(message: Message, last: Said | None, observed: Observed
     dead_letters = (
         dead_letter
         for dead_letter in observed.dead_letters
-        if observed.told_by(dead_letter.body) == message.name
+        if observed.name_of_body(dead_letter.body) == message.name
     )
     return any(dead_letter.at > message.failed_at for dead_letter in dead_letters) or any(
         _was_right(other, end, observed, message.failed_at) for other, end in ends

@@ -1,4 +1,4 @@
-"""The account of `make chaos` sees what is wrong: a count that can only be zero would prove nothing."""
+"""The summary of `make chaos` sees what is wrong: a count that can only be zero would prove nothing."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,8 +9,7 @@ import pytest
 
 from local.secrets_manager.model import Call
 from secret_replicator.messages import ReconcileRequest, parse
-from tests.support.model.oracle import HOME, TAG, Look, wish
-from tools.chaos.account import FOLLOWED, Account, DeadLetter, Observed, Said, account, most_in_a_second
+from tests.support.model.oracle import HOME, TAG, Snapshot, wish
 from tools.chaos.aws import Moment, World, secret_name
 from tools.chaos.cases import (
     ODD,
@@ -23,19 +22,20 @@ from tools.chaos.cases import (
     draw_messages,
 )
 from tools.chaos.fast_queue import FastQueue
+from tools.chaos.summary import FOLLOWED, DeadLetter, Observed, Said, Summary, most_in_a_second, summarize
 
 NAME = "accepted/0001"
 ARN = f"arn:aws:secretsmanager:{HOME}:123456789012:secret:{NAME}-AbCdEf"
 BODY = "an event"
 END = 1000.0
-"""When the last look at the message ended."""
+"""When the last attempt at the message ended."""
 CONVERGED = Said("converged", "done", at=END)
 DEAD_LETTERED = Said("failed", "dead_letter", at=END)
 MAX_ATTEMPTS = 10
 
 
-def look(case: Case, **statuses: str) -> Look:
-    return Look(
+def snapshot(case: Case, **statuses: str) -> Snapshot:
+    return Snapshot(
         name=NAME,
         arn=ARN,
         visible=True,
@@ -51,7 +51,7 @@ def observed(
     case: Case, said: Said | None, *dead_letters: DeadLetter, left: int = 0, **statuses: str
 ) -> Observed:
     """Return one message about one secret, which is like this in the end, and was at the message's end."""
-    final = look(case, **statuses) if case.exists else None
+    final = snapshot(case, **statuses) if case.exists else None
     return Observed(
         cases={NAME: case},
         messages={"id": Message(BODY, NAME)},
@@ -70,7 +70,7 @@ def dead_letter(kind: str, text: str, regions: str = "none", **reasons: str) -> 
 
 
 def wrong(what: Observed) -> Mapping[str, int]:
-    found = account(what, MAX_ATTEMPTS).wrong
+    found = summarize(what, MAX_ATTEMPTS).wrong
     return {name: len(sentences) for name, sentences in found.items() if sentences}
 
 
@@ -187,7 +187,7 @@ def left_to_another(failed_at: float | None, *, said: Said = LEFT, **changes: An
 
 
 def test_a_failure_may_be_left_to_a_message_that_ended_well_after_it() -> None:
-    fair = account(left_to_another(END - 2), MAX_ATTEMPTS)
+    fair = summarize(left_to_another(END - 2), MAX_ATTEMPTS)
     assert not any(fair.wrong.values())
     assert fair.messages["deleted: left to another message"] == 1
 
@@ -195,7 +195,7 @@ def test_a_failure_may_be_left_to_a_message_that_ended_well_after_it() -> None:
 @pytest.mark.parametrize(
     "what",
     [
-        pytest.param(left_to_another(None), id="it told of no failure"),
+        pytest.param(left_to_another(None), id="it named no failure"),
         pytest.param(left_to_another(END - 0.5), id="the other had looked before"),
         pytest.param(left_to_another(END - 2, moments={}), id="the other ended wrongly"),
     ],
@@ -232,22 +232,22 @@ def test_a_write_to_what_is_to_be_left_alone_is_seen() -> None:
     assert wrong(what) == {"touched, though to be left alone": 1}
 
 
-def test_a_secret_was_converged_at_the_look_that_said_so_not_only_in_the_end() -> None:
+def test_a_secret_was_converged_at_the_attempt_that_said_so_not_only_in_the_end() -> None:
     what = observed(FINE, CONVERGED, eu_west_1="InSync")
-    early = replace(what, moments={NAME: [Moment(END - 1, look(FINE, eu_west_1="InProgress"))]})
+    early = replace(what, moments={NAME: [Moment(END - 1, snapshot(FINE, eu_west_1="InProgress"))]})
     assert wrong(early) == {FALSELY_CONVERGED: 1}
-    later = replace(what, moments={NAME: [Moment(END + 1, look(FINE, eu_west_1="InSync"))]})
+    later = replace(what, moments={NAME: [Moment(END + 1, snapshot(FINE, eu_west_1="InSync"))]})
     assert wrong(later) == {FALSELY_CONVERGED: 1}
 
 
-def struck(attempts: int, error: str | None, at: float = END - 1) -> Account:
+def struck(attempts: int, error: str | None, at: float = END - 1) -> Summary:
     reasons = {**THROTTLED.reasons, "Attempts": str(attempts)}
     what = observed(FINE, DEAD_LETTERED, replace(THROTTLED, reasons=reasons))
     call = Call("DescribeSecret", HOME, NAME, {}, at, error)
-    return account(replace(what, calls=[call]), MAX_ATTEMPTS)
+    return summarize(replace(what, calls=[call]), MAX_ATTEMPTS)
 
 
-def test_faults_may_use_up_the_attempts_if_they_struck_the_last_look() -> None:
+def test_faults_may_use_up_the_attempts_if_they_struck_the_last_one() -> None:
     fair = struck(MAX_ATTEMPTS, "ThrottlingException")
     assert not any(fair.wrong.values())
     assert fair.dead_letters == {"AttemptsUsedUp, by faults alone": 1}
@@ -263,8 +263,8 @@ def test_faults_may_use_up_the_attempts_if_they_struck_the_last_look() -> None:
 def test_a_dead_letter_may_say_in_progress_if_it_was_so(status: str, count: int) -> None:
     in_progress = dead_letter("AttemptsUsedUp", "eu-west-1 is InProgress", "eu-west-1")
     what = observed(HOPELESS, DEAD_LETTERED, in_progress, eu_west_1="Failed")
-    then = replace(what, moments={NAME: [Moment(END - 1, look(HOPELESS, eu_west_1=status))]})
-    assert len(account(then, MAX_ATTEMPTS).falsely_dead_lettered) == count
+    then = replace(what, moments={NAME: [Moment(END - 1, snapshot(HOPELESS, eu_west_1=status))]})
+    assert len(summarize(then, MAX_ATTEMPTS).falsely_dead_lettered) == count
 
 
 @pytest.mark.parametrize(("kind", "count"), [("MalformedMessage", 0), ("Refused", 1)])
@@ -282,8 +282,8 @@ def test_a_message_that_names_no_secret_must_be_dead_lettered_as_that(kind: str,
 def test_a_world_is_accounted_for_by_itself() -> None:
     what = observed(HOPELESS, DEAD_LETTERED, NO_HOPE, eu_west_1="Failed")
     stray = replace(what, dead_letters=[NO_HOPE, DeadLetter("?", {}, END)])
-    assert account(stray.of("accepted"), MAX_ATTEMPTS).messages.total() == 1
-    assert account(stray.of("refused"), MAX_ATTEMPTS) == Account()
+    assert summarize(stray.of("accepted"), MAX_ATTEMPTS).messages.total() == 1
+    assert summarize(stray.of("refused"), MAX_ATTEMPTS) == Summary()
     assert wrong(stray.of("")) == {FALSELY_DEAD_LETTERED: 1}
 
 
@@ -314,17 +314,17 @@ def test_the_shares_are_those_that_are_promised() -> None:
     messages = draw_messages(1, cases, {})
     malformed = [message for message in messages if not message.name]
     assert len(malformed) / len(messages) == pytest.approx(0.02, abs=0.001)
-    told = [sum(message.name == case.name for message in messages) for case in cases[:300]]
-    assert {*told} == {1, 2, 3}
+    events = [sum(message.name == case.name for message in messages) for case in cases[:300]]
+    assert {*events} == {1, 2, 3}
     assert len({message.body for message in messages}) == len(messages)
 
 
-def test_each_failure_is_told_once_to_three_times_and_when_it_was() -> None:
+def test_each_failure_is_reported_once_to_three_times_and_when_it_was() -> None:
     failures = [Failure(NAME, ARN, "eu-west-1", 1795166067.9 + number) for number in range(200)]
     random = Random(1)  # noqa: S311  repeatable on purpose
     messages = [*draw_failure_messages(random, failures, 7)]
-    told = [sum(message.failed_at == failure.at for message in messages) for failure in failures]
-    assert {*told} == {1, 2, 3}
+    events = [sum(message.failed_at == failure.at for message in messages) for failure in failures]
+    assert {*events} == {1, 2, 3}
     assert len({message.body for message in messages}) == len(messages)
     asked = [parse(message.body, HOME) for message in messages]
     assert {one.secret_id for one in asked} == {ARN}
