@@ -4,18 +4,17 @@ Commands are imported when they run: boto3 alone takes half a second, which `--h
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import Field, fields, is_dataclass
 from importlib.metadata import version
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, get_origin
 
 import typer
 
 from replicas import options
 from replicas.terminal import Screen
-
-if TYPE_CHECKING:
-    from replicas.inventory.inventory import Choice
 
 READ_ONLY = (
     "**Permissions:** cloudformation:DescribeStacks on the stack; lambda:GetFunctionConfiguration and, "
@@ -35,8 +34,60 @@ app = typer.Typer(
 
 
 def command(name: str, epilog: str) -> Callable[[Callable[..., int]], Callable[..., None]]:
-    """Make the function a command: its groups of options are flattened, and it exits with what it returns."""
-    return lambda function: app.command(name, epilog=epilog)(options.flattened(function))
+    """Make the function a command that exits with what it returns.
+
+    Where it takes a dataclass, Typer sees an option for each field that is declared as one.
+    """
+
+    def register(function: Callable[..., int]) -> Callable[..., None]:
+        given = signature(function).parameters.values()
+
+        def run(**values: Any) -> None:  # noqa: ANN401  as Typer read them
+            made = {
+                parameter.name: _made(parameter.name, parameter.annotation, values) for parameter in given
+            }
+            raise typer.Exit(function(**made))
+
+        flat = [
+            option
+            for parameter in given
+            for option in _flat(parameter.name, parameter.annotation, parameter.default)
+        ]
+        run.__doc__ = function.__doc__
+        run.__signature__ = Signature(flat)  # type: ignore[attr-defined]
+        run.__annotations__ = {option.name: option.annotation for option in flat}
+        return app.command(name, epilog=epilog)(run)
+
+    return register
+
+
+def _flat(name: str, kind: Any, default: object) -> Iterator[Parameter]:  # noqa: ANN401  a type, or Annotated
+    """Yield the option itself, or those that are the fields of a dataclass."""
+    if not _is_group(kind):
+        yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        return
+    for option in _options_of(kind):
+        yield from _flat(option.name, option.type, option.default)
+
+
+def _made(name: str, kind: Any, values: Mapping[str, object]) -> object:  # noqa: ANN401  a type, or Annotated
+    """Return the option's value, or the dataclass of several; raise BadParameter."""
+    if not _is_group(kind):
+        return values[name]
+    made: object = kind(
+        **{option.name: _made(option.name, option.type, values) for option in _options_of(kind)}
+    )
+    if isinstance(made, options.Where) and made.allowed_regions:
+        _require_regions(map(str.strip, made.allowed_regions.split(",")), "--allowed-regions")
+    return made
+
+
+def _options_of(group: Any) -> "Iterator[Field[Any]]":  # noqa: ANN401  a dataclass
+    return (field for field in fields(group) if _is_group(field.type) or get_origin(field.type) is Annotated)
+
+
+def _is_group(kind: object) -> bool:
+    return isinstance(kind, type) and is_dataclass(kind)
 
 
 def main() -> None:
@@ -64,9 +115,8 @@ def replicas(
     *,
     version: Annotated[
         bool,
-        typer.Option(
+        options.flag(
             "--version",
-            metavar="",
             is_eager=True,
             callback=_show_version,
             help="Show the version of this command and, where the stack can be read, of the deployed one.",
@@ -88,27 +138,7 @@ def replicas(
     + ". Nothing is written, and no value can be "
     "read.",
 )
-def plan_command(
-    *,
-    chosen: options.Chosen,
-    replica_region: Annotated[
-        list[str] | None,
-        typer.Option(metavar="REGION", help="Only what concerns replicas in this Region. Repeat it."),
-    ] = None,
-    against: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Show only what changes from this policy to the other: who gains or loses which Region or "
-            "key.",
-        ),
-    ] = None,
-    detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", metavar="", help="Exit with 2 if there is something to do.")
-    ] = False,
-    as_json: options.Json = False,
-    where: options.Everywhere,
-) -> int:
+def plan_command(*, chosen: options.PlanOptions, where: options.Where) -> int:
     """Show what a sweep would do, secret by secret, and what it would cost.
 
     Reads all secrets that the policy selects, as AWS reports them now, and decides with the function's own
@@ -119,19 +149,11 @@ def plan_command(
 
     `replicas plan --policy functions/policy.toml --allowed-regions eu-west-1,us-west-2`
     """
-    _require_regions(replica_region or (), "--replica-region")
-    _require_allowed(where)
-    from replicas.commands import compare, plan, steps
+    _require_regions(chosen.replica_regions or (), "--replica-region")
+    from replicas.commands import compare, plan
 
-    chosen_options = steps.Options(
-        choice=_choice(chosen),
-        replica_regions=frozenset(replica_region or ()),
-        detailed_exitcode=detailed_exitcode,
-        as_json=as_json,
-    )
-    if against:
-        return compare.run(chosen_options, where, against, Screen())
-    return plan.run(chosen_options, where, Screen())
+    run = compare.run if chosen.against else plan.run
+    return run(chosen, where, Screen())
 
 
 @command(
@@ -142,28 +164,20 @@ def plan_command(
     + "; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
     "function's log group. No value can be read.",
 )
-def apply_command(
-    *,
-    chosen: options.Chosen,
-    yes: options.Yes = False,
-    as_json: options.Json = False,
-    stacks: options.Stacks,
-) -> int:
+def apply_command(*, chosen: options.ApplyOptions, stacks: options.Stacks) -> int:
     """Carry out what `replicas plan` shows: send these secrets to the queue, and follow them to InSync.
 
     It writes to no secret itself: the function does, by its own policy and within its own budget. Shows the
     plan and asks first. It can be stopped at any time: what was sent is worked on all the same.
     """
-    if not yes and (as_json or not sys.stdin.isatty()):
-        raise typer.BadParameter(
-            "nobody is asked with --json, or where standard input is not a terminal: add --yes to send the "
-            "secrets, or see them with `replicas plan`",
-            param_hint="--yes",
-        )
-    from replicas.commands import apply, steps
+    _require_yes(
+        as_json=chosen.as_json,
+        answered=chosen.yes,
+        remedy="add --yes to send the secrets, or see them with `replicas plan`",
+    )
+    from replicas.commands import apply
 
-    chosen_options = apply.Options(steps.Options(choice=_choice(chosen), as_json=as_json), yes)
-    return apply.run(chosen_options, options.Where(**vars(stacks)), Screen())
+    return apply.run(chosen, stacks, Screen())
 
 
 @command(
@@ -173,28 +187,7 @@ def apply_command(
     + READ_ONLY
     + PEEK,
 )
-def status_command(
-    *,
-    chosen: options.Chosen,
-    failed: Annotated[
-        bool, typer.Option("--failed", metavar="", help="Only the secrets that need attention.")
-    ] = False,
-    everything: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            metavar="",
-            help="All secrets, also on a terminal, where else 20 that are InSync are shown.",
-        ),
-    ] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", metavar="", help="Repeat until Ctrl-C.")] = False,
-    interval: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="How long --watch waits before it repeats.")
-    ] = 10,
-    no_dead_letters: options.NoDeadLetters = False,
-    as_json: options.Json = False,
-    where: options.Everywhere,
-) -> int:
+def status_command(*, chosen: options.StatusOptions, where: options.Where) -> int:
     """Show whether every selected secret is where it should be.
 
     A row for each secret, a column for each Region, with AWS's own statuses; `missing` is where AWS lists no
@@ -203,18 +196,9 @@ def status_command(
     AWS keeps no time of a status. "Since" is when the function first received the message that is now a dead
     letter, else when the secret was last changed: its status may be younger, or older.
     """
-    _require_allowed(where)
     from replicas.commands import status
 
-    chosen_options = status.Options(
-        choice=_choice(chosen),
-        failed=failed,
-        everything=everything,
-        dead_letters=not no_dead_letters,
-        watch_seconds=interval if watch else 0,
-        as_json=as_json,
-    )
-    return status.run(chosen_options, where, Screen())
+    return status.run(chosen, where, Screen())
 
 
 @command(
@@ -222,39 +206,20 @@ def status_command(
     epilog="**Exit codes:** 0 explained; 1 there is no such secret, or an error; 2 wrong usage; 130 stopped "
     "by Ctrl-C. " + READ_ONLY + PEEK,
 )
-def explain_command(
-    *,
-    secret: Annotated[
-        str, typer.Argument(metavar="SECRET", help="Name or ARN of the secret.", show_default=False)
-    ] = "",
-    tags: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TAGS",
-            help="Instead of a secret, without AWS: what would happen to one with these tags, as "
-            "`replicate-to=dr team=payments`. Needs --allowed-regions; exit code 1 if they ask for what "
-            "is not to be had.",
-        ),
-    ] = None,
-    no_dead_letters: options.NoDeadLetters = False,
-    as_json: options.Json = False,
-    where: options.Where,
-) -> int:
+def explain_command(*, chosen: options.ExplainOptions, where: options.WhereInOneAccount) -> int:
     """Say why a secret is, or is not, where it is.
 
     Its tags, what each rule of the policy requests or forbids and why one does not match, the key of
     each Region and where it is named, AWS's own status and message, the last dead letter, the deployed
     switches that matter, and what happens next. Typos in tags and names are pointed out.
     """
-    if bool(secret) == (tags is not None):
+    if bool(chosen.secret) == (chosen.tags is not None):
         raise typer.BadParameter("give either a secret or --tags", param_hint="SECRET")
-    _require_allowed(where)
-    if tags is not None:
-        return _foretell(tags, where, as_json=as_json)
-    from replicas.commands import explain
+    if chosen.tags is not None and not where.allowed_regions:
+        raise typer.BadParameter("say with --allowed-regions which Regions are allowed", param_hint="--tags")
+    from replicas.commands import explain, validate
 
-    chosen_options = explain.Options(secret, dead_letters=not no_dead_letters, as_json=as_json)
-    return explain.run(chosen_options, where, Screen())
+    return (explain.run if chosen.tags is None else validate.foretell)(chosen, where, Screen())
 
 
 @command(
@@ -303,22 +268,19 @@ def redrive_command(
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", metavar="", help="Show the dead letters, and leave all where they are."),
+        options.flag("--dry-run", help="Show the dead letters, and leave all where they are."),
     ] = False,
     fixed: Annotated[
         bool,
-        typer.Option(
+        options.flag(
             "--fixed",
-            metavar="",
             help="Delete the dead letters of secrets that AWS reports InSync in every Region now; move none.",
         ),
     ] = False,
     yes: options.Yes = False,
     as_json: Annotated[
         bool,
-        typer.Option(
-            "--json", metavar="", help="Write dead letters and result as JSON. Needs --yes or --dry-run."
-        ),
+        options.flag("--json", help="Write dead letters and result as JSON. Needs --yes or --dry-run."),
     ] = False,
     at: options.OneStack,
 ) -> int:
@@ -331,12 +293,11 @@ def redrive_command(
     It can be stopped at any time: a dead letter is deleted only after it was sent. At worst its secret is
     checked twice. Message bodies are never shown.
     """
-    if not (yes or dry_run) and (as_json or not sys.stdin.isatty()):
-        raise typer.BadParameter(
-            "nobody is asked with --json, or where standard input is not a terminal: "
-            "add --yes to move the dead letters, or --dry-run to see them",
-            param_hint="--yes",
-        )
+    _require_yes(
+        as_json=as_json,
+        answered=yes or dry_run,
+        remedy="add --yes to move the dead letters, or --dry-run to see them",
+    )
     from replicas.commands import redrive
 
     chosen_options = redrive.Options(secret or (), error_type or (), yes, dry_run, as_json, fixed)
@@ -351,14 +312,7 @@ def redrive_command(
     "function; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
     "function's log group.",
 )
-def sweep_command(
-    *,
-    no_follow: Annotated[
-        bool, typer.Option("--no-follow", metavar="", help="Only start it; its id is in the function's log.")
-    ] = False,
-    as_json: options.Json = False,
-    at: options.OneStack,
-) -> int:
+def sweep_command(*, chosen: options.SweepOptions, at: options.OneStack) -> int:
     """Check every selected secret now, and say what became of each.
 
     A sweep runs every day by itself; this starts one more: after installing, after a change of the policy, or
@@ -369,8 +323,7 @@ def sweep_command(
     """
     from replicas.commands import sweep
 
-    chosen_options = sweep.Options(follow=not no_follow, as_json=as_json)
-    return sweep.run(chosen_options, at.stack, at.access, Screen())
+    return sweep.run(chosen, at, Screen())
 
 
 @command(
@@ -380,43 +333,16 @@ def sweep_command(
     + ", also in the replica Regions; kms:DescribeKey there"
     + PEEK,
 )
-def report_command(
-    *,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where the page goes to.",
-            show_default="replicas-report.html; with --json no page",
-        ),
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the same as CSV, too.")] = None,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TAG", help="Also show the coverage by the values of this tag, as team. Repeat it."
-        ),
-    ] = None,
-    title: Annotated[str, typer.Option(metavar="TEXT", help="Title of the page.")] = "Secret replicas",
-    chosen: options.Chosen,
-    no_dead_letters: options.NoDeadLetters = False,
-    as_json: options.Json = False,
-    where: options.Everywhere,
-) -> int:
+def report_command(*, chosen: options.ReportOptions, where: options.Where) -> int:
     """Write one page that shows where every secret is, for an auditor or a dashboard screen.
 
     Coverage by Region and by any tag, what waits or failed and since when, drift, cost, and every secret,
     with what `replicas verify` finds in each Region beside its status: where both disagree comes first. The
     page needs nothing but itself: no script, no other file, no network.
     """
-    _require_allowed(where)
     from replicas.commands.report import page
 
-    html = html or (None if as_json else Path("replicas-report.html"))
-    chosen_options = page.Options(
-        _choice(chosen), html, csv, by or (), title, dead_letters=not no_dead_letters, as_json=as_json
-    )
-    return page.run(chosen_options, where, Screen())
+    return page.run(chosen, where, Screen())
 
 
 @command(
@@ -429,11 +355,7 @@ def report_command(
     "SimulatePrincipalPolicy; sqs:GetQueueAttributes; cloudwatch:DescribeAlarms and GetMetricStatistics. "
     "Only DescribeStackResources and GetFunctionConfiguration are needed for an answer. Nothing is written.",
 )
-def doctor_command(
-    *,
-    as_json: options.Json = False,
-    where: options.EveryStack,
-) -> int:
+def doctor_command(*, as_json: options.Json = False, where: options.WhereDeployed) -> int:
     """Say whether all is there that the stack depends on, and whether it needs attention.
 
     Checks the function's settings, its version, a trail, the rules, the queues' key, recursive loop
@@ -453,25 +375,7 @@ def doctor_command(
     "lambda:GetFunctionConfiguration; secretsmanager:CreateSecret, TagResource, DescribeSecret, "
     "RemoveRegionsFromReplication and DeleteSecret.",
 )
-def smoke_command(
-    *,
-    to: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="REGION", help="Replicate to this Region. Repeat it.", show_default="all AllowedRegions"
-        ),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="How long to wait for InSync.")
-    ] = 300,
-    observe: Annotated[
-        bool,
-        typer.Option("--observe", help="Also say what was seen that AWS does not document."),
-    ] = False,
-    as_json: options.Json = False,
-    policy: options.PolicyFile = None,
-    at: options.OneStack,
-) -> int:
+def smoke_command(*, chosen: options.SmokeOptions, at: options.OneStack) -> int:
     """Make one tagged secret, follow it until it is InSync in every Region, and remove it again.
 
     Says when each Region was seen with which status. Reads no value. Touches no other secret. Also when it is
@@ -479,9 +383,7 @@ def smoke_command(
     """
     from replicas.commands import health
 
-    return health.run_smoke(
-        at.stack, at.access, Screen(), to or (), timeout, policy, observe=observe, as_json=as_json
-    )
+    return health.run(chosen, at, Screen())
 
 
 @command(
@@ -495,7 +397,7 @@ def smoke_command(
 )
 def verify_command(
     *,
-    chosen: options.Chosen,
+    choice: options.Choice,
     from_region: Annotated[
         str,
         typer.Option(
@@ -506,7 +408,7 @@ def verify_command(
         ),
     ] = "",
     as_json: options.Json = False,
-    where: options.Everywhere,
+    where: options.Where,
 ) -> int:
     """Prove from the other side that the replicas are there and hold the current version.
 
@@ -514,10 +416,9 @@ def verify_command(
     does not believe the primary's list of replicas: where AWS says InSync and the copy is behind or missing,
     that comes first.
     """
-    _require_allowed(where)
     from replicas.commands.failover import verify
 
-    chosen_options = verify.Options(_choice(chosen), as_json=as_json)
+    chosen_options = verify.Options(choice, as_json=as_json)
     return verify.run(chosen_options, where, Screen(), from_region)
 
 
@@ -533,14 +434,14 @@ def promote_command(
     primary_region: Annotated[
         str, typer.Option(metavar="REGION", help="Only replicas of this Region.", show_default="of any")
     ] = "",
-    chosen: options.Chosen,
+    choice: options.Choice,
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Why: it becomes part of the hold tag.")
     ] = "the primary Region does not answer",
     journal: options.Journal = None,
     writes_per_second: options.WritesPerSecond = 20,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", metavar="", help="Show it all, and write nothing: the rehearsal.")
+        bool, options.flag("--dry-run", help="Show it all, and write nothing: the rehearsal.")
     ] = False,
     yes: options.Yes = False,
     as_json: options.Json = False,
@@ -557,7 +458,7 @@ def promote_command(
 
     chosen_options = promote.Options(
         replica_region,
-        _choice(chosen),
+        choice,
         journal,
         writes_per_second,
         yes=yes,
@@ -580,7 +481,7 @@ def promote_command(
 def rejoin_command(
     *,
     replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas were promoted.")],
-    chosen: options.Chosen,
+    choice: options.Choice,
     primary: Annotated[
         str,
         typer.Option(
@@ -591,7 +492,7 @@ def rejoin_command(
     ] = "",
     accept_home: Annotated[
         bool,
-        typer.Option("--accept-home", metavar="", help="Also rejoin what changed at home and not there."),
+        options.flag("--accept-home", help="Also rejoin what changed at home and not there."),
     ] = False,
     discard: Annotated[
         list[str] | None,
@@ -602,7 +503,7 @@ def rejoin_command(
     journal: options.Journal = None,
     writes_per_second: options.WritesPerSecond = 20,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", metavar="", help="Compare both sides, and write nothing.")
+        bool, options.flag("--dry-run", help="Compare both sides, and write nothing.")
     ] = False,
     yes: options.Yes = False,
     as_json: options.Json = False,
@@ -622,7 +523,7 @@ def rejoin_command(
 
     chosen_options = rejoin.Options(
         replica_region,
-        _choice(chosen),
+        choice,
         journal,
         writes_per_second,
         yes=yes,
@@ -633,25 +534,17 @@ def rejoin_command(
     return rejoin.run(chosen_options, account.access(replica_region), Screen())
 
 
-def _require_yes(*, as_json: bool, answered: bool) -> None:
+def _require_yes(
+    *,
+    as_json: bool,
+    answered: bool,
+    remedy: str = "add --yes, or see what would be done with --dry-run",
+) -> None:
     if not answered and (as_json or not sys.stdin.isatty()):
         raise typer.BadParameter(
-            "nobody is asked with --json, or where standard input is not a terminal: add --yes, or see what "
-            "would be done with --dry-run",
+            f"nobody is asked with --json, or where standard input is not a terminal: {remedy}",
             param_hint="--yes",
         )
-
-
-def _foretell(tags: str, where: options.Where, *, as_json: bool) -> int:
-    if not where.allowed_regions:
-        raise typer.BadParameter("say with --allowed-regions which Regions are allowed", param_hint="--tags")
-    from replicas.aws.deployment import policy_file
-    from replicas.commands import validate
-
-    home = where.regions[0] if where.regions else ""
-    file = policy_file(where.policy, local=where.local)
-    chosen_options = validate.Options(tags, file, where.allowed_regions, home, as_json)
-    return validate.foretell(chosen_options, Screen())
 
 
 def _require_regions(named: Iterable[str], option: str) -> None:
@@ -660,15 +553,3 @@ def _require_regions(named: Iterable[str], option: str) -> None:
 
     if wrong := [*unknown(named)]:
         raise typer.BadParameter("; ".join(wrong), param_hint=option)
-
-
-def _require_allowed(where: options.Where) -> None:
-    if where.allowed_regions:
-        _require_regions(map(str.strip, where.allowed_regions.split(",")), "--allowed-regions")
-
-
-def _choice(chosen: options.Chosen) -> "Choice":
-    filters = chosen.filters
-    from replicas.inventory.inventory import Choice
-
-    return Choice(chosen.names or (), filters)

@@ -3,12 +3,30 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
+from typing import ParamSpec
 
 from replicas.aws.errors import AWS_ERRORS, format_error
 from replicas.errors import OperatorError
 from replicas.terminal import Screen
 
 OK, FAILED, CHANGES, WAITING, STOPPED = 0, 1, 2, 3, 130
+
+P = ParamSpec("P")
+
+
+def exiting(stopped: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
+    """Let a command that takes a screen return an exit code however it ends: see `exit_code`."""
+
+    def decorated(run: Callable[P, int]) -> Callable[P, int]:
+        @wraps(run)
+        def ended(*args: P.args, **kwargs: P.kwargs) -> int:
+            screen = next(given for given in (*args, *kwargs.values()) if isinstance(given, Screen))
+            return exit_code(lambda: run(*args, **kwargs), screen, stopped)
+
+        return ended
+
+    return decorated
 
 
 def exit_code(work: Callable[[], int], screen: Screen, stopped: str) -> int:

@@ -1,19 +1,23 @@
-"""The options that several commands have: one by one, and in groups that are dataclasses."""
+"""Every option that several commands have, and those of each command as a dataclass: see `cli.command`."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import Field, dataclass, field, fields, is_dataclass
-from functools import wraps
-from inspect import Parameter, Signature, signature
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from secret_replicator.models import Secret
+
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?")
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
-_NO_OPTION = {"option": False}
 _EMPTY = "it is empty: a variable that is not set?"
+_USUAL = "that of the profile or environment"
+
+flag = partial(typer.Option, metavar="")
 
 
 def is_region(value: object) -> bool:
@@ -21,36 +25,36 @@ def is_region(value: object) -> bool:
     return isinstance(value, str) and _REGION.fullmatch(value) is not None
 
 
-def _region(value: str | None) -> str | None:
-    """Return the Region; raise BadParameter for what cannot be one."""
-    if value is not None and not is_region(value):
-        said = f"{value!r} is not a Region code such as eu-west-1" if value.strip() else _EMPTY
-        raise typer.BadParameter(said)
-    return value
+Given = str | list[str] | None
 
 
-def _regions(values: list[str] | None) -> list[str] | None:
-    for value in values or ():
-        _region(value)
-    return values
+def _each(problem_of: Callable[[str], str]) -> Callable[[Given], Given]:
+    """Return a callback that raises BadParameter for the first text with a problem."""
+
+    def checked(given: Given) -> Given:
+        for text in [given] if isinstance(given, str) else given or ():
+            if problem := problem_of(text):
+                raise typer.BadParameter(problem)
+        return given
+
+    return checked
 
 
-def _url(value: str | None) -> str | None:
-    if value is not None and not _URL.fullmatch(value):
-        raise typer.BadParameter("it must look like https://127.0.0.1:4566")
-    return value
+@_each
+def _region(text: str) -> str:
+    if is_region(text):
+        return ""
+    return f"{text!r} is not a Region code such as eu-west-1" if text.strip() else _EMPTY
 
 
-def _not_empty(value: str | None) -> str | None:
-    if value is not None and not value.strip():
-        raise typer.BadParameter(_EMPTY)
-    return value
+@_each
+def _not_empty(text: str) -> str:
+    return "" if text.strip() else _EMPTY
 
 
-def _not_empties(values: list[str] | None) -> list[str] | None:
-    for value in values or ():
-        _not_empty(value)
-    return values
+@_each
+def _url(text: str) -> str:
+    return "" if _URL.fullmatch(text) else "it must look like https://127.0.0.1:4566"
 
 
 Stack = Annotated[
@@ -64,22 +68,7 @@ Stack = Annotated[
 ]
 Region = Annotated[
     str | None,
-    typer.Option(
-        metavar="REGION",
-        callback=_region,
-        help="Region of the stack.",
-        show_default="that of the profile or environment",
-    ),
-]
-Regions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--region",
-        metavar="REGION",
-        callback=_regions,
-        help="Region of the stack and the primaries. Repeat it for several Regions.",
-        show_default="that of the profile or environment",
-    ),
+    typer.Option(metavar="REGION", callback=_region, help="Region of the stack.", show_default=_USUAL),
 ]
 Profile = Annotated[
     str | None,
@@ -87,31 +76,11 @@ Profile = Annotated[
         metavar="NAME", callback=_not_empty, help="Profile of your AWS configuration: which account."
     ),
 ]
-Profiles = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--profile",
-        metavar="NAME",
-        callback=_not_empties,
-        help="Profile of your AWS configuration: which account. Some commands answer for several: repeat it.",
-    ),
-]
-Accounts = Annotated[
-    Path | None,
-    typer.Option(
-        "--accounts",
-        metavar="FILE",
-        help="Answer for all accounts that this TOML file lists.",
-        show_default=False,
-    ),
-]
 EndpointUrl = Annotated[
     str | None,
     typer.Option(metavar="URL", callback=_url, help="AWS endpoint URL, for example https://127.0.0.1:4566."),
 ]
-Local = Annotated[
-    bool, typer.Option("--local", metavar="", help="Use the running `make local`, and its policy.")
-]
+Local = Annotated[bool, flag("--local", help="Use the running `make local`, and its policy.")]
 PolicyFile = Annotated[
     Path | None,
     typer.Option(
@@ -119,15 +88,6 @@ PolicyFile = Annotated[
         help="Decide by this policy, deployed or not.",
         show_default="functions/policy.toml of this checkout, else the deployed one; local/policy.toml "
         "on the local AWS",
-    ),
-]
-AllowedRegions = Annotated[
-    str,
-    typer.Option(
-        metavar="REGIONS",
-        help="Before anything is deployed: decide as if AllowedRegions were these, separated by commas. "
-        "No stack is read, and all other switches have their defaults.",
-        show_default=False,
     ),
 ]
 Journal = Annotated[
@@ -141,26 +101,19 @@ Journal = Annotated[
 WritesPerSecond = Annotated[
     float, typer.Option(metavar="NUMBER", min=1, max=50, help="AWS takes 50, shared with all that rotates.")
 ]
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Write JSON, for programs.")]
+Json = Annotated[bool, flag("--json", help="Write JSON, for programs.")]
 NoDeadLetters = Annotated[
-    bool,
-    typer.Option(
-        "--no-dead-letters", metavar="", help="Leave the DeadLetterQueue alone: needs no SQS permissions."
-    ),
+    bool, flag("--no-dead-letters", help="Leave the DeadLetterQueue alone: needs no SQS permissions.")
 ]
-Secrets = Annotated[
-    list[str] | None,
-    typer.Option("--secret", metavar="NAME", help="Only secrets of this name; * is any text. Repeat it."),
-]
-Tags = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--tag", metavar="KEY=VALUE", help="Only secrets with this tag; KEY alone is any value. Repeat it."
-    ),
-]
+Yes = Annotated[bool, flag("--yes", "-y", help="Do it without asking. For scripts.")]
 
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do it without asking. For scripts.")]
+@dataclass(frozen=True)
+class Role:
+    """A role that is assumed in another account."""
+
+    arn: str
+    external_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,20 +124,12 @@ class Access:
     profile: str | None = None
     endpoint_url: str | None = None
     local: bool = False
-    role: "Role | None" = None
+    role: Role | None = None
 
     def __post_init__(self) -> None:
         """Raise BadParameter for two answers to one question."""
         if self.endpoint_url and self.local:
             raise typer.BadParameter("--local already says where AWS is", param_hint="--endpoint-url")
-
-
-@dataclass(frozen=True)
-class Role:
-    """A role that is assumed in another account."""
-
-    arn: str
-    external_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,21 +162,51 @@ class OneStack:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stacks:
-    """The options of a command that is about stacks in several Regions."""
+class Where:
+    """The options of a command that decides as the function does: where, and by what."""
 
+    policy: PolicyFile = None
+    allowed_regions: Annotated[
+        str,
+        typer.Option(
+            metavar="REGIONS",
+            help="Before anything is deployed: decide as if AllowedRegions were these, separated by commas. "
+            "No stack is read, and all other switches have their defaults.",
+            show_default=False,
+        ),
+    ] = ""
     stack: Stack = None
-    regions: Regions = None
-    profiles: Profiles = None
+    regions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--region",
+            metavar="REGION",
+            callback=_region,
+            help="Region of the stack and the primaries. Repeat it for several Regions.",
+            show_default=_USUAL,
+        ),
+    ] = None
+    profiles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            callback=_not_empty,
+            help="Profile of your AWS configuration: which account. Some commands answer for several: "
+            "repeat it.",
+        ),
+    ] = None
     local: Local = False
     endpoint_url: EndpointUrl = None
-    role: Role | None = field(default=None, metadata=_NO_OPTION)
-    account: str = field(default="", metadata=_NO_OPTION)
+    accounts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Answer for all accounts that this TOML file lists.", show_default=False
+        ),
+    ] = None
+    role: Role | None = None
+    account: str = ""
     """What one of several accounts is called."""
-
-    def __post_init__(self) -> None:
-        """Raise BadParameter as the access does."""
-        Access(endpoint_url=self.endpoint_url, local=self.local)
 
     @property
     def profile(self) -> str | None:
@@ -251,80 +226,205 @@ class Stacks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicyOptions:
-    """The options that say what is decided by."""
+class WhereDeployed(Where):
+    """The same, without what is not deployed yet."""
 
-    policy: PolicyFile = None
-    allowed_regions: AllowedRegions = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Where(Stacks, PolicyOptions):
-    """The options of a command that decides as the function does: where, and by what."""
-
-    accounts: Path | None = field(default=None, metadata=_NO_OPTION)
+    allowed_regions: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Everywhere(Where):
-    """The same, in several accounts."""
+class WhereInOneAccount(Where):
+    """The same, without other accounts."""
 
-    accounts: Accounts = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EveryStack(Everywhere):
-    """The options of a command that is about what is deployed, in several accounts."""
-
-    allowed_regions: str = field(default="", metadata=_NO_OPTION)
+    accounts: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """The options that choose secrets."""
+class Stacks(WhereInOneAccount):
+    """The same, by the function's own policy."""
 
-    names: Secrets = None
-    tags: Tags = None
+    policy: Path | None = None
+    allowed_regions: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of the selected secrets a person wants to see: by name and by tag, with wildcards."""
+
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--secret", metavar="NAME", help="Only secrets of this name; * is any text. Repeat it."),
+    ] = None
+    tags: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            metavar="KEY=VALUE",
+            help="Only secrets with this tag; KEY alone is any value. Repeat it.",
+        ),
+    ] = None
+    taken: set[str] = field(default_factory=set, compare=False)
+    """The names that a secret was found for; the empty one if any was found."""
+
+    def __post_init__(self) -> None:
+        """Raise BadParameter for a tag without a key."""
+        if not all(key for key, _ in self.filters):
+            raise typer.BadParameter("it must be KEY=VALUE, or KEY for any value", param_hint="--tag")
+
+    @cached_property
+    def filters(self) -> list[tuple[str, str]]:
+        """Key and value of each tag."""
+        pairs = [tag.partition("=") for tag in self.tags or ()]
+        return [(key, value if equals else "*") for key, equals, value in pairs]
+
+    def takes(self, secret: Secret) -> bool:
+        """Tell whether the secret is one of them, and note that it was found."""
+        named = [name for name in self.names or () if fnmatchcase(secret.name, name) or secret.arn == name]
+        if self.names and not named:
+            return False
+        if not all(
+            key in secret.tags and fnmatchcase(secret.tags[key], value) for key, value in self.filters
+        ):
+            return False
+        self.taken.update(named, [""])
+        return True
 
     @property
-    def filters(self) -> tuple[tuple[str, str], ...]:
-        """Key and value of each --tag; raise BadParameter for one without a key."""
-        pairs = [tag.partition("=") for tag in self.tags or ()]
-        if any(not key for key, _, _ in pairs):
-            raise typer.BadParameter("it must be KEY=VALUE, or KEY for any value", param_hint="--tag")
-        return tuple((key, value if equals else "*") for key, equals, value in pairs)
+    def missing(self) -> list[str]:
+        """What was asked for and never found, each as a person wrote it: a typo, most likely."""
+        tags = [f"--tag {key}={value}" for key, value in self.filters]
+        names = [f"--secret {name}" for name in self.names or () if name not in self.taken]
+        if names:
+            return [" ".join([name, *tags]) for name in names]
+        return [" ".join(tags)] if tags and not self.taken else []
 
 
-def flattened(command: Callable[..., int]) -> Callable[..., None]:
-    """Return the command for Typer: an option for each field of a dataclass, its result the exit code."""
-    given = signature(command).parameters.values()
-    groups = {parameter.name: parameter.annotation for parameter in given if _is_group(parameter)}
-
-    @wraps(command)
-    def run(**values: Any) -> None:  # noqa: ANN401  as Typer read them
-        for name, group in groups.items():
-            values[name] = group(**{option.name: values.pop(option.name) for option in _option_fields(group)})
-        raise typer.Exit(command(**values))
-
-    options = [option for parameter in given for option in _options(parameter)]
-    run.__signature__ = Signature(options)  # type: ignore[attr-defined]
-    run.__annotations__ = {option.name: option.annotation for option in options}
-    return run
+EVERYTHING = Choice()
 
 
-def _options(parameter: Parameter) -> Sequence[Parameter]:
-    """Return the parameter itself, or one for each of its fields."""
-    if not _is_group(parameter):
-        return [parameter]
-    return [
-        Parameter(option.name, Parameter.KEYWORD_ONLY, default=option.default, annotation=option.type)
-        for option in _option_fields(parameter.annotation)
-    ]
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """What is asked of a plan."""
+
+    choice: Choice = EVERYTHING
+    replica_regions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replica-region",
+            metavar="REGION",
+            help="Only what concerns replicas in this Region. Repeat it.",
+        ),
+    ] = None
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Show only what changes from this policy to the other: who gains or loses which Region or "
+            "key.",
+        ),
+    ] = None
+    detailed_exitcode: Annotated[
+        bool, flag("--detailed-exitcode", help="Exit with 2 if there is something to do.")
+    ] = False
+    as_json: Json = False
 
 
-def _option_fields(group: type) -> "list[Field[Any]]":
-    return [option for option in fields(group) if not option.metadata]
+@dataclass(frozen=True, kw_only=True)
+class ApplyOptions:
+    """What is asked of an apply."""
+
+    choice: Choice = EVERYTHING
+    yes: Yes = False
+    as_json: Json = False
 
 
-def _is_group(parameter: Parameter) -> bool:
-    return is_dataclass(parameter.annotation)
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions:
+    """What is asked of a status."""
+
+    choice: Choice = EVERYTHING
+    failed: Annotated[bool, flag("--failed", help="Only the secrets that need attention.")] = False
+    everything: Annotated[
+        bool, flag("--all", help="All secrets, also on a terminal, where else 20 that are InSync are shown.")
+    ] = False
+    watch: Annotated[bool, flag("--watch", "-w", help="Repeat until Ctrl-C.")] = False
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="How long --watch waits before it repeats.")
+    ] = 10
+    no_dead_letters: NoDeadLetters = False
+    as_json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions:
+    """What is asked of an explanation: a secret, or tags that one could have."""
+
+    secret: Annotated[
+        str, typer.Argument(metavar="SECRET", help="Name or ARN of the secret.", show_default=False)
+    ] = ""
+    tags: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TAGS",
+            help="Instead of a secret, without AWS: what would happen to one with these tags, as "
+            "`replicate-to=dr team=payments`. Needs --allowed-regions; exit code 1 if they ask for what "
+            "is not to be had.",
+        ),
+    ] = None
+    no_dead_letters: NoDeadLetters = False
+    as_json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """What is asked of a sweep."""
+
+    no_follow: Annotated[
+        bool, flag("--no-follow", help="Only start it; its id is in the function's log.")
+    ] = False
+    as_json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """What is asked of a report."""
+
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the page goes to.",
+            show_default="replicas-report.html; with --json no page",
+        ),
+    ] = None
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the same as CSV, too.")] = None
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TAG", help="Also show the coverage by the values of this tag, as team. Repeat it."
+        ),
+    ] = None
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Title of the page.")] = "Secret replicas"
+    choice: Choice = EVERYTHING
+    no_dead_letters: NoDeadLetters = False
+    as_json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmokeOptions:
+    """What is asked of a trial with one secret."""
+
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGION", help="Replicate to this Region. Repeat it.", show_default="all AllowedRegions"
+        ),
+    ] = None
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="How long to wait for InSync.")] = (
+        300
+    )
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Also say what was seen that AWS does not document.")
+    ] = False
+    as_json: Json = False
+    policy: PolicyFile = None

@@ -16,8 +16,7 @@ from replicas.commands.failover.session import Surroundings
 from replicas.exit_codes import CHANGES, OK
 from replicas.failover.compare import Wishes
 from replicas.failover.hold import HOLD_TAG
-from replicas.inventory.inventory import EVERYTHING, Choice
-from replicas.options import Where
+from replicas.options import EVERYTHING, Choice, Where
 from replicas.terminal import Screen
 
 TURNED, ACCEPTED, BOTH, NEW = ("app/00", "app/01", "app/02"), "app/03", "app/04", "new/00"

@@ -8,23 +8,15 @@ from uuid import uuid4
 
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.function_log import Follower, SweepProgress, find_log_group, follow
-from replicas.commands import plan, steps, sweep
-from replicas.commands.steps import CHANGING, Region
+from replicas.commands import plan, sweep
+from replicas.commands.steps import Region
 from replicas.errors import OperatorError
-from replicas.exit_codes import CHANGES, OK, exit_code
-from replicas.inventory.inventory import require_some
-from replicas.options import Where
+from replicas.exit_codes import CHANGES, OK, exiting
+from replicas.inventory.inventory import require_all_read, require_some
+from replicas.options import ApplyOptions, Where
 from replicas.terminal import Screen, count
 from secret_replicator.errors import TransientError
 from secret_replicator.work_queue import WorkQueue
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks of an apply."""
-
-    plan: steps.Options
-    yes: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,27 +27,24 @@ class Sent:
     follower: Follower
 
 
-def run(options: Options, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep) -> int:
+@exiting("Stopped. What was sent stays in the queue, and the function works on it: see replicas status.")
+def run(
+    options: ApplyOptions, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep
+) -> int:
     """Send and follow the planned secrets; return the exit code."""
-    stopped = "Stopped. What was sent stays in the queue, and the function works on it: see replicas status."
-    return exit_code(lambda: _run(options, where, screen, sleep), screen, stopped)
-
-
-def _run(options: Options, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
     regions = []
     for deployment in deployments(where, deployed_first=True):
         screen.say(str(deployment))
         _require_function(deployment)
-        regions.append(plan.make(deployment, options.plan, screen))
-    require_some(options.plan.choice)
+        regions.append(plan.make(deployment, options.choice, screen))
+    require_some(options.choice)
     planning = plan.Planning(regions)
-    to_do = planning.secrets(*CHANGING)
-    if not options.plan.as_json:
-        plan.show(planning, screen)
-    question = f"Send {count(to_do, 'secret')} to the ReplicationQueue?"
-    wished = bool(to_do) and (options.yes or screen.ask(question))
+    if not options.as_json:
+        planning.show(screen)
+    question = f"Send {count(planning.changing, 'secret')} to the ReplicationQueue?"
+    wished = bool(planning.changing) and (options.yes or screen.ask(question))
     code = _apply(regions, options, screen, sleep) if wished else _say_nothing_was_sent(options, screen)
-    plan.require_all_read(planning)
+    require_all_read(planning.readings)
     return code
 
 
@@ -68,7 +57,7 @@ def _require_function(deployment: Deployment) -> None:
 
 
 def _apply(
-    regions: Sequence[Region], options: Options, screen: Screen, sleep: Callable[[float], None]
+    regions: Sequence[Region], options: ApplyOptions, screen: Screen, sleep: Callable[[float], None]
 ) -> int:
     sweep_id = str(uuid4())
     followed = [_send(region, sweep_id, screen) for region in regions if region.to_change()]
@@ -76,9 +65,9 @@ def _apply(
         queues = sent.deployment.queues
         assert queues is not None, "without a stack there is no apply"  # noqa: S101
         follow(sent.follower, queues, screen, sleep)
-        if not options.plan.as_json:
+        if not options.as_json:
             sweep.show(sent.follower.progress, screen)
-    if options.plan.as_json:
+    if options.as_json:
         screen.write_json(sweep.document(sweep_id, [sent.follower.progress for sent in followed]))
     return max(_code(sent.follower.progress) for sent in followed)
 
@@ -115,8 +104,8 @@ def _enqueue(queue: WorkQueue, arns: Sequence[str], start: int, sweep_id: str) -
         ) from error
 
 
-def _say_nothing_was_sent(options: Options, screen: Screen) -> int:
-    if options.plan.as_json:
+def _say_nothing_was_sent(options: ApplyOptions, screen: Screen) -> int:
+    if options.as_json:
         screen.write_json(sweep.document(None, []))
     else:
         screen.show("Nothing was sent.", "bold")

@@ -3,16 +3,16 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from replicas.aws.accounts import Answers
 from replicas.aws.deployment import Deployment, load_policy, shown
-from replicas.commands.steps import Options, Region, Step, Totals, answers_of
-from replicas.exit_codes import CHANGES, OK, exit_code
+from replicas.commands import steps
+from replicas.commands.steps import Region, Step, Totals
+from replicas.exit_codes import exiting
 from replicas.inventory import pricing, wording
-from replicas.inventory.inventory import Choice, Reading, format_calls, require_some, selected
-from replicas.options import Where
+from replicas.inventory.inventory import Reading, format_calls, selected
+from replicas.options import Choice, PlanOptions, Where
 from replicas.terminal import Screen, count
 from secret_replicator.models import Desired, Secret
 from secret_replicator.planner import decision, overwriting_nothing
@@ -28,18 +28,39 @@ class Comparison(Totals):
 
     def __str__(self) -> str:
         """Say it in one line."""
-        steps, secrets = self.steps, self.secrets
+        number, secrets = self.steps, self.secrets
         return (
-            f"{count(secrets('gains'), 'secret')} to gain {count(steps['gains'], 'replica')}, "
-            f"{secrets('loses'):,} to lose {steps['loses']:,}, {steps['other key']:,} to want another key, "
-            f"{count(steps['new problem'], 'new problem')}, {steps['solved']:,} solved, "
+            f"{count(secrets('gains'), 'secret')} to gain {count(number['gains'], 'replica')}, "
+            f"{secrets('loses'):,} to lose {number['loses']:,}, {number['other key']:,} to want another key, "
+            f"{count(number['new problem'], 'new problem')}, {number['solved']:,} solved, "
             f"{self.unchanged:,} unchanged"
         )
 
+    def show(self, screen: Screen, answers: Answers[Self] | None = None) -> None:
+        """Print the steps, the summary, the cost."""
+        super().show(screen, answers)
+        amount = pricing.dollars(pricing.of_replicas(self.steps["gains"] - self.steps["loses"]))
+        screen.show(
+            f"Cost: {amount} a month for replicas (${pricing.REPLICA_DOLLARS} each, list price), once all "
+            "are made and those that are lost are removed."
+        )
+        screen.say(
+            "This compares what the policies want. Lost replicas stay, as drift, unless PruneReplicas is on; "
+            "the key of a replica that is there can be changed only in its own Region."
+        )
 
-def run(options: Options, where: Where, against: Path, screen: Screen) -> int:
+
+@exiting("Stopped. Nothing was written.")
+def run(options: PlanOptions, where: Where, screen: Screen) -> int:
     """Show what changes from the policy `against` to the one that `where` names; return the exit code."""
-    return exit_code(lambda: _run(options, where, against, screen), screen, "Stopped. Nothing was written.")
+    assert options.against is not None, "there is nothing to compare with"  # noqa: S101
+    against, before = shown(options.against), load_policy(options.against)
+
+    def compared_in(deployment: Deployment, own: Screen) -> Region:
+        own.say(f"{deployment}, instead of {against}")
+        return _compared(options, deployment, before, own)
+
+    return steps.run(Comparison, compared_in, options, where, screen)
 
 
 def changes(before: Desired, after: Desired) -> Iterator[Step]:
@@ -61,25 +82,7 @@ def changes(before: Desired, after: Desired) -> Iterator[Step]:
         yield Step("solved", problem.region, why=problem.text)
 
 
-def _run(options: Options, where: Where, against: Path, screen: Screen) -> int:
-    before = load_policy(against)
-
-    def compared_in(deployment: Deployment, _place: Where, own: Screen) -> Region:
-        own.say(f"{deployment}, instead of {shown(against)}")
-        return _compared(options, deployment, before, own)
-
-    answers = answers_of(where, Comparison, compared_in, screen)
-    if answers.are_complete:
-        require_some(options.choice)
-    if options.as_json:
-        screen.write_json(answers.total.document(answers))
-    else:
-        _show(answers, screen)
-    answers.require_all()
-    return CHANGES if options.detailed_exitcode and answers.total.planned else OK
-
-
-def _compared(options: Options, deployment: Deployment, before: Policy, screen: Screen) -> Region:
+def _compared(options: PlanOptions, deployment: Deployment, before: Policy, screen: Screen) -> Region:
     region = Region(deployment)
     with screen.progress(f"Reading the secrets of {deployment.region}") as report, format_calls():
         for number, secret in enumerate(_of_either(deployment, before, options.choice), start=1):
@@ -87,7 +90,7 @@ def _compared(options: Options, deployment: Deployment, before: Policy, screen: 
             old, new = (
                 _desired(secret, policy, deployment.settings) for policy in (before, deployment.policy)
             )
-            region.add(secret, changes(old, new), options)
+            region.add(secret, changes(old, new), options.replica_regions or ())
     return region
 
 
@@ -107,17 +110,3 @@ def _of_either(deployment: Deployment, before: Policy, choice: Choice) -> Iterat
             if secret.arn not in known:
                 known.add(secret.arn)
                 yield secret
-
-
-def _show(answers: Answers[Comparison], screen: Screen) -> None:
-    answers.total.show(screen, answers)
-    steps = answers.total.steps
-    amount = pricing.dollars(pricing.of_replicas(steps["gains"] - steps["loses"]))
-    screen.show(
-        f"Cost: {amount} a month for replicas (${pricing.REPLICA_DOLLARS} each, list price), once all are "
-        "made and those that are lost are removed."
-    )
-    screen.say(
-        "This compares what the policies want. Lost replicas stay, as drift, unless PruneReplicas is on; the "
-        "key of a replica that is there can be changed only in its own Region."
-    )

@@ -8,13 +8,13 @@ from typing import Any
 from replicas.aws.dead_letters import DeadLetter, read_dead_letters
 from replicas.aws.deployment import Deployment, deployments, shown
 from replicas.errors import NoStackError, OperatorError
-from replicas.exit_codes import OK, exit_code
+from replicas.exit_codes import OK, exiting
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
 from replicas.inventory.inventory import Seen, format_calls, seen_as
 from replicas.inventory.secret_status import DeadLetters
 from replicas.inventory.suggest import suggestion
-from replicas.options import Where
+from replicas.options import ExplainOptions, Where
 from replicas.terminal import Column, Moment, Screen, count
 from secret_replicator.errors import SecretNotFoundError
 from secret_replicator.models import Secret
@@ -29,15 +29,6 @@ _COLUMNS = (
     Column("Status"),
     Column("AWS says, and what else there is to know", short=False, below=True),
 )
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks of an explanation."""
-
-    secret: str
-    dead_letters: bool = True
-    as_json: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,9 +47,17 @@ class Explanation:
     settled: bool
 
 
-def run(options: Options, where: Where, screen: Screen) -> int:
+@exiting("Stopped.")
+def run(options: ExplainOptions, where: Where, screen: Screen) -> int:
     """Explain the secret; return the exit code."""
-    return exit_code(lambda: _run(options, where, screen), screen, "Stopped.")
+    deployment, seen = _find(options.secret, where, screen)
+    dead_letters = [] if options.no_dead_letters else _dead_letters_about(seen, deployment, screen)
+    explanation = explain(seen, deployment, dead_letters)
+    if options.as_json:
+        screen.write_json(_document(explanation, deployment))
+    else:
+        _show(options, explanation, deployment, screen)
+    return OK
 
 
 def explain(seen: Seen, deployment: Deployment, dead_letters: list[DeadLetter]) -> Explanation:
@@ -85,17 +84,6 @@ def explain(seen: Seen, deployment: Deployment, dead_letters: list[DeadLetter]) 
         next_steps=(*select, *next_steps),
         settled=facts.is_settled(seen, places),
     )
-
-
-def _run(options: Options, where: Where, screen: Screen) -> int:
-    deployment, seen = _find(options.secret, where, screen)
-    dead_letters = _dead_letters_about(seen, deployment, screen) if options.dead_letters else []
-    explanation = explain(seen, deployment, dead_letters)
-    if options.as_json:
-        screen.write_json(_document(explanation, deployment))
-    else:
-        _show(options, explanation, deployment, screen)
-    return OK
 
 
 def _find(name: str, where: Where, screen: Screen) -> tuple[Deployment, Seen]:
@@ -168,7 +156,7 @@ def _dead_letters_about(seen: Seen, deployment: Deployment, screen: Screen) -> l
         return DeadLetters.of(read_dead_letters(deployment.queues, report)).about(seen.secret.arn)
 
 
-def _show(options: Options, explanation: Explanation, deployment: Deployment, screen: Screen) -> None:
+def _show(options: ExplainOptions, explanation: Explanation, deployment: Deployment, screen: Screen) -> None:
     secret = explanation.seen.secret
     screen.show(f"{secret.name} in {deployment.region}", "bold")
     screen.show(secret.arn)
@@ -221,10 +209,10 @@ def _dead_letter_line(dead_letter: DeadLetter, screen: Screen) -> str:
     return f"{since}{attempts}: {dead_letter.error_type}: {dead_letter.reason}"
 
 
-def _no_dead_letters(options: Options, deployment: Deployment) -> str:
+def _no_dead_letters(options: ExplainOptions, deployment: Deployment) -> str:
     if deployment.queues is None:
         return "none: nothing is deployed"
-    return "none" if options.dead_letters else "not read"
+    return "not read" if options.no_dead_letters else "none"
 
 
 def _document(explanation: Explanation, deployment: Deployment) -> dict[str, Any]:

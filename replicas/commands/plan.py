@@ -3,28 +3,25 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from replicas.aws.accounts import Answers
 from replicas.aws.deployment import Deployment, shown
-from replicas.commands.steps import CHANGING, Options, Region, Step, Totals, answers_of
-from replicas.errors import OperatorError
-from replicas.exit_codes import CHANGES, OK, exit_code
+from replicas.commands import steps
+from replicas.commands.steps import CHANGING, Region, Step, Totals
+from replicas.exit_codes import exiting
 from replicas.inventory import pricing, wording
-from replicas.inventory.inventory import Seen, read, require_some
+from replicas.inventory.inventory import Seen, read, sweep_calls
 from replicas.inventory.unselected import unselected
-from replicas.options import Where
+from replicas.options import Choice, PlanOptions, Where
 from replicas.terminal import Screen, count
 from secret_replicator.models import FAILED as FAILED_STATUS
 from secret_replicator.models import Plan
 from secret_replicator.planner import best_by_region
 
-NAMED = 5
-"""Secrets that an error names before it becomes too long."""
-
 
 class Planning(Totals):
-    """What a sweep would do."""
+    """What a sweep would do, and what that would cost."""
 
     title = "Plan"
     marks: ClassVar = {"add": "+", "retry": "~", "wait": ".", "remove": "-", "drift": "?", "problem": "!"}
@@ -32,7 +29,7 @@ class Planning(Totals):
     def __str__(self) -> str:
         """Say it in one line."""
         number = self.steps
-        where = f" in {count(len(self.regions('add')), 'Region')}" if number["add"] else ""
+        where = f" in {count(len(self.add_regions), 'Region')}" if number["add"] else ""
         parts = [
             f"{number['add']:,} to add{where}",
             f"{number['retry']:,} to retry",
@@ -44,21 +41,90 @@ class Planning(Totals):
         ]
         return ", ".join(parts)
 
+    @property
+    def changing(self) -> int:
+        """How many secrets the function would write to."""
+        return self.secrets(*CHANGING)
 
-def run(options: Options, where: Where, screen: Screen) -> int:
+    @property
+    def add_regions(self) -> list[str]:
+        """The Regions that a replica would be added in."""
+        found = (step for secret in self.planned for step in secret.steps)
+        return sorted({step.region for step in found if step.action == "add"})
+
+    @property
+    def orphaned(self) -> int:
+        """How many replicas have a primary that nothing selects."""
+        return sum(reading.orphaned for reading in self.readings)
+
+    @property
+    def cost(self) -> dict[str, Decimal]:
+        """What it adds to the bill, in dollars a month."""
+        return {
+            "added_replicas": pricing.of_replicas(self.steps["add"] - self.steps["remove"]),
+            "orphaned_replicas": pricing.of_replicas(self.orphaned),
+            "sweep_calls": pricing.of_calls(sweep_calls(self.readings)),
+        }
+
+    def show(self, screen: Screen, answers: Answers[Self] | None = None) -> None:
+        """Print the plan: its steps, the summary, the cost."""
+        super().show(screen, answers)
+        screen.show(self._format_cost())
+        for region in self.parts:
+            if region.deployment.settings.mode == "plan":
+                place = region.deployment.place
+                screen.say(f"{place} is deployed with Mode=plan: its function writes nothing.")
+
+    def _format_cost(self) -> str:
+        """Return what the plan adds to the bill, with the prices that it is computed from."""
+        dollars = {item: pricing.dollars(amount) for item, amount in self.cost.items()}
+        sign = "+" if self.cost["added_replicas"] > 0 else ""
+        selected = sum(reading.selected for reading in self.readings)
+        orphaned = f" {count(self.orphaned, 'orphaned replica')}: {dollars['orphaned_replicas']} a month."
+        sweep = f"{count(selected, 'secret')} ({sweep_calls(self.readings):,} calls, $0.05 per 10,000)"
+        return (
+            f"Cost: {sign}{dollars['added_replicas']} a month for replicas "
+            f"(${pricing.REPLICA_DOLLARS} each), and {dollars['sweep_calls']} for a daily sweep of {sweep}. "
+            f"List prices, without KMS.{orphaned if self.orphaned else ''}"
+        )
+
+    def document(self, answers: Answers[Self], **more: object) -> dict[str, Any]:
+        """Return the same as JSON has it."""
+        changes = {"add_regions": self.add_regions, "secrets_to_change": self.changing}
+        return {
+            "deployments": [_facts(region) for region in self.parts],
+            **super().document(answers, **changes, **more),
+            "cost_dollars_per_month": {item: float(amount) for item, amount in self.cost.items()},
+        }
+
+
+@exiting("Stopped. Nothing was written.")
+def run(options: PlanOptions, where: Where, screen: Screen) -> int:
     """Show the plan; return the exit code."""
-    return exit_code(lambda: _run(options, where, screen), screen, "Stopped. Nothing was written.")
+
+    def planned_for(deployment: Deployment, own: Screen) -> Region:
+        own.say(str(deployment))
+        return make(deployment, options.choice, own, options.replica_regions or (), everything=True)
+
+    return steps.run(Planning, planned_for, options, where, screen)
 
 
-def make(deployment: Deployment, options: Options, screen: Screen, where: Where | None = None) -> Region:
-    """Return the plan of one Region, with `where` also what nothing selects; raise OperatorError."""
+def make(
+    deployment: Deployment,
+    choice: Choice,
+    screen: Screen,
+    replica_regions: Sequence[str] = (),
+    *,
+    everything: bool = False,
+) -> Region:
+    """Return the plan of one Region, with `everything` also what nothing selects; raise OperatorError."""
     region = Region(deployment)
-    what = f"Reading the secrets of {deployment.region}"
-    with screen.progress(what, note=deployment.connection.throttling.__str__) as report:
-        selected = read(deployment, options.choice, region.reading, report)
-        others = unselected(deployment, options.choice, region.reading, screen) if where else ()
+    reading = f"Reading the secrets of {deployment.region}"
+    with screen.progress(reading, note=deployment.connection.throttling.__str__) as report:
+        selected = read(deployment, choice, region.reading, report)
+        others = unselected(deployment, choice, region.reading, screen) if everything else ()
         for seen in chain(selected, others):
-            region.add(seen.secret, steps_of(seen), options)
+            region.add(seen.secret, steps_of(seen), replica_regions)
     return region
 
 
@@ -81,91 +147,6 @@ def steps_of(seen: Seen) -> Iterator[Step]:
         yield Step("drift", drift.region, key, wording.of_drift(drift, seen.decision))
     for problem in seen.decision.problems:
         yield Step.of_problem("problem", problem)
-
-
-def _run(options: Options, where: Where, screen: Screen) -> int:
-    def planned_for(deployment: Deployment, place: Where, own: Screen) -> Region:
-        own.say(str(deployment))
-        return make(deployment, options, own, place)
-
-    answers = answers_of(where, Planning, planned_for, screen)
-    planning = answers.total
-    if answers.are_complete:
-        require_some(options.choice)
-    if options.as_json:
-        screen.write_json(_document(answers))
-    else:
-        show(planning, screen, answers)
-    require_all_read(planning)
-    answers.require_all()
-    return CHANGES if options.detailed_exitcode and planning.secrets(*CHANGING) else OK
-
-
-def require_all_read(planning: Planning) -> None:
-    """Raise OperatorError if some secrets could not be described."""
-    if unread := [name for reading in planning.readings for name in reading.unread]:
-        raise OperatorError(format_unread(unread))
-
-
-def show(planning: Planning, screen: Screen, answers: Answers[Planning] | None = None) -> None:
-    """Print the plan: its steps, the summary, the cost."""
-    planning.show(screen, answers)
-    screen.show(format_cost(planning))
-    for region in planning.parts:
-        if region.deployment.settings.mode == "plan":
-            screen.say(f"{region.deployment.place} is deployed with Mode=plan: its function writes nothing.")
-
-
-def format_unread(unread: Sequence[str]) -> str:
-    """Return the error that some secrets could not be read."""
-    some = ", ".join(sorted(unread)[:NAMED]) + (" …" if len(unread) > NAMED else "")
-    return (
-        f"{count(len(unread), 'secret')} could not be read ({some}): allow secretsmanager:DescribeSecret "
-        "for the role or user that runs this, also in the secret's resource policy"
-    )
-
-
-def format_cost(planning: Planning) -> str:
-    """Return what the plan adds to the bill, with the prices that it is computed from."""
-    readings = planning.readings
-    selected = sum(reading.selected for reading in readings)
-    calls = sum(pricing.sweep_calls(reading.listed, reading.selected) for reading in readings)
-    orphaned = sum(reading.orphaned for reading in readings)
-    left = (
-        f" {count(orphaned, 'orphaned replica')}: {pricing.dollars(pricing.of_replicas(orphaned))} a month."
-        if orphaned
-        else ""
-    )
-    return (
-        f"Cost: {_change(added(planning))} a month for replicas (${pricing.REPLICA_DOLLARS} each), and "
-        f"{pricing.dollars(pricing.of_calls(calls))} for a daily sweep of {count(selected, 'secret')} "
-        f"({calls:,} calls, $0.05 per 10,000). List prices, without KMS.{left}"
-    )
-
-
-def added(totals: Totals) -> Decimal:
-    """Return the dollars per month that the plan adds."""
-    return pricing.of_replicas(totals.steps["add"] - totals.steps["remove"])
-
-
-def _change(amount: Decimal) -> str:
-    return ("+" if amount > 0 else "") + pricing.dollars(amount)
-
-
-def _document(answers: Answers[Planning]) -> dict[str, Any]:
-    totals = answers.total
-    calls = sum(pricing.sweep_calls(reading.listed, reading.selected) for reading in totals.readings)
-    orphaned = sum(reading.orphaned for reading in totals.readings)
-    changing = totals.secrets(*CHANGING)
-    return {
-        "deployments": [_facts(region) for region in totals.parts],
-        **totals.document(answers, add_regions=totals.regions("add"), secrets_to_change=changing),
-        "cost_dollars_per_month": {
-            "added_replicas": float(added(totals)),
-            "orphaned_replicas": float(pricing.of_replicas(orphaned)),
-            "sweep_calls": float(pricing.of_calls(calls)),
-        },
-    }
 
 
 def _facts(region: Region) -> dict[str, Any]:

@@ -12,10 +12,9 @@ from replicas.aws.dead_letters import DeadLetter, read_dead_letters
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.errors import as_operator_errors
 from replicas.commands.failover.verify import Verified, compare
-from replicas.commands.plan import format_unread
 from replicas.errors import OperatorError
-from replicas.exit_codes import CHANGES, OK, WAITING, exit_code
-from replicas.inventory.inventory import EVERYTHING, Choice, Reading, read, require_some
+from replicas.exit_codes import CHANGES, OK, WAITING, exiting
+from replicas.inventory.inventory import Reading, format_unread, read, require_all_read, require_some
 from replicas.inventory.secret_status import (
     Counts,
     DeadLetters,
@@ -26,7 +25,7 @@ from replicas.inventory.secret_status import (
     wanted_regions_of,
 )
 from replicas.inventory.unselected import unselected
-from replicas.options import Where
+from replicas.options import EVERYTHING, Choice, StatusOptions, Where
 from replicas.terminal import UTC_TITLE, Cell, Column, Moment, Screen, count
 
 SHOWN_IN_SYNC = 20
@@ -36,18 +35,6 @@ AS_IT_MUST_BE = (SecretStatus.IN_SYNC, SecretStatus.WANTS_NONE)
 
 SINCE = f"Known since{UTC_TITLE}"
 """AWS keeps no time of a status: each says how it is known, see `Row`."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks of a status."""
-
-    choice: Choice = EVERYTHING
-    failed: bool = False
-    everything: bool = False
-    dead_letters: bool = True
-    watch_seconds: float = 0
-    as_json: bool = False
 
 
 @dataclass
@@ -76,11 +63,6 @@ class Status:
         self.verified.add(other.verified)
 
     @property
-    def unread(self) -> list[str]:
-        """The secrets that could not be described."""
-        return [name for reading in self.readings for name in reading.unread]
-
-    @property
     def exit_code(self) -> int:
         """0 all is as it must be, 2 it needs a person, 3 it only waits."""
         if self.counts.dead_letters or self.counts.by_status[SecretStatus.NEEDS_ATTENTION]:
@@ -88,9 +70,21 @@ class Status:
         return WAITING if self.counts.by_status[SecretStatus.WAITING] else OK
 
 
-def run(options: Options, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep) -> int:
+@exiting("Stopped.")
+def run(
+    options: StatusOptions, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep
+) -> int:
     """Show the status, once or again and again; return the exit code."""
-    return exit_code(lambda: _run(options, where, screen, sleep), screen, "Stopped.")
+    answers = _check_and_show(options, where, screen)
+    while options.watch:
+        if unread := format_unread(answers.total.readings):
+            screen.say(unread)
+        screen.say(f"Again every {options.interval:g} s, until Ctrl-C.")
+        sleep(options.interval)
+        answers = _check_again(options, where, screen) or answers
+    require_all_read(answers.total.readings)
+    answers.require_all()
+    return answers.total.exit_code
 
 
 def check(  # noqa: PLR0913  what is read, and how much of it
@@ -107,7 +101,7 @@ def check(  # noqa: PLR0913  what is read, and how much of it
     def check_at(place: Where, own: Screen) -> Status:
         status = _check(place, choice, own, with_dead_letters=with_dead_letters, by=by)
         status.verified.account = place.account
-        again = Choice(choice.names, choice.tags)  # what is not selected is no success of the choice
+        again = replace(choice, taken=set())  # what is not selected is no success of the choice
         for deployment in status.deployments if verifying else ():
             compare(deployment, again, status.verified, own, time.time)
         return status
@@ -129,8 +123,8 @@ def _check(
         dead_letters = _dead_letters(deployment, screen) if with_dead_letters else []
         about, reading = DeadLetters.of(dead_letters), Reading()
         status.readings.append(reading)
-        what = f"Reading the secrets of {deployment.region}"
-        with screen.progress(what, note=deployment.connection.throttling.__str__) as report:
+        reading_of = f"Reading the secrets of {deployment.region}"
+        with screen.progress(reading_of, note=deployment.connection.throttling.__str__) as report:
             seen = read(deployment, choice, reading, report)
             others = unselected(deployment, choice, reading, screen)
             rows = (row(secret, about.about(secret.secret.arn), by) for secret in chain(seen, others))
@@ -174,21 +168,7 @@ def _dead_letters(deployment: Deployment, screen: Screen) -> list[DeadLetter]:
         return read_dead_letters(deployment.queues, report)
 
 
-def _run(options: Options, where: Where, screen: Screen, sleep: Callable[[float], None]) -> int:
-    answers = _check_and_show(options, where, screen)
-    while options.watch_seconds:
-        if answers.total.unread:
-            screen.say(format_unread(answers.total.unread))
-        screen.say(f"Again every {options.watch_seconds:g} s, until Ctrl-C.")
-        sleep(options.watch_seconds)
-        answers = _check_again(options, where, screen) or answers
-    if answers.total.unread:
-        raise OperatorError(format_unread(answers.total.unread))
-    answers.require_all()
-    return answers.total.exit_code
-
-
-def _check_again(options: Options, where: Where, screen: Screen) -> Answers[Status] | None:
+def _check_again(options: StatusOptions, where: Where, screen: Screen) -> Answers[Status] | None:
     """Say an error and go on: what was seen once can be seen again, when the network is back."""
     try:
         with as_operator_errors():
@@ -198,21 +178,21 @@ def _check_again(options: Options, where: Where, screen: Screen) -> Answers[Stat
         return None
 
 
-def _check_and_show(options: Options, where: Where, screen: Screen) -> Answers[Status]:
-    answers = check(where, options.choice, screen, with_dead_letters=options.dead_letters)
-    if options.watch_seconds and screen.out.is_terminal:
+def _check_and_show(options: StatusOptions, where: Where, screen: Screen) -> Answers[Status]:
+    answers = check(where, options.choice, screen, with_dead_letters=not options.no_dead_letters)
+    if options.watch and screen.out.is_terminal:
         screen.out.clear()
     _show(options, answers, screen)
     return answers
 
 
-def _show(options: Options, answers: Answers[Status], screen: Screen) -> None:
+def _show(options: StatusOptions, answers: Answers[Status], screen: Screen) -> None:
     status = answers.total
     if options.as_json:
         rows = [
             row for row in status.rows if not options.failed or row.status is SecretStatus.NEEDS_ATTENTION
         ]
-        screen.write_json(document(answers, rows, with_dead_letters=options.dead_letters))
+        screen.write_json(document(answers, rows, with_dead_letters=not options.no_dead_letters))
         return
     rows = _chosen(options, status, screen)
     if rows:
@@ -236,7 +216,7 @@ def _alike(dead_letters: Iterable[DeadLetter]) -> Iterable[tuple[tuple[str, str,
     ).items()
 
 
-def _chosen(options: Options, status: Status, screen: Screen) -> list[Row]:
+def _chosen(options: StatusOptions, status: Status, screen: Screen) -> list[Row]:
     if options.failed:
         return [row for row in status.rows if row.status is SecretStatus.NEEDS_ATTENTION or row.dead_letters]
     if options.everything or not screen.out.is_terminal:
@@ -284,7 +264,7 @@ def document(answers: Answers[Status], rows: Iterable[Row], *, with_dead_letters
     return {
         "secrets": [entry(row) for row in rows],
         "other_dead_letters": [dead_letter.entry() for dead_letter in status.other_dead_letters],
-        "unread": sorted(status.unread),
+        "unread": sorted(name for reading in status.readings for name in reading.unread),
         "summary": {
             "selected": status.counts.selected,
             "in_sync": status.counts.by_status[SecretStatus.IN_SYNC],

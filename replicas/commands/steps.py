@@ -7,29 +7,20 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from replicas.aws.accounts import ACCOUNT, Answers, ask_each
 from replicas.aws.deployment import Deployment, deployments
-from replicas.inventory.inventory import EVERYTHING, Choice, Reading
-from replicas.options import Where
+from replicas.exit_codes import CHANGES, OK
+from replicas.inventory.inventory import Reading, require_all_read, require_some
+from replicas.options import PlanOptions, Where
 from replicas.terminal import Column, Screen
 from secret_replicator.models import Problem, Secret
 
 CHANGING = ("add", "retry", "remove")
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks of a plan."""
-
-    choice: Choice = EVERYTHING
-    replica_regions: frozenset[str] = frozenset()
-    detailed_exitcode: bool = False
-    as_json: bool = False
-
-
 @dataclass(frozen=True, order=True)
 class Step:
     """One thing that would be done about a Region, or reported."""
 
-    what: str
+    action: str
     region: str
     key: str = ""
     why: str = ""
@@ -37,18 +28,18 @@ class Step:
     """Whether a secret of the same name may be replaced there."""
 
     @classmethod
-    def of_problem(cls, what: str, problem: Problem) -> "Step":
+    def of_problem(cls, action: str, problem: Problem) -> "Step":
         """Return the step that reports this problem."""
-        return cls(what, problem.region, why=f"{problem.text} - {problem.remedy}")
+        return cls(action, problem.region, why=f"{problem.text} - {problem.remedy}")
 
     def entry(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         known = {"region": self.region or None, "key": self.key or None, "why": self.why or None}
-        return {"action": self.what, **known, "may_overwrite": self.may_overwrite}
+        return {"action": self.action, **known, "may_overwrite": self.may_overwrite}
 
     def __str__(self) -> str:
         """Say what is done, as tables show it."""
-        return f"{self.what}, may overwrite" if self.may_overwrite else self.what
+        return f"{self.action}, may overwrite" if self.may_overwrite else self.action
 
 
 @dataclass(frozen=True, order=True)
@@ -66,9 +57,9 @@ class Planned:
         identity = {"primary_region": self.home, "name": self.name, "arn": self.arn}
         return {"account": self.account or None, **identity, "steps": [step.entry() for step in self.steps]}
 
-    def has(self, *what: str) -> bool:
+    def has(self, *actions: str) -> bool:
         """Tell whether one of its steps is one of these."""
-        return any(step.what in what for step in self.steps)
+        return any(step.action in actions for step in self.steps)
 
 
 @dataclass
@@ -80,10 +71,9 @@ class Region:
     planned: list[Planned] = field(default_factory=list)
     unchanged: int = 0
 
-    def add(self, secret: Secret, steps: Iterable[Step], options: Options) -> None:
+    def add(self, secret: Secret, steps: Iterable[Step], regions: Sequence[str]) -> None:
         """Keep the steps in the Regions that are asked for, if there is one."""
-        wanted = options.replica_regions
-        kept = tuple(step for step in steps if not wanted or step.region in wanted)
+        kept = tuple(step for step in steps if not regions or step.region in regions)
         self.unchanged += not kept
         if kept:
             place = self.deployment
@@ -104,7 +94,7 @@ class Totals:
     def __init__(self, regions: Sequence[Region] = ()) -> None:
         self.parts = [*regions]
         self.planned = [secret for region in regions for secret in sorted(region.planned)]
-        self.steps = Counter(step.what for secret in self.planned for step in secret.steps)
+        self.steps = Counter(step.action for secret in self.planned for step in secret.steps)
         self.unchanged = sum(region.unchanged for region in regions)
 
     def add(self, other: Self) -> None:
@@ -114,18 +104,19 @@ class Totals:
         self.steps.update(other.steps)
         self.unchanged += other.unchanged
 
-    def secrets(self, *what: str) -> int:
+    def secrets(self, *actions: str) -> int:
         """Return how many secrets have one of these."""
-        return sum(secret.has(*what) for secret in self.planned)
-
-    def regions(self, what: str) -> list[str]:
-        """Return the Regions of such steps."""
-        return sorted({step.region for secret in self.planned for step in secret.steps if step.what == what})
+        return sum(secret.has(*actions) for secret in self.planned)
 
     @property
     def readings(self) -> list[Reading]:
         """What was read, Region by Region."""
         return [region.reading for region in self.parts]
+
+    @property
+    def changing(self) -> int:
+        """How many secrets there is something to do about."""
+        return len(self.planned)
 
     def show(self, screen: Screen, answers: "Answers[Self] | None" = None) -> None:
         """Print the steps, a row each, and the totals in one line, before it those of each account."""
@@ -146,7 +137,7 @@ class Totals:
 
     def document(self, answers: "Answers[Self]", **more: object) -> dict[str, Any]:
         """Return the steps and their totals."""
-        counts = {what.replace(" ", "_"): self.steps[what] for what in self.marks}
+        counts = {action.replace(" ", "_"): self.steps[action] for action in self.marks}
         text = f"{self.title}: {self}"
         return {
             "secrets": [secret.entry() for secret in self.planned],
@@ -158,22 +149,35 @@ class Totals:
 T = TypeVar("T", bound=Totals)
 
 
-def answers_of(
-    where: Where, kind: type[T], region_of: Callable[[Deployment, Where, Screen], Region], screen: Screen
-) -> Answers[T]:
-    """Return what there is to say of each account, and of all of them."""
+def run(
+    kind: type[T],
+    region_of: Callable[[Deployment, Screen], Region],
+    options: PlanOptions,
+    where: Where,
+    screen: Screen,
+) -> int:
+    """Show what there is to say of all accounts; return the exit code, raise OperatorError."""
 
     def totals_of(place: Where, own: Screen) -> T:
-        return kind([region_of(deployment, place, own) for deployment in deployments(place)])
+        return kind([region_of(deployment, own) for deployment in deployments(place)])
 
-    return ask_each(where, totals_of, kind(), screen)
+    answers = ask_each(where, totals_of, kind(), screen)
+    if answers.are_complete:
+        require_some(options.choice)
+    if options.as_json:
+        screen.write_json(answers.total.document(answers))
+    else:
+        answers.total.show(screen, answers)
+    require_all_read(answers.total.readings)
+    answers.require_all()
+    return CHANGES if options.detailed_exitcode and answers.total.changing else OK
 
 
 def _rows(secret: Planned, marks: Mapping[str, str]) -> list[tuple[str, ...]]:
     return [
         (
             *(secret.account, secret.home, secret.name),
-            *(f"{marks[step.what]} {step}", step.region, step.key, step.why),
+            *(f"{marks[step.action]} {step}", step.region, step.key, step.why),
         )
         for step in secret.steps
     ]

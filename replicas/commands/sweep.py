@@ -3,14 +3,13 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from uuid import uuid4
 
 from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import names_of
 from replicas.aws.function_log import Follower, SweepProgress, find_log_group, follow
 from replicas.exit_codes import CHANGES, FAILED, OK, exit_code
-from replicas.options import Access
+from replicas.options import OneStack, SweepOptions
 from replicas.terminal import Screen
 from secret_replicator.messages import SweepRequest
 
@@ -18,45 +17,28 @@ EARLIER_MILLISECONDS = 300_000
 """The function's clock may be behind this one. The sweep's id stands in no older line anyway."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks of a sweep."""
-
-    follow: bool = True
-    as_json: bool = False
-
-
 def run(
-    options: Options,
-    stack: str | None,
-    access: Access,
-    screen: Screen,
-    sleep: Callable[[float], None] = time.sleep,
+    options: SweepOptions, at: OneStack, screen: Screen, sleep: Callable[[float], None] = time.sleep
 ) -> int:
     """Start a sweep and follow it; return the exit code."""
     sweep_id = str(uuid4())
     stopped = (
         f"Stopped following. A sweep that was started goes on; its id in the function's log is {sweep_id}."
     )
-    return exit_code(lambda: _run(options, stack, access, screen, sleep, sweep_id), screen, stopped)
+    return exit_code(lambda: _run(options, at, screen, sleep, sweep_id), screen, stopped)
 
 
-def _run(  # noqa: PLR0913, PLR0917  what `run` has, and the id
-    options: Options,
-    stack: str | None,
-    access: Access,
-    screen: Screen,
-    sleep: Callable[[float], None],
-    sweep_id: str,
+def _run(
+    options: SweepOptions, at: OneStack, screen: Screen, sleep: Callable[[float], None], sweep_id: str
 ) -> int:
-    clients = connect(access)
-    name = stack or default_stack()
+    clients = connect(at.access)
+    name = at.stack or default_stack()
     parts = find_parts(clients, name)
-    log_group = find_log_group(clients, parts.function) if options.follow else ""
+    log_group = "" if options.no_follow else find_log_group(clients, parts.function)
     since = int(time.time() * 1000) - EARLIER_MILLISECONDS
     clients.sqs.send_message(QueueUrl=parts.queues.queue_url, MessageBody=SweepRequest(sweep_id).body())
     screen.say(f"{clients.region}: stack {name}, sweep {sweep_id}")
-    if not options.follow:
+    if options.no_follow:
         if options.as_json:
             screen.write_json({"sweep_id": sweep_id})
         return OK

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replicas.aws.deployment import load_policy, shown
+from replicas.aws.deployment import load_policy, policy_file, shown
 from replicas.errors import OperatorError
-from replicas.exit_codes import FAILED, OK, exit_code
+from replicas.exit_codes import FAILED, OK, exiting
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
 from replicas.inventory.inventory import Seen
 from replicas.inventory.regions import known_regions, unknown_in
+from replicas.options import ExplainOptions, Where
 from replicas.terminal import Column, Screen
 from secret_replicator.errors import PolicyError
 from secret_replicator.models import Secret
@@ -29,17 +30,6 @@ _ANY_HOME = "the home Region"
 
 
 @dataclass(frozen=True)
-class Options:
-    """Tags that a secret could have, and where it would live, if that is said."""
-
-    tags: str
-    policy: Path
-    allowed_regions: str
-    home: str = ""
-    as_json: bool = False
-
-
-@dataclass(frozen=True)
 class Foretold:
     """What the function would do about a secret with these tags."""
 
@@ -49,14 +39,39 @@ class Foretold:
     problems: tuple[str, ...]
 
 
+@exiting("Stopped.")
 def run(file: Path, screen: Screen, *, as_json: bool) -> int:
     """Say everything that is wrong with a policy; return the exit code."""
-    return exit_code(lambda: _run(file, screen, as_json=as_json), screen, "Stopped.")
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"{file} cannot be read ({error}): name a policy") from error
+    errors, warnings = _checked(text, shown(file))
+    if as_json:
+        screen.write_json({"valid": not errors, "errors": errors, "warnings": warnings})
+    else:
+        for line in errors or [f"{shown(file)} is valid"]:
+            screen.show(line, "bold red" if errors else "")
+        for line in warnings:
+            screen.show(f"Warning: {line}", "yellow")
+    return FAILED if errors else OK
 
 
-def foretell(options: Options, screen: Screen) -> int:
+@exiting("Stopped.")
+def foretell(options: ExplainOptions, where: Where, screen: Screen) -> int:
     """Say what would happen to a secret with these tags; return the exit code."""
-    return exit_code(lambda: _foretell(options, screen), screen, "Stopped.")
+    file = policy_file(where.policy, local=where.local)
+    policy, tags = load_policy(file), tags_of(options.tags or "")
+    home = where.regions[0] if where.regions else _ANY_HOME
+    found = told(tags, policy, where.allowed_regions, home)
+    if options.as_json:
+        screen.write_json(_document(found, tags, file))
+    else:
+        for line in _lines(found, file, where.allowed_regions):
+            screen.show(line)
+        if found.regions:
+            screen.table(_COLUMNS, [_row(place) for place in found.regions])
+    return FAILED if found.problems else OK
 
 
 def tags_of(text: str) -> dict[str, str]:
@@ -96,22 +111,6 @@ def _answer(seen: Seen, policy: Policy) -> str:
     return f"It would be replicated to {regions}." if regions else "It would be replicated nowhere."
 
 
-def _run(file: Path, screen: Screen, *, as_json: bool) -> int:
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{file} cannot be read ({error}): name a policy") from error
-    errors, warnings = _checked(text, shown(file))
-    if as_json:
-        screen.write_json({"valid": not errors, "errors": errors, "warnings": warnings})
-    else:
-        for line in errors or [f"{shown(file)} is valid"]:
-            screen.show(line, "bold red" if errors else "")
-        for line in warnings:
-            screen.show(f"Warning: {line}", "yellow")
-    return FAILED if errors else OK
-
-
 def _checked(text: str, name: str) -> tuple[list[str], list[str]]:
     try:
         return [], [*unknown_in(parse_policy(text, name))]
@@ -119,24 +118,11 @@ def _checked(text: str, name: str) -> tuple[list[str], list[str]]:
         return [f"{name}: {problem}" for problem in error.reasons], []
 
 
-def _foretell(options: Options, screen: Screen) -> int:
-    policy, tags = load_policy(options.policy), tags_of(options.tags)
-    found = told(tags, policy, options.allowed_regions, options.home or _ANY_HOME)
-    if options.as_json:
-        screen.write_json(_document(found, tags, options))
-    else:
-        for line in _lines(found, options):
-            screen.show(line)
-        if found.regions:
-            screen.table(_COLUMNS, [_row(place) for place in found.regions])
-    return FAILED if found.problems else OK
-
-
-def _lines(found: Foretold, options: Options) -> Iterator[str]:
+def _lines(found: Foretold, file: Path, allowed_regions: str) -> Iterator[str]:
     yield found.answer
     yield from (f"{text[0].upper()}{text[1:]}." for text in found.problems)
     yield ""
-    yield f"What selects it (policy {shown(options.policy)}, AllowedRegions={options.allowed_regions})"
+    yield f"What selects it (policy {shown(file)}, AllowedRegions={allowed_regions})"
     for source in found.sources:
         yield f"  {source.name} {'applies' if source.counts else 'does not apply'}: {source.text}"
 
@@ -151,10 +137,10 @@ def _row(place: Place) -> tuple[str, ...]:
     )
 
 
-def _document(found: Foretold, tags: Mapping[str, str], options: Options) -> dict[str, Any]:
+def _document(found: Foretold, tags: Mapping[str, str], file: Path) -> dict[str, Any]:
     return {
         "tags": dict(tags),
-        "policy": shown(options.policy),
+        "policy": shown(file),
         "answer": [found.answer],
         "problems": [*found.problems],
         "sources": [source.entry() for source in found.sources],

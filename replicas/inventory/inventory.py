@@ -2,11 +2,10 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import partial
 from math import inf
 from typing import TypeVar
@@ -16,7 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from replicas.aws.connection import MAX_CONNECTIONS
 from replicas.aws.deployment import Deployment
 from replicas.errors import OperatorError
-from replicas.terminal import Report
+from replicas.inventory import pricing
+from replicas.options import Choice
+from replicas.terminal import Report, count
 from secret_replicator.errors import (
     AccessDeniedError,
     ReplicatorError,
@@ -35,41 +36,13 @@ THROTTLED_SECONDS = 1
 
 _NOT_SELECTED = frozenset({"another_account", "replica", "not_selected"})
 
+NAMED = 5
+"""Secrets that an error names before it becomes too long."""
+
 T = TypeVar("T")
 
 AHEAD = 100
 """Calls that are begun or waiting to begin, before an answer is looked at."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which of the selected secrets a person wants to see: by name and by tag, with wildcards."""
-
-    names: Sequence[str] = ()
-    tags: Sequence[tuple[str, str]] = ()
-    taken: set[str] = field(default_factory=set, compare=False)
-    """The names that a secret was found for; the empty one if any was found."""
-
-    def takes(self, secret: Secret) -> bool:
-        """Tell whether the secret is one of them, and note that it was found."""
-        named = [name for name in self.names if fnmatchcase(secret.name, name) or secret.arn == name]
-        tagged = all(key in secret.tags and fnmatchcase(secret.tags[key], value) for key, value in self.tags)
-        if not tagged or (self.names and not named):
-            return False
-        self.taken.update(named, [""])
-        return True
-
-    @property
-    def missing(self) -> list[str]:
-        """What was asked for and never found, each as a person wrote it: a typo, most likely."""
-        tags = [f"--tag {key}={value}" for key, value in self.tags]
-        names = [f"--secret {name}" for name in self.names if name not in self.taken]
-        if names:
-            return [" ".join([name, *tags]) for name in names]
-        return [" ".join(tags)] if tags and not self.taken else []
-
-
-EVERYTHING = Choice()
 
 
 @dataclass(frozen=True)
@@ -122,12 +95,35 @@ def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Re
 
 def require_some(
     choice: Choice,
-    what: str = "selected secret",
+    kind: str = "selected secret",
     remedy: str = "`replicas explain NAME` says why a secret is not selected",
 ) -> None:
     """Raise OperatorError for what was chosen and never found: a success of nothing hides a typo."""
     if missing := choice.missing:
-        raise OperatorError(f"No {what} matches {' or '.join(missing)}: {remedy}")
+        raise OperatorError(f"No {kind} matches {' or '.join(missing)}: {remedy}")
+
+
+def sweep_calls(readings: Iterable[Reading]) -> int:
+    """Return how many calls a month of daily sweeps is."""
+    return sum(pricing.sweep_calls(reading.listed, reading.selected) for reading in readings)
+
+
+def format_unread(readings: Iterable[Reading]) -> str:
+    """Return the error that some secrets could not be read, empty if all were."""
+    unread = sorted(name for reading in readings for name in reading.unread)
+    if not unread:
+        return ""
+    some = ", ".join(unread[:NAMED]) + (" …" if len(unread) > NAMED else "")
+    return (
+        f"{count(len(unread), 'secret')} could not be read ({some}): allow secretsmanager:DescribeSecret "
+        "for the role or user that runs this, also in the secret's resource policy"
+    )
+
+
+def require_all_read(readings: Iterable[Reading]) -> None:
+    """Raise OperatorError if some secrets could not be described."""
+    if error := format_unread(readings):
+        raise OperatorError(error)
 
 
 def patiently(deployment: Deployment, call: Callable[[], T]) -> T:
@@ -180,8 +176,8 @@ def _describe(deployment: Deployment, listed: Secret) -> Seen | str | None:
 
 def seen_as(deployment: Deployment, secret: Secret) -> Seen:
     """Return the secret with what the deployment's function would do about it now."""
-    what = decision(secret, deployment.policy, deployment.settings, time.time())
-    return Seen(deployment.region, secret, what, deployment.account)
+    found = decision(secret, deployment.policy, deployment.settings, time.time())
+    return Seen(deployment.region, secret, found, deployment.account)
 
 
 def _seen(call: "Future[Seen | str | None]", reading: Reading, report: Report) -> Iterator[Seen]:

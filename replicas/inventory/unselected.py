@@ -7,8 +7,9 @@ from replicas.aws.deployment import Deployment
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import region_secrets
 from replicas.errors import OperatorError
-from replicas.inventory.inventory import Choice, Reading, Seen, format_calls, listed, seen_as
+from replicas.inventory.inventory import Reading, Seen, format_calls, listed, seen_as
 from replicas.inventory.wording import ORPHANED
+from replicas.options import Choice
 from replicas.terminal import Screen
 from secret_replicator.models import Drift, Replica, Secret
 from secret_replicator.policy import similar_tag_key

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from local.secrets_manager.model import Outcome
 from replicas.aws import function_log
 from replicas.cli import app
-from replicas.commands import apply, plan
-from replicas.options import Where
+from replicas.commands import apply
+from replicas.options import ApplyOptions, Where
 from replicas.terminal import Screen
 from secret_replicator.app import logger
 from tests.replicas.test_commands import permissions
@@ -60,7 +60,7 @@ def applied(desk: Desk, screen: Person, *, yes: bool = False, as_json: bool = Fa
         desk.world.clock.advance(30)
         desk.world.deliver()
 
-    return apply.run(apply.Options(plan.Options(as_json=as_json), yes), where, screen, pause)
+    return apply.run(ApplyOptions(as_json=as_json, yes=yes), where, screen, pause)
 
 
 def said(screen: Person) -> list[str]:

@@ -22,8 +22,7 @@ from replicas.cli import app
 from replicas.commands.failover.promote import Options, Surroundings, run
 from replicas.failover.hold import HOLD_TAG
 from replicas.failover.journal import BEGUN, DONE, Journal, read_journal
-from replicas.inventory.inventory import Choice
-from replicas.options import Access
+from replicas.options import Access, Choice
 from replicas.terminal import Screen
 from secret_replicator.budget import Budget
 from tests.replicas.test_commands import permissions

@@ -17,8 +17,9 @@ from local.secrets_manager.model import THROTTLED, Call, Fault
 from replicas.aws.connection import MAX_CONNECTIONS, Connection
 from replicas.aws.deployment import Deployment
 from replicas.commands.plan import make
-from replicas.commands.steps import Options, Totals
-from replicas.inventory.inventory import Choice, Reading, read
+from replicas.commands.steps import Totals
+from replicas.inventory.inventory import Reading, read
+from replicas.options import Choice
 from replicas.terminal import Screen
 from secret_replicator import gateway
 from secret_replicator.gateway import Gateway
@@ -83,7 +84,7 @@ def test_ten_thousand_secrets_are_read_in_a_call_per_page_and_selected_secret_an
     world = make_world(tmp_path)
     fill(world, 10_000, every=3)
     held = Held(monkeypatch)
-    region = make(deployment_of(world), Options(), Screen())
+    region = make(deployment_of(world), Choice(), Screen())
     # The list is filtered by tag keys, and all of these have one.
     assert len(world.calls("ListSecrets")) == 100
     assert len(world.calls("DescribeSecret")) == 3_000

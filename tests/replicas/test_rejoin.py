@@ -23,8 +23,7 @@ from replicas.commands.failover import promote, rejoin
 from replicas.commands.failover.session import Surroundings
 from replicas.failover.compare import Wishes
 from replicas.failover.hold import HOLD_TAG
-from replicas.inventory.inventory import Choice
-from replicas.options import Access
+from replicas.options import Access, Choice
 from replicas.terminal import Screen
 from secret_replicator.budget import Budget
 from tests.support.clients import client_of

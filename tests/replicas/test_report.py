@@ -13,10 +13,10 @@ from typer.testing import Result
 
 from local.secrets_manager.model import Fault, Outcome
 from replicas.aws.accounts import Answer
-from replicas.commands.report.page import SHOWN, Options, as_csv, by_account, page, percent, write
+from replicas.commands.report.page import SHOWN, as_csv, by_account, page, percent, write
 from replicas.commands.status import Status
-from replicas.inventory.inventory import EVERYTHING
 from replicas.inventory.secret_status import Row, SecretStatus
+from replicas.options import ReportOptions
 from tests.support.desk import Desk, at_desk
 from tests.support.world import HOME, World, make_world
 
@@ -344,7 +344,7 @@ def organisation(accounts: int, secrets: int) -> Iterator[str]:
     for answer in answers:
         total.add(answer.value or Status())
     several = answers if accounts > 1 else ()
-    return page(total, Options(EVERYTHING, Path("r.html")), datetime(2026, 1, 1, tzinfo=UTC), several)
+    return page(total, ReportOptions(html=Path("r.html")), datetime(2026, 1, 1, tzinfo=UTC), several)
 
 
 def test_a_page_does_not_grow_with_the_secrets_of_a_thousand_accounts() -> None:
@@ -378,7 +378,7 @@ def test_the_accounts_stand_in_the_order_in_which_they_need_attention() -> None:
 
 def test_an_account_that_could_not_be_read_comes_first_with_its_reason() -> None:
     answers = [Answer("fine", status_of("fine", 2)), Answer("<shut>", None, "not <allowed>")]
-    asked, made = Options(EVERYTHING, Path("r.html")), datetime(2026, 1, 1, tzinfo=UTC)
+    asked, made = ReportOptions(html=Path("r.html")), datetime(2026, 1, 1, tzinfo=UTC)
     text = "".join(page(status_of("fine", 2), asked, made, answers))
     line = "<li><bdi>&lt;shut&gt;</bdi>: <bdi>not &lt;allowed&gt;</bdi></li>"
     assert line in text

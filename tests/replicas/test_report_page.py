@@ -8,10 +8,10 @@ import pytest
 
 from replicas.aws.accounts import Answer
 from replicas.aws.dead_letters import DeadLetter
-from replicas.commands.report.page import SHOWN, Options, page, write
+from replicas.commands.report.page import SHOWN, page, write
 from replicas.commands.status import Status
-from replicas.inventory.inventory import EVERYTHING
 from replicas.inventory.secret_status import Counts, Row, SecretStatus
+from replicas.options import ReportOptions
 from tests.replicas.test_report import organisation
 from tests.support import chromium
 from tests.support.chromium import Chromium
@@ -83,7 +83,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         status.counts.count(row)
     status.other_dead_letters.append(DeadLetter(since, HOSTILE[0], HOSTILE[1], HOSTILE[2], 1, "id"))
     file = tmp_path_factory.mktemp("report") / "report.html"
-    asked = Options(EVERYTHING, file, by=[HOSTILE[0]], title=HOSTILE[1])
+    asked = ReportOptions(html=file, by=[HOSTILE[0]], title=HOSTILE[1])
     accounts = [
         answer
         for number, text in enumerate(HOSTILE)
@@ -179,6 +179,6 @@ def test_a_thousand_accounts_are_hardly_more_to_a_browser_than_one(browser: Chro
 
 def test_a_page_about_nothing_is_a_page(browser: Chromium, tmp_path: Path) -> None:
     status, file = Status(counts=Counts()), tmp_path / "empty.html"
-    write(file, page(status, Options(EVERYTHING, file), datetime(2026, 1, 1, tzinfo=UTC)))
+    write(file, page(status, ReportOptions(html=file), datetime(2026, 1, 1, tzinfo=UTC)))
     browser.open(file)
     assert "0 of 0 selected secrets" in browser.value("document.body.textContent")

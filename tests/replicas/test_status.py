@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from local.secrets_manager.model import Outcome
 from replicas.cli import app
 from replicas.commands import status
-from replicas.options import Where
+from replicas.options import StatusOptions, Where
 from replicas.terminal import Screen
 from secret_replicator.planner import HOLD_TAG
 from tests.support.desk import Desk, at_desk
@@ -256,7 +256,7 @@ def test_what_is_as_it_must_be_does_not_push_the_rest_off_a_terminal(
         desk.world.add(f"fine/{number}", "none")
     desk.world.add("wrong", "eu-wst-1")
     screen = terminal()
-    assert status.run(status.Options(everything=everything), where(desk), screen) == 2
+    assert status.run(StatusOptions(everything=everything), where(desk), screen) == 2
     text = printed(screen.out)
     assert text.index("wrong") < text.index("fine/")
     assert text.count("fine/") == shown
@@ -276,7 +276,7 @@ def test_watch_checks_again_until_ctrl_c(desk: Desk) -> None:
         if len(pauses) == 2:
             raise KeyboardInterrupt
 
-    assert status.run(status.Options(watch_seconds=7), where(desk), screen, pause) == 130
+    assert status.run(StatusOptions(watch=True, interval=7), where(desk), screen, pause) == 130
     text = printed(screen.out)
     assert pauses == [7, 7]
     assert text.index("0 of 1 selected secrets") < text.index("1 of 1 selected secrets")
@@ -292,7 +292,7 @@ def test_what_is_left_alone_is_never_hidden_in_place_of_what_is_in_sync(desk: De
     for number in range(3):
         desk.world.secrets.add_secret(HOME, f"rds!{number}", tags=tags, owning_service="rds")
     screen = terminal()
-    status.run(status.Options(), where(desk), screen)
+    status.run(StatusOptions(), where(desk), screen)
     text = printed(screen.out)
     assert (text.count("rds!"), text.count("fine/")) == (3, 20)
     assert "2 more secrets InSync" in printed(screen.err)
@@ -314,7 +314,7 @@ def test_a_watch_says_what_could_not_be_read(desk: Desk) -> None:
     desk.world.add("a", "us-west-2")
     desk.account.denied.add("secretsmanager:DescribeSecret")
     screen = terminal()
-    assert status.run(status.Options(watch_seconds=1), where(desk), screen, stopping()) == 130
+    assert status.run(StatusOptions(watch=True, interval=1), where(desk), screen, stopping()) == 130
     assert "1 secret could not be read (a)" in printed(screen.err)
 
 
@@ -328,7 +328,7 @@ def test_a_watch_outlives_an_error_once_it_has_seen_something(desk: Desk) -> Non
     def recover() -> None:
         desk.account.denied.clear()
 
-    asked = status.Options(watch_seconds=1)
+    asked = StatusOptions(watch=True, interval=1)
     assert status.run(asked, where(desk), screen, stopping(fail, recover)) == 130
     assert "Permission secretsmanager:ListSecrets is missing" in printed(screen.err)
     assert printed(screen.out).count("0 of 1 selected secrets") == 2

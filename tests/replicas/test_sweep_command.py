@@ -17,7 +17,7 @@ from local.secrets_manager.model import DAY, Fault, Outcome
 from replicas.aws import function_log
 from replicas.aws.dead_letters import Queues
 from replicas.commands import sweep
-from replicas.options import Access
+from replicas.options import OneStack, SweepOptions
 from replicas.terminal import Screen
 from secret_replicator.app import logger
 from tests.replicas.test_commands import permissions
@@ -43,8 +43,8 @@ class Run:
     pauses: int = 0
 
     def sweep(self, **asked: Any) -> int:
-        access = Access(HOME, None, self.desk.account.url)
-        return sweep.run(sweep.Options(**asked), STACK, access, self.screen, self._pause)
+        at = OneStack(stack=STACK, region=HOME, endpoint_url=self.desk.account.url)
+        return sweep.run(SweepOptions(**asked), at, self.screen, self._pause)
 
     def _pause(self, _seconds: float) -> None:
         self.pauses += 1
@@ -250,7 +250,7 @@ def test_stopped_by_ctrl_c_the_sweep_goes_on(run: Run, world: World) -> None:
 
 def test_not_followed_it_is_only_started(run: Run, world: World) -> None:
     world.add("good", "eu-west-1")
-    assert run.sweep(follow=False) == 0
+    assert run.sweep(no_follow=True) == 0
     (message,) = world.queues.messages
     sweep_id = json.loads(message.body)["sweep"]["id"]
     assert run.err == f"{HOME}: stack {STACK}, sweep {sweep_id}\n"

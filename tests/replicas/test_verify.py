@@ -18,7 +18,7 @@ from replicas.aws.held import Held
 from replicas.commands.failover import verify
 from replicas.failover.hold import HOLD_TAG
 from replicas.failover.states import State
-from replicas.inventory.inventory import EVERYTHING
+from replicas.options import EVERYTHING
 from replicas.terminal import Screen
 from secret_replicator.policy import parse_policy
 from tests.replicas.test_commands import permissions

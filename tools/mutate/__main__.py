@@ -1117,8 +1117,8 @@ MUTATIONS = (
     Mutation(
         "ops: a plan says where it may overwrite",
         "replicas/commands/steps.py",
-        'return f"{self.what}, may overwrite" if self.may_overwrite else self.what',
-        "return self.what",
+        'return f"{self.action}, may overwrite" if self.may_overwrite else self.action',
+        "return self.action",
         "tests/replicas/test_plan.py",
     ),
     Mutation(

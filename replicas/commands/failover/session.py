@@ -10,8 +10,7 @@ from typing import TypeVar
 
 from replicas.aws.connection import connect
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
-from replicas.inventory.inventory import EVERYTHING, Choice
-from replicas.options import Access
+from replicas.options import EVERYTHING, Access, Choice
 from replicas.terminal import Report, Screen
 
 WORKERS = 8

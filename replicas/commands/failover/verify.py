@@ -15,8 +15,8 @@ from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, FAILED, OK, WAITING, exit_code
 from replicas.failover.states import Finding, Pair, State, finding, state_of, told_by_aws
-from replicas.inventory.inventory import EVERYTHING, Choice, require_some
-from replicas.options import Where
+from replicas.inventory.inventory import require_some
+from replicas.options import EVERYTHING, Choice, Where
 from replicas.terminal import Cell, Column, Moment, Report, Screen, count
 from secret_replicator.planner import decision
 

@@ -16,16 +16,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from replicas.aws.accounts import Answer, Answers
 from replicas.aws.deployment import shown
 from replicas.commands.failover.verify import entries
-from replicas.commands.plan import format_unread
 from replicas.commands.report.proof import Proof
 from replicas.commands.status import AS_IT_MUST_BE, Status, check, document
 from replicas.errors import OperatorError
-from replicas.exit_codes import OK, exit_code
+from replicas.exit_codes import OK, exiting
 from replicas.inventory import pricing
 from replicas.inventory.explanation import MISSING
-from replicas.inventory.inventory import Choice
+from replicas.inventory.inventory import require_all_read, sweep_calls
 from replicas.inventory.secret_status import Row, SecretStatus, regions_of
-from replicas.options import Where
+from replicas.options import ReportOptions, Where
 from replicas.terminal import Screen, count
 from secret_replicator.models import IN_SYNC
 
@@ -38,19 +37,6 @@ NO_VALUE = "without it"
 """What stands for the secrets that do not have a tag."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks of a report."""
-
-    choice: Choice
-    html: Path | None
-    csv: Path | None = None
-    by: Sequence[str] = ()
-    title: str = "Secret replicas"
-    dead_letters: bool = True
-    as_json: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,11 +63,42 @@ class Coverage:
         return round(100 * self.in_sync / self.wanted, 1) if self.wanted else 100
 
 
+@exiting("Stopped. No file was changed.")
 def run(
-    options: Options, where: Where, screen: Screen, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    options: ReportOptions,
+    where: Where,
+    screen: Screen,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> int:
     """Write the report; return the exit code."""
-    return exit_code(lambda: _run(options, where, screen, now), screen, "Stopped. No file was changed.")
+    page_file = options.html or (None if options.as_json else Path("replicas-report.html"))
+    _require_two_files(page_file, options.csv)
+    answers = check(
+        where,
+        options.choice,
+        screen,
+        with_dead_letters=not options.no_dead_letters,
+        by=options.by or (),
+        verifying=True,
+    )
+    status = answers.total
+    show = screen.say if options.as_json else screen.show
+    if page_file:
+        accounts = answers.of if len(answers.of) > 1 else ()
+        write(page_file, page(status, options, now(), accounts))
+        show(f"Written: {shown(page_file)}")
+    if options.csv:
+        write(options.csv, as_csv(table(status, options.by or ())))
+        show(f"Written: {shown(options.csv)}")
+    if options.as_json:
+        screen.write_json(_document(answers, options))
+    else:
+        _say(status, screen)
+        answers.show(screen)
+        screen.show(str(status.counts), "bold")
+    require_all_read(status.readings)
+    answers.require_all()
+    return OK
 
 
 def percent(part: int, whole: int) -> str:
@@ -95,7 +112,7 @@ def percent(part: int, whole: int) -> str:
 
 
 def page(
-    status: Status, options: Options, made: datetime, accounts: Sequence[Answer[Status]] = ()
+    status: Status, options: ReportOptions, made: datetime, accounts: Sequence[Answer[Status]] = ()
 ) -> Iterator[str]:
     """Yield the page, piece by piece."""
     environment = Environment(
@@ -208,41 +225,13 @@ def _replace(file: Path, pieces: Iterable[str]) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _require_two_files(options: Options) -> None:
-    if not (options.html and options.csv) or _is_device(options.html):
-        return
-    if options.html.resolve() == options.csv.resolve():
-        raise OperatorError(f"--html and --csv name the same file, {options.html}: name two")
+def _require_two_files(html: Path | None, csv_file: Path | None) -> None:
+    if html and csv_file and not _is_device(html) and html.resolve() == csv_file.resolve():
+        raise OperatorError(f"--html and --csv name the same file, {html}: name two")
 
 
 def _is_device(file: Path) -> bool:
     return file.exists() and not file.is_file()
-
-
-def _run(options: Options, where: Where, screen: Screen, now: Callable[[], datetime]) -> int:
-    _require_two_files(options)
-    answers = check(
-        where, options.choice, screen, with_dead_letters=options.dead_letters, by=options.by, verifying=True
-    )
-    status = answers.total
-    show = screen.say if options.as_json else screen.show
-    if options.html:
-        accounts = answers.of if len(answers.of) > 1 else ()
-        write(options.html, page(status, options, now(), accounts))
-        show(f"Written: {shown(options.html)}")
-    if options.csv:
-        write(options.csv, as_csv(table(status, options.by)))
-        show(f"Written: {shown(options.csv)}")
-    if options.as_json:
-        screen.write_json(_document(answers, options))
-    else:
-        _say(status, screen)
-        answers.show(screen)
-        screen.show(str(status.counts), "bold")
-    if status.unread:
-        raise OperatorError(format_unread(status.unread))
-    answers.require_all()
-    return OK
 
 
 def _say(status: Status, screen: Screen) -> None:
@@ -259,7 +248,7 @@ def _disagreement(number: int) -> str:
 
 
 def _facts(
-    status: Status, options: Options, made: datetime, accounts: Sequence[Answer[Status]]
+    status: Status, options: ReportOptions, made: datetime, accounts: Sequence[Answer[Status]]
 ) -> dict[str, Any]:
     rows, counts, proof = status.rows, status.counts, Proof(status.rows, status.verified)
     in_sync = counts.by_status[SecretStatus.IN_SYNC]
@@ -270,7 +259,7 @@ def _facts(
         "made": made,
         "deployments": [*_deployments(status, accounts)],
         "shown": SHOWN,
-        "tiles": [*_tiles(status, with_dead_letters=options.dead_letters)],
+        "tiles": [*_tiles(status, with_dead_letters=not options.no_dead_letters)],
         "proof": proof,
         "verified": f"Verified: {status.verified}",
         "disagreement": _disagreement(proof.disagreements) if proof.disagreements else "",
@@ -279,11 +268,11 @@ def _facts(
         "dead_letters": status.other_dead_letters,
         "by_account": by_account(accounts),
         "by_region": by_region(proof),
-        "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(options.by)],
+        "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(options.by or ())],
         "drift": [row for row in rows if row.drift],
         "costs": [*_costs(status)],
         "regions": sorted({*regions_of(rows), *proof.regions}),
-        "tag_keys": options.by,
+        "tag_keys": options.by or (),
         "rows": rows,
     }
 
@@ -307,18 +296,18 @@ def _tiles(status: Status, *, with_dead_letters: bool) -> Iterator[dict[str, str
     yield {"number": f"{counts.drifted:,}", "text": "drifted"}
 
 
-def _document(answers: Answers[Status], options: Options) -> dict[str, Any]:
+def _document(answers: Answers[Status], options: ReportOptions) -> dict[str, Any]:
     """Return what `status --json` says, the coverage and the cost."""
     rows = answers.total.rows
     coverage: list[tuple[dict[str, str | None], Coverage]]
     coverage = [({"region": found.name}, found) for found in by_region(Proof(rows, answers.total.verified))]
-    for number, key in enumerate(options.by):
+    for number, key in enumerate(options.by or ()):
         coverage += [
             ({"tag": key, "value": None if found.name == NO_VALUE else found.name}, found)
             for found in by_tag(rows, number)
         ]
     return {
-        **document(answers, rows, with_dead_letters=options.dead_letters),
+        **document(answers, rows, with_dead_letters=not options.no_dead_letters),
         **entries(answers.total.verified),
         "verified": str(answers.total.verified),
         "coverage": [
@@ -351,7 +340,7 @@ def _costs(status: Status) -> Iterator[_Cost]:
     unwanted = sum("unwanted" in text for text in cells)
     missing = cells.count(MISSING)
     there = len(cells) - unwanted - missing
-    calls = sum(pricing.sweep_calls(reading.listed, reading.selected) for reading in status.readings)
+    calls = sweep_calls(status.readings)
     for key, what, replicas in (
         ("listed_replicas", "Wanted replicas that AWS lists", there),
         ("missing_replicas", "Wanted replicas that are missing", missing),
