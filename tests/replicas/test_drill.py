@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from local.drill.in_process import InProcess
 from local.drill.play import expect, play
 from local.errors import LocalError
 from local.secrets_manager.model import ManualClock
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.worlds import Worlds
 from replicas.terminal import Screen
+from tests.support.drill import InProcess
 
 WORLDS: list[tuple[Any, Any, bool]] = [
     *product(["accepted", "refused"], ["nothing", "failed", "stale"], [False, True])
