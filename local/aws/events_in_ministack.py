@@ -1,10 +1,10 @@
 """EventBridge's deliveries to queues in MiniStack's process: refused, dead-lettered and counted as on AWS.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html. MiniStack itself delivers whatever
-policy and key of the queue say. What is replaced here of its inside is held by tests/contract/test_seam.py.
+policy and key of the queue say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,7 +13,10 @@ from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, eventbridge, kms, sqs
 
+from local.aws.seam import in_place_of
+
 Facts = Mapping[str, Any]
+Own = Callable[..., None]
 
 _EVENTBRIDGE = "events.amazonaws.com"
 _NO_PERMISSIONS = "NO_PERMISSIONS", "Lack of permissions to invoke cross account target."
@@ -21,21 +24,23 @@ _NO_RESOURCE = "NO_RESOURCE", "The specified queue does not exist."
 _delivery: ContextVar[tuple[Facts, Facts]] = ContextVar("_delivery")
 
 
-def invoke_target(target: Facts, event: Facts, rule: Facts, view: object = None) -> None:
-    """Do as `eventbridge._invoke_target`, and remember which rule and target it is for."""
+@in_place_of(eventbridge, "_invoke_target")
+def invoke_target(own: Own, target: Facts, event: Facts, rule: Facts, view: object = None) -> None:
+    """Invoke the target, and remember meanwhile which rule and target it is for."""
     token = _delivery.set((rule, target))
     try:
-        _own_invocation(target, event, rule, view)
+        own(target, event, rule, view)
     finally:
         _delivery.reset(token)
 
 
-def dispatch_to_sqs(spec: Arn, payload: str, sqs_parameters: Facts | None = None) -> None:
+@in_place_of(eventbridge, "_dispatch_to_sqs")
+def dispatch_to_sqs(own: Own, spec: Arn, payload: str, sqs_parameters: Facts | None = None) -> None:
     """Deliver to the queue; what it refuses, to the target's dead-letter queue, without another try."""
     rule, target = _delivery.get()
     refused = _refusal(str(spec), rule["Arn"])
     if not refused:
-        _own_dispatch(spec, payload, sqs_parameters)
+        own(spec, payload, sqs_parameters)
         return
     _count("FailedInvocations", rule)
     dead_letters = (target.get("DeadLetterConfig") or {}).get("Arn")
@@ -44,7 +49,7 @@ def dispatch_to_sqs(spec: Arn, payload: str, sqs_parameters: Facts | None = None
     if _refusal(dead_letters, rule["Arn"]):
         _count("InvocationsFailedToBeSentToDlq", rule)
         return
-    _own_dispatch(parse_arn(dead_letters), payload)
+    own(parse_arn(dead_letters), payload)
     code, text = refused
     given = {"RULE_ARN": rule["Arn"], "TARGET_ARN": str(spec), "ERROR_CODE": code, "ERROR_MESSAGE": text}
     _explain(dead_letters, payload, given)
@@ -103,13 +108,3 @@ def _explain(queue_arn: str, payload: str, given: Mapping[str, str]) -> None:
 
 def _count(metric: str, rule: Facts) -> None:
     cloudwatch.record_metric("AWS/Events", metric, 1, "Count", {"RuleName": rule["Name"]})
-
-
-def install() -> None:
-    """Put this in place of what MiniStack does."""
-    eventbridge._invoke_target = invoke_target  # noqa: SLF001
-    eventbridge._dispatch_to_sqs = dispatch_to_sqs  # noqa: SLF001
-
-
-_own_invocation = eventbridge._invoke_target  # noqa: SLF001
-_own_dispatch = eventbridge._dispatch_to_sqs  # noqa: SLF001

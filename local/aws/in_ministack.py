@@ -1,12 +1,12 @@
 """Lambda's recursive loop detection in MiniStack's process: SQS keeps the trace header, Lambda counts by it.
 
-MiniStack itself counts only where functions invoke each other. What is replaced here of its inside is held by
-tests/contract/test_seam.py.
+MiniStack itself counts only where functions invoke each other. The deliveries of EventBridge and what SQS
+refuses are replaced by the modules that are imported for it.
 """
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -15,13 +15,15 @@ from typing import Any
 from ministack.app import app as whole_app
 from ministack.services import lambda_svc, sqs
 
-from local.aws import events_in_ministack, queues_in_ministack
+from local.aws import events_in_ministack, queues_in_ministack  # noqa: F401  they replace their parts
 from local.aws.lineage import invocations, next_header
 from local.aws.ministack import read_switched_off
+from local.aws.seam import in_place_of
 
 __all__ = ["app"]
 Answer = tuple[int, dict[str, str], bytes]
 Facts = Mapping[str, Any]
+Own = Callable[..., Any]
 
 _SCOPE = re.compile(rb"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _GLOBAL = (b"iam", b"sts")
@@ -50,26 +52,29 @@ def _is_off(scope: Facts) -> bool:
     return bool(signed and signed[1].decode() in regions and signed[2] not in _GLOBAL)
 
 
+@in_place_of(sqs, "handle_request")
 async def handle_request(
-    method: str, path: str, headers: Mapping[str, str], body: bytes, query_params: Facts
+    own: Own, method: str, path: str, headers: Mapping[str, str], *request: object
 ) -> Answer:
-    """Answer as `ministack.services.sqs.handle_request`, and remember the trace header meanwhile."""
+    """Answer, and remember the trace header meanwhile."""
     with _set(_sent_with, headers.get("x-amzn-trace-id", "")):
-        answer: Answer = await _own_handler(method, path, headers, body, query_params)
+        answer: Answer = await own(method, path, headers, *request)
     return answer
 
 
-def system_attributes(now: float, sys_attrs_input: Facts) -> dict[str, str]:
+@in_place_of(sqs, "_build_send_sys_attrs")
+def system_attributes(own: Own, now: float, sys_attrs_input: Facts) -> dict[str, str]:
     """Return a message's system attributes, with the header of its request if it has none of its own.
 
     https://docs.aws.amazon.com/xray/latest/devguide/xray-services-sqs.html
     """
-    own: dict[str, str] = _own_attributes(now, sys_attrs_input)
+    given: dict[str, str] = own(now, sys_attrs_input)
     header = _sent_with.get()
-    return {"AWSTraceHeader": header} | own if header else own
+    return {"AWSTraceHeader": header} | given if header else given
 
 
-def execute_function(func: Facts, event: object) -> Facts:
+@in_place_of(lambda_svc, "_execute_function")
+def execute_function(own: Own, func: Facts, event: object) -> Facts:
     """Run a function, unless its chain of requests is too long and the function does not allow that.
 
     The event source gets the error, so messages come back until the queue's maxReceiveCount moves them:
@@ -87,7 +92,7 @@ def execute_function(func: Facts, event: object) -> Facts:
             "log": "",
         }
     with _set(_invoked_with, header):
-        answer: Facts = _own_execution(func, event)
+        answer: Facts = own(func, event)
     return answer
 
 
@@ -101,10 +106,10 @@ def _received(event: object) -> Iterator[str]:
                         yield header
 
 
-def trace_id(config: Facts, inbound_trace_header: str | None = None) -> str | None:
+@in_place_of(lambda_svc, "_xray_trace_id_for_invocation")
+def trace_id(own: Own, config: Facts, inbound_trace_header: str | None = None) -> str | None:
     """Return what the function finds as `_X_AMZN_TRACE_ID`."""
-    own: str | None = _own_trace_id(config, inbound_trace_header)
-    return _invoked_with.get() or own
+    return _invoked_with.get() or own(config, inbound_trace_header)
 
 
 @contextmanager
@@ -116,19 +121,4 @@ def _set(variable: ContextVar[str], value: str) -> Iterator[None]:
         variable.reset(token)
 
 
-def install() -> None:
-    """Put this in place of what MiniStack does."""
-    sqs.handle_request = handle_request
-    sqs._build_send_sys_attrs = system_attributes  # noqa: SLF001
-    lambda_svc._execute_function = execute_function  # noqa: SLF001
-    lambda_svc._xray_trace_id_for_invocation = trace_id  # noqa: SLF001
-
-
-_own_handler = sqs.handle_request
-_own_attributes = sqs._build_send_sys_attrs  # noqa: SLF001
-_own_execution = lambda_svc._execute_function  # noqa: SLF001
-_own_trace_id = lambda_svc._xray_trace_id_for_invocation  # noqa: SLF001
 os.environ.pop("PYTHONPATH", None)  # it led here, and is nothing for functions
-install()
-events_in_ministack.install()
-queues_in_ministack.install()

@@ -1,22 +1,25 @@
 """What SQS refuses of a message's attributes, in MiniStack's process: MiniStack looks at the body alone.
 
-https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageAttributeValue.html. What is
-replaced here of its inside is held by tests/contract/test_seam.py.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageAttributeValue.html
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ministack.services import sqs
 
+from local.aws.seam import in_place_of
+
 Facts = Mapping[str, Any]
+Own = Callable[..., Facts]
 
 MOST_ATTRIBUTES = 10
 """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html"""
 
 
-def send_message(data: Facts, qurl: str) -> Facts:
-    """Do as `sqs._act_send_message`, unless SQS would refuse the attributes."""
+@in_place_of(sqs, "_act_send_message")
+def send_message(own: Own, data: Facts, qurl: str) -> Facts:
+    """Send, unless SQS would refuse the attributes."""
     url = data.get("QueueUrl", qurl)
     limit = int(sqs._get_q(url)["attributes"].get("MaximumMessageSize", 1_048_576))  # noqa: SLF001
     attributes = {
@@ -28,8 +31,7 @@ def send_message(data: Facts, qurl: str) -> Facts:
     }
     for code, message in _problems(str(data.get("MessageBody", "")), attributes, limit):
         raise sqs._Err(code, message)  # noqa: SLF001
-    answer: Facts = _own_sending(data, qurl)
-    return answer
+    return own(data, qurl)
 
 
 def _problems(body: str, attributes: Mapping[str, tuple[str, str]], limit: int) -> Iterator[tuple[str, str]]:
@@ -49,10 +51,4 @@ def _problems(body: str, attributes: Mapping[str, tuple[str, str]], limit: int) 
         yield "InvalidParameterValue", f"One or more parameters are invalid. Reason: {reason}"
 
 
-def install() -> None:
-    """Put this in place of what MiniStack does."""
-    sqs._act_send_message = send_message  # noqa: SLF001
-    sqs._HANDLERS["SendMessage"] = send_message  # noqa: SLF001
-
-
-_own_sending = sqs._act_send_message  # noqa: SLF001
+sqs._HANDLERS["SendMessage"] = sqs._act_send_message  # noqa: SLF001  it was taken before

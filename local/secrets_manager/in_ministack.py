@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -21,38 +21,33 @@ from ministack.services import cloudtrail, secretsmanager
 from local.aws.events_in_ministack import find_key
 from local.aws.in_ministack import app, switched_off
 from local.aws.ministack import WORLDS
+from local.aws.seam import in_place_of
 from local.secrets_manager.events import service_events
 from local.secrets_manager.model import AwsError, Params, Secret
+from local.secrets_manager.replication import Keys
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.transport import Reply, reply
 from local.secrets_manager.worlds import read_worlds
 
 __all__ = ["app"]
 Answer = tuple[int, dict[str, str], bytes]
+Own = Callable[..., Any]
 
 _NOT_SENT = frozenset({"AWSPENDING", "AWSPREVIOUS"})
 _WORLDS = os.environ.pop(WORLDS)
-_tag_context = iam_actions.request_tag_context
 _refusal: ContextVar[AwsError | None] = ContextVar("_refusal", default=None)
 _changes_recorded: Counter[tuple[str, str]] = Counter()
 
 
-class Keys(Mapping[tuple[str, str], str]):
-    """The KMS keys of an account by Region and id, ARN or alias, with KMS's own word for their state."""
+class LocalKeys(Keys):
+    """The keys of an account in MiniStack's KMS."""
 
     def __init__(self, account: str) -> None:
         self._account = account
 
-    def __getitem__(self, place: tuple[str, str]) -> str:
+    def __missing__(self, place: tuple[str, str]) -> str:
         record = find_key(self._account, *place)
-        if record is None:
-            raise KeyError(place)
-        return str(record["KeyState"])
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        raise NotImplementedError("A key is only looked up.")
-
-    __len__ = __iter__  # type: ignore[assignment]
+        return str(record["KeyState"]) if record else super().__missing__(place)
 
 
 @cache
@@ -61,20 +56,25 @@ def model_of(account: str) -> StrictSecretsManager:
     model = StrictSecretsManager(account=account, worlds=read_worlds(_WORLDS))
     model.values_readable = True
     model.suffixes["orders/db"] = "AbCdEf"  # the ARN in the files of events/
-    model.replication.keys = Keys(account)  # type: ignore[assignment]
+    model.replication.keys = LocalKeys(account)
     return model
 
 
+@in_place_of(secretsmanager, "handle_request")
 async def handle_request(
-    method: str, path: str, headers: Mapping[str, str], body: bytes, query_params: Mapping[str, Any]
+    own: Own,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    *request: Any,  # noqa: ANN401  as MiniStack has it
 ) -> Answer:
-    """Answer as `ministack.services.secretsmanager.handle_request` would."""
+    """Answer every operation but the one that has nothing to do with secrets."""
     _refusal.set(None)
     target = headers.get("x-amz-target", "")
     if target.endswith(".GetRandomPassword"):
-        answer: Answer = await _own_handler(method, path, headers, body, query_params)
+        answer: Answer = await own(method, path, headers, *request)
         return answer
-    said: Reply = reply(_handle, target, headers.get("authorization", ""), body)
+    said: Reply = reply(_handle, target, headers.get("authorization", ""), request[0])
     return said.status, said.headers, said.body
 
 
@@ -118,25 +118,30 @@ def _find(secret_id: str) -> Secret | None:
     return model_of(get_account_id()).find(get_region(), secret_id)
 
 
-def resolve(secret_id: str, *, use_arn_scope: bool = False) -> tuple[str | None, dict[str, Any] | None]:
-    """Tell IAM which ARN a name is: `ministack.services.secretsmanager._resolve`."""
+@in_place_of(secretsmanager, "_resolve")
+def resolve(
+    _own: Own, secret_id: str, *, use_arn_scope: bool = False
+) -> tuple[str | None, dict[str, Any] | None]:
+    """Tell IAM which ARN a name is."""
     region = secret_id.split(":")[3] if use_arn_scope and secret_id.count(":") > 5 else get_region()
     secret = model_of(get_account_id()).find(region, secret_id) if secret_id else None
     return (secret.name, {"ARN": secret.arn, "Name": secret.name, "Versions": {}}) if secret else (None, None)
 
 
-def secret_policy_for_arn(arn: str) -> tuple[str, str] | None:
+@in_place_of(secretsmanager, "secret_policy_for_arn")
+def secret_policy_for_arn(_own: Own, arn: str) -> tuple[str, str] | None:
     """Return a secret's resource policy and the account that owns it."""
     secret = _find(arn)
     return (secret.policy or "", get_account_id()) if secret else None
 
 
-def condition_keys(service: str, iam_action: str, body: bytes, params: Params) -> dict[str, Any]:
+@in_place_of(iam_actions, "request_tag_context")
+def condition_keys(own: Own, service: str, iam_action: str, body: bytes, params: Params) -> dict[str, Any]:
     """Return the condition keys of a request: MiniStack's own, and those of Secrets Manager.
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html
     """
-    found: dict[str, Any] = _tag_context(service, iam_action, body, params)
+    found: dict[str, Any] = own(service, iam_action, body, params)
     return found | _replication_keys(json.loads(body or b"{}")) if service == "secretsmanager" else found
 
 
@@ -150,19 +155,21 @@ def _replication_keys(asked: Params) -> dict[str, Any]:
     return {f"secretsmanager:{name}": value for name, value in keys.items() if value is not None}
 
 
-def record_event(service: str, **call: Any) -> None:  # noqa: ANN401  as MiniStack has it
+@in_place_of(cloudtrail, "record_event")
+def record_event(own: Own, service: str, **call: Any) -> None:  # noqa: ANN401  as MiniStack has it
     """Record a call as MiniStack does, and, which it does not, that it was refused."""
-    _own_record_event(service=service, **call)
+    own(service=service, **call)
     refusal = _refusal.get()
     if service == "secretsmanager" and refusal:
-        last = event_queue()[-1]
+        last = cloudtrail._get_event_queue()[-1]  # noqa: SLF001
         refused = {"errorCode": refusal.code, "errorMessage": str(refusal)}
         last["CloudTrailEvent"] = json.dumps(json.loads(last["CloudTrailEvent"]) | refused)
 
 
-def event_queue() -> "deque[dict[str, Any]]":
+@in_place_of(cloudtrail, "_get_event_queue")
+def event_queue(own: Own) -> "deque[dict[str, Any]]":
     """Return CloudTrail's records of this Region, the service events of replication among them."""
-    records: deque[dict[str, Any]] = _own_event_queue()
+    records: deque[dict[str, Any]] = own()
     account, region = get_account_id(), get_region()
     model = model_of(account)
     history, begin = model.history, _changes_recorded[account, region]
@@ -182,19 +189,3 @@ def _looked_up(detail: Params) -> dict[str, Any]:
         "Resources": [],
         "CloudTrailEvent": json.dumps(detail),
     }
-
-
-def install() -> None:
-    """Put this in place of MiniStack's own Secrets Manager."""
-    secretsmanager.handle_request = handle_request
-    secretsmanager._resolve = resolve  # noqa: SLF001
-    secretsmanager.secret_policy_for_arn = secret_policy_for_arn
-    iam_actions.request_tag_context = condition_keys
-    cloudtrail.record_event = record_event
-    cloudtrail._get_event_queue = event_queue  # noqa: SLF001
-
-
-_own_handler = secretsmanager.handle_request
-_own_record_event = cloudtrail.record_event
-_own_event_queue = cloudtrail._get_event_queue  # noqa: SLF001
-install()

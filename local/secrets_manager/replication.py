@@ -16,11 +16,18 @@ Place = tuple[str, str]
 SAME_NAME = "Secret with this name already exists in this region"
 
 
+class Keys(dict[tuple[str, str], str]):
+    """The state of each KMS key, KMS's own or AccessDenied, by Region and id, ARN or alias."""
+
+    def __missing__(self, _place: tuple[str, str]) -> str:
+        return "missing"
+
+
 class Replication:
     """Starts attempts, and ends them when their time is over: nothing runs between two calls."""
 
     def __init__(self, store: Store, clock: Callable[[], float], listing: Listing, worlds: Worlds) -> None:
-        self.keys: dict[tuple[str, str], str] = {}
+        self.keys = Keys()
         self.switched_off: set[str] = set()
         self.history: list[StatusChange] = []
         self._worlds = worlds
@@ -102,7 +109,7 @@ class Replication:
         Here: it is requested again, with AWS's `StatusMessage` as the reason.
         Held by: test_a_key_that_cannot_be_used_fails_the_replica_until_it_can, function/test_keys.py.
         """
-        state = self.keys.get((region, str(key)), "missing")
+        state = self.keys[region, str(key)]
         if key in (None, MANAGED_KEY) or state == "Enabled":
             return None
         if state == "AccessDenied":
