@@ -28,7 +28,7 @@ export AWS_DEFAULT_REGION ?= us-east-1
 # What is given to make reaches a command as it is, in the environment: it is text, not shell or make.
 $(foreach name,EVENT PORT SECONDS_IN_PROGRESS SECRETS SEED WORLD WORLDS,$(eval override export $(name) := $$(value $(name))))
 
-.PHONY: help setup demo drill local invoke test-fast test test-all check-quick check backfill chaos mutate build bench package preview requirements clean
+.PHONY: help setup demo drill local invoke test-fast test test-all check-quick check check-packaged check-template check-requirements backfill chaos mutate build bench package preview requirements clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,19 +84,27 @@ check-quick: setup ## the quick half of the checks
 	@python -m tools.checks
 
 check: check-quick .checkov/.ready ## format, lint, types, import contracts, template, policy, requirements, docs
-	@cfn-lint --include-checks I -- template.yaml docs/how-to/auditor-role.yaml
+	@$(MAKE) --no-print-directory --jobs 2 check-packaged check-template check-requirements
+	@echo "All checks passed"
+
+# These three are for `check` alone, which runs them side by side.
+check-packaged:
 	@plain=$$(mktemp -d); trap 'rm -r "$$plain"' EXIT; python -m tools.package $$plain/plain.yaml; \
 	  cfn-lint --include-checks I -- $$plain/plain.yaml; \
 	  log=$$(.checkov/bin/checkov --file template.yaml --file $$plain/plain.yaml --framework cloudformation \
 	  --skip-download --quiet --compact 2>&1) || { echo "$$log" >&2; exit 1; }
+
+check-template:
+	@cfn-lint --include-checks I -- template.yaml docs/how-to/auditor-role.yaml
 	@log=$$(sam validate --lint 2>&1) || { echo "$$log" >&2; exit 1; }
+
+check-requirements:
 	@old=$$(mktemp -d); trap 'rm -r "$$old"' EXIT; mkdir $$old/functions $$old/tools; \
 	  for file in $(REQUIREMENTS); do cp $$file $$old/$$file; done; \
 	  $(COMPILE_DEV) -o $$old/requirements.txt; $(COMPILE_CHECKOV) -o $$old/tools/requirements-checkov.txt; \
 	  $(COMPILE_FUNCTION) -o $$old/functions/requirements.txt; \
 	  for file in $(REQUIREMENTS); do diff $$file $$old/$$file \
 	  || { echo "$$file is not what pyproject.toml compiles to: run make requirements" >&2; exit 1; }; done
-	@echo "All checks passed"
 
 backfill: setup build ## sweep 100,000 secrets on the strict model, and 2,000 on the local AWS (minutes)
 	@SWEEP_SCALE=100000 SWEEP_SECRETS=2000 pytest --numprocesses 0 tests/function/test_sweep_at_scale.py tests/e2e/test_sweep.py
