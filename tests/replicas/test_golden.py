@@ -30,7 +30,7 @@ from replicas.cli import app
 from replicas.commands import smoke, sweep
 from replicas.commands.doctor import command as doctor
 from replicas.commands.doctor.command import Examined, StackFindings
-from replicas.commands.doctor.findings import bad, good, refused
+from replicas.commands.doctor.findings import Finding, bad, good, refused
 from replicas.failover.hold import HOLD_TAG, hold_value
 from replicas.terminal import Screen
 from secret_replicator.app import logger
@@ -60,6 +60,14 @@ COMMANDS = {
     "report": ["report", "--html", "{page}"],
     "apply": ["apply", "--yes", "--secret", "no/replicas"],
 }
+OF_ACCOUNTS = {
+    "status-accounts": ["status", "--all"],
+    "plan-accounts": ["plan"],
+    "plan-against-accounts": ["plan", "--against", "{before}"],
+    "verify-accounts": ["verify"],
+    "report-accounts": ["report", "--html", "{page}"],
+}
+"""What answers for three accounts: the same fleet, a small one, and one that refuses."""
 WITHOUT_POLICY = {"redrive", "validate", "promote", "rejoin", "apply"}
 WITHOUT_STACK = {"validate", "promote", "rejoin"}
 NAME_TAKEN = "Secret with this name already exists in this region"
@@ -118,7 +126,32 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     logger.registered_handler.setStream(before)
 
 
-def shown(desk: Desk, command: str, width: int) -> str:
+@pytest.fixture(scope="module")
+def accounts(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return an AWS configuration with a profile for each of three accounts; the third refuses."""
+    folder = tmp_path_factory.mktemp("accounts")
+    small = make_world(folder).having(allowed_regions=REGIONS)
+    small.add(f"{LONG}-2", "eu-west-1")  # another ARN: the fakes are all one account
+    small.send(f"{LONG}-2")
+    small.deliver_until_empty()
+    small.add("ledger", "us-west-2")
+    small.clock.advance(-12 * 60 - 30)
+    for region in (HOME, *REGIONS):
+        for name in small.secrets.names(region):
+            small.secrets.secret(region, name).last_changed = small.clock()
+    with at_desk(small) as other, at_desk(make_world(folder)) as refusing:
+        refusing.account.denied.add("cloudformation:DescribeStacks")
+        desks = {"shop": desk, "payments-production": other, "legacy": refusing}
+        config = folder / "config"
+        keys = "aws_access_key_id = a\naws_secret_access_key = b\n"
+        profiles = (
+            f"[profile {name}]\n{keys}endpoint_url = {at.account.url}\n" for name, at in desks.items()
+        )
+        config.write_text("".join(profiles), "utf-8")
+        yield config
+
+
+def shown(desk: Desk, command: str, width: int, config: Path | None = None) -> str:
     """Return what the command prints on a terminal of this width, without what differs from run to run."""
     folder = desk.world.app.settings.policy_file.parent
     policy = Path(folder.name) / "policy.toml"  # as long everywhere
@@ -129,16 +162,25 @@ def shown(desk: Desk, command: str, width: int) -> str:
             page=policy.with_name("report.html"),
             journal=policy.with_name("failover.jsonl"),
         )
-        for argument in COMMANDS[command]
+        for argument in (COMMANDS | OF_ACCOUNTS)[command]
     )
-    options = ["--endpoint-url", desk.account.url] if name != "validate" else []
+    env: dict[str, str | None] = {
+        "COLUMNS": str(width),
+        "TTY_COMPATIBLE": "1",
+        "NO_COLOR": "1",
+        "TERM": "xterm",
+    }
+    if config:
+        options = ["--profile=shop", "--profile=payments-production", "--profile=legacy"]
+        env |= {"AWS_CONFIG_FILE": str(config), "AWS_ENDPOINT_URL": None, "AWS_PROFILE": None}
+    else:
+        options = ["--endpoint-url", desk.account.url] if name != "validate" else []
     options += ["--region", HOME] if name not in WITHOUT_STACK else []
     options += ["--stack", STACK] if name not in WITHOUT_STACK else []
     options += ["--policy", str(policy)] if name not in WITHOUT_POLICY else []
-    env = {"COLUMNS": str(width), "TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "xterm"}
     with chdir(folder.parent):
         result = CliRunner().invoke(app, [name, *options, *arguments], env=env)
-    assert result.exit_code in {0, 2, 3}, result.output
+    assert result.exit_code in ({1} if config else {0, 2, 3}), result.output
     return plain(click.unstyle(result.stdout))
 
 
@@ -156,6 +198,17 @@ def plain(text: str) -> str:
 )
 def test_it_looks_as_it_did(desk: Desk, command: str, width: int) -> None:
     file, text = FOLDER / f"{command}-{width}.txt", shown(desk, command, width)
+    if os.environ.get("GOLDEN") == "write":
+        file.write_text(text, "utf-8")
+    assert text == file.read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", OF_ACCOUNTS)
+@pytest.mark.parametrize(
+    "width", [pytest.param(width, marks=[pytest.mark.slow] if width != USUAL else []) for width in WIDTHS]
+)
+def test_of_accounts_it_looks_as_it_did(desk: Desk, accounts: Path, command: str, width: int) -> None:
+    file, text = FOLDER / f"{command}-{width}.txt", shown(desk, command, width, accounts)
     if os.environ.get("GOLDEN") == "write":
         file.write_text(text, "utf-8")
     assert text == file.read_text("utf-8")
@@ -196,12 +249,12 @@ def a_sweep(screen: Screen) -> None:
     sweep.show(account, screen)
 
 
-def a_check(screen: Screen) -> None:
-    """Show what doctor finds of a stack that is good, bad and closed."""
+def what_is_found() -> list[Finding]:
+    """Return findings of a stack: good, bad and closed."""
     denied = ClientError(
         {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"Service": "iam"}}, "SimulatePrincipalPolicy"
     )
-    found = [
+    return [
         good(f"Enabled in this account: {', '.join(REGIONS)}"),
         bad(
             "No trail logs management events: there is none of this Region. No CreateSecret arrives, only "
@@ -211,8 +264,23 @@ def a_check(screen: Screen) -> None:
         bad("There is no key alias/secrets in us-west-2", f"aws lambda put-function-recursion-config {LONG}"),
         refused(f"The key alias/{LONG} in us-west-2", denied),
     ]
-    examined = Examined([StackFindings("", HOME, found)])
+
+
+def a_check(screen: Screen) -> None:
+    """Show what doctor finds of one stack."""
+    examined = Examined([StackFindings("", HOME, what_is_found())])
     doctor.show(Answers([Answer("", examined)], examined), screen)
+
+
+def a_check_of_accounts(screen: Screen) -> None:
+    """Show what doctor finds in three accounts, of which one refuses."""
+    names = ("shop", "payments-production")
+    found = [Answer(name, Examined([StackFindings(name, HOME, what_is_found())])) for name in names]
+    total = Examined()
+    for answer in found:
+        if answer.value:
+            total.add(answer.value)
+    doctor.show(Answers([*found, Answer("legacy", None, "not allowed")], total), screen)
 
 
 def a_try(screen: Screen) -> None:
@@ -224,7 +292,7 @@ def a_try(screen: Screen) -> None:
     smoke._say_what_is_left(trial)
 
 
-SHOWN = {"sweep": a_sweep, "doctor": a_check, "smoke": a_try}
+SHOWN = {"sweep": a_sweep, "doctor": a_check, "doctor-accounts": a_check_of_accounts, "smoke": a_try}
 """What commands show that need more of AWS than is served here."""
 
 
@@ -242,7 +310,7 @@ def test_it_is_shown_as_it_was(command: str, width: int) -> None:
     assert text == file.read_text("utf-8")
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *SHOWN])
+@pytest.mark.parametrize("command", [*COMMANDS, *OF_ACCOUNTS, *SHOWN])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_line_is_broken_in_a_word(command: str, width: int) -> None:
     """A line that is too long has no break that would help; what fits is no wider than the terminal."""
