@@ -39,14 +39,16 @@ NOT_ON_A_REPLICA = (
 )
 
 
-def client_in(region: str, endpoint_url: str | None = None) -> "SecretsManagerClient":
+def client_in(
+    region: str, endpoint_url: str | None = None, read_seconds: float = 60
+) -> "SecretsManagerClient":
     return boto3.client(
         "secretsmanager",
         region_name=region,
         endpoint_url=endpoint_url,
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}, read_timeout=1, proxies={}),
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=read_seconds, proxies={}),
     )
 
 
@@ -763,7 +765,7 @@ def test_a_client_that_does_not_wait_misses_the_answer_but_not_the_effect() -> N
     model.add_secret(HOME, "db")
     model.fail_next("ReplicateSecretToRegions", Fault(delay_seconds=1.2))
     with model.serve() as endpoint_url:
-        client = client_in(HOME, endpoint_url)
+        client = client_in(HOME, endpoint_url, read_seconds=1)
         with pytest.raises(ReadTimeoutError):
             replicate(client, WEST)
         assert statuses(client) == {WEST: "InSync"}

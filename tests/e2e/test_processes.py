@@ -28,7 +28,7 @@ from local.stack import Stack
 from replicas.aws.dead_letters import secret_name
 from secret_replicator.errors import MalformedMessageError
 from secret_replicator.messages import parse
-from tests.e2e.commands import ROOT, Run, processes_of, running
+from tests.e2e.commands import ROOT, SECONDS, Run, processes_of, running
 
 
 def local(*arguments: str) -> list[str]:
@@ -56,17 +56,17 @@ def test_a_closed_terminal_leaves_nothing_behind(tmp_path: Path) -> None:
     while b"Build the function" not in seen:
         seen += os.read(terminal, 1024)
     os.close(terminal)
-    assert observe.until(lambda: not (processes_of(temporary) or list(temporary.iterdir())), 20)
+    assert observe.until(lambda: not (processes_of(temporary) or list(temporary.iterdir())), SECONDS)
     os.waitpid(child, 0)
 
 
 def test_killed_it_takes_every_process_with_it(tmp_path: Path) -> None:
     with running(local("invoke", "events/create-secret.json"), tmp_path) as invoked:
-        assert observe.until(lambda: len(processes_of(invoked.temporary)) > 1, 60), (
+        assert observe.until(lambda: len(processes_of(invoked.temporary)) > 1, SECONDS), (
             "MiniStack and the emulator"
         )
         invoked.process.kill()
-        assert observe.until(lambda: not processes_of(invoked.temporary), 10)
+        assert observe.until(lambda: not processes_of(invoked.temporary), SECONDS)
 
 
 GUIDED = """
