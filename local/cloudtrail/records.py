@@ -3,19 +3,12 @@
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entries.html
 """
 
-import json
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
 
 from local.secrets_manager.events import EVENT_NAMES, envelope
-
-Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
-Fields: TypeAlias = dict[str, Json]
-
-SOURCE = "secretsmanager.amazonaws.com"
+from local.secrets_manager.model import Params
 
 CHANGES = frozenset(
     {
@@ -52,15 +45,14 @@ class Secret:
     deletion: datetime | None = None
 
 
-def secret_id(record: Mapping[str, Json]) -> str:
+def secret_id(record: Params) -> str:
     """Return the name or ARN that the call was made for."""
-    named = {**_optional(record, "requestParameters"), **_optional(record, "additionalEventData")}
-    entities = record.get("resources")
-    listed = [_fields(entity).get("ARN") for entity in entities] if isinstance(entities, list) else []
+    named = (record.get("requestParameters") or {}) | (record.get("additionalEventData") or {})
+    listed = [entity.get("ARN") for entity in record.get("resources") or ()]
     return str(next(filter(None, (named.get("SecretId"), named.get("Name"), *listed)), ""))
 
 
-def event(record: Mapping[str, Json], secret: Secret | None) -> Fields:
+def event(record: Params, secret: Secret | None) -> Params:
     """Return the event for the record of a call on this secret (None: there is no such secret now).
 
     A call that IAM refuses is not recorded here. A call that was refused, and one on a secret that is gone,
@@ -68,18 +60,18 @@ def event(record: Mapping[str, Json], secret: Secret | None) -> Fields:
     """
     identity = str(uuid.uuid5(uuid.NAMESPACE_OID, str(record["eventID"])))
     if record["eventType"] == "AwsServiceEvent":
-        return envelope("AWS Service Event via CloudTrail", dict(record), identity)
+        return envelope("AWS Service Event via CloudTrail", record, identity)
     return envelope("AWS API Call via CloudTrail", _detail(record, secret), identity)
 
 
-def _detail(record: Mapping[str, Json], secret: Secret | None) -> Fields:
+def _detail(record: Params, secret: Secret | None) -> Params:
     kept = {
         name: value for name, value in record.items() if name not in ("requestParameters", "responseElements")
     }
     return kept | {
         "eventVersion": "1.11",
-        "requestParameters": _lower_camel_case(_fields(record["requestParameters"])),
-        "responseElements": _response(str(record["eventName"]), None if "errorCode" in record else secret),
+        "requestParameters": _lower_camel_case(record["requestParameters"]),
+        "responseElements": _response(record["eventName"], None if "errorCode" in record else secret),
         "readOnly": False,
         "managementEvent": True,
         "eventCategory": "Management",
@@ -91,7 +83,7 @@ def _detail(record: Mapping[str, Json], secret: Secret | None) -> Fields:
     }
 
 
-def _response(call: str, secret: Secret | None) -> Json:
+def _response(call: str, secret: Secret | None) -> Params | None:
     if secret is None or call in _UNANSWERED:
         return None
     if call == "DeleteSecret":
@@ -106,7 +98,7 @@ def _format(time: datetime) -> str:
     return f"{utc:%b} {utc.day}, {utc.year} {utc.hour % 12 or 12}:{utc:%M:%S %p}"
 
 
-def _lower_camel_case(value: Json) -> Json:
+def _lower_camel_case(value: object) -> object:
     """Return the request with CloudTrail's names, and without the secret's value."""
     if isinstance(value, list):
         return [_lower_camel_case(item) for item in value]
@@ -117,18 +109,3 @@ def _lower_camel_case(value: Json) -> Json:
             if name not in _VALUES
         }
     return value
-
-
-def _optional(record: Mapping[str, Json], name: str) -> Fields:
-    return _fields(record.get(name) or {})
-
-
-def _fields(value: Json) -> Fields:
-    if not isinstance(value, dict):
-        raise TypeError(f"a JSON object was expected, found a {type(value).__name__}")
-    return value
-
-
-def read(text: str) -> Fields:
-    """Return the record that LookupEvents gives as text."""
-    return _fields(json.loads(text))

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from local.cloudtrail import records
-from local.cloudtrail.records import Fields, Secret
+from local.cloudtrail.records import Secret
 from local.errors import LocalError
+from local.secrets_manager.events import SOURCE
+from local.secrets_manager.model import Params
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudtrail import CloudTrailClient
@@ -64,13 +66,13 @@ class Reader:
     since: datetime
     _known: set[str] = field(default_factory=set)
 
-    def read(self) -> list[Fields]:
+    def read(self) -> list[Params]:
         """Return the records that are new; raise LocalError if some of them cannot be reached."""
         found = self._back_to_known()
         self._known |= found.keys()
         self.since = max((entry["EventTime"] for entry in found.values()), default=self.since)
         return [
-            records.read(entry["CloudTrailEvent"])
+            json.loads(entry["CloudTrailEvent"])
             for entry in reversed(found.values())
             if entry["EventName"] in records.CHANGES
         ]
@@ -95,7 +97,7 @@ class Reader:
     def _page(self, end: datetime | None) -> "list[EventTypeDef]":
         asked: LookupEventsRequestTypeDef = {
             "LookupAttributes": [  # AWS takes one attribute, MiniStack all
-                {"AttributeKey": "EventSource", "AttributeValue": records.SOURCE},
+                {"AttributeKey": "EventSource", "AttributeValue": SOURCE},
                 {"AttributeKey": "ReadOnly", "AttributeValue": "false"},
             ],
             "StartTime": self.since,
@@ -130,14 +132,14 @@ class Sender:
 
     clients: "Connection"
 
-    def send(self, found: Iterable[Fields]) -> Iterator[Delivery]:
+    def send(self, found: Iterable[Params]) -> Iterator[Delivery]:
         """Send each record to every rule that wants it; yield what was done with it."""
         wanting = list(routes(self.clients))
         for record in found:
             secret_id, call = records.secret_id(record), str(record["eventName"])
             yield self._deliver(record, call, secret_id, wanting) if secret_id else Delivery(call, "", ())
 
-    def _deliver(self, record: Fields, call: str, secret_id: str, wanting: Iterable[Route]) -> Delivery:
+    def _deliver(self, record: Params, call: str, secret_id: str, wanting: Iterable[Route]) -> Delivery:
         event = json.dumps(records.event(record, self._secret(secret_id)))
         wanted = [route for route in wanting if self._matches(route, event)]
         missed = [target for route in wanted for target in route.unknown]
@@ -202,7 +204,7 @@ class Relay:
         self._reader = Reader(clients.cloudtrail, datetime.now(UTC))
         self._sender = Sender(clients)
         self._hear = hear
-        self._found: queue.SimpleQueue[list[Fields]] = queue.SimpleQueue()
+        self._found: queue.SimpleQueue[list[Params]] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._work: list[Future[None]] = []
 
