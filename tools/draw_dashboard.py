@@ -12,13 +12,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import boto3
 import matplotlib as mpl
 
 from local.aws import observe
-from local.aws.ministack import KEY, secrets_in
+from local.aws.ministack import secrets_in
 from local.cloudtrail.relay import Relay
-from local.process.environment import HOME_REGION
 from local.stack import Stack, Variant, local_stack
 
 mpl.use("Agg")
@@ -162,9 +160,7 @@ def main() -> None:
         with Relay(stack.clients, lambda _delivery: None).running():
             live(stack, points)
         failures = published(stack, points)
-        cloudwatch: Any = boto3.Session(KEY, KEY, region_name=HOME_REGION).client(
-            "cloudwatch", endpoint_url=stack.aws.endpoint, verify=str(stack.aws.ca_bundle)
-        )
+        cloudwatch = stack.clients.cloudwatch
         (name,) = [entry["DashboardName"] for entry in cloudwatch.list_dashboards()["DashboardEntries"]]
         body = json.loads(cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"])
         states = [

@@ -58,14 +58,11 @@ class LocalAws:
 
     def switch_off(self, region: str) -> None:
         """Let nothing in a Region answer but IAM and STS, and nothing pass between it and others."""
-        self._switch(self._switched_off() | {region})
+        self._switch(read_switched_off(self.folder) | {region})
 
     def switch_on(self, region: str) -> None:
         """Let a Region answer again."""
-        self._switch(self._switched_off() - {region})
-
-    def _switched_off(self) -> set[str]:
-        return read_switched_off(self.folder)
+        self._switch(read_switched_off(self.folder) - {region})
 
     def _switch(self, regions: set[str]) -> None:
         beside = self.folder / f"{SWITCHED_OFF}.new"

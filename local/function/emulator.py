@@ -111,7 +111,7 @@ def lambda_packages(folder: Path) -> Path:
     if packages.is_dir():
         return packages
     packages.mkdir()
-    origins = [_origin(name) for name in (*_BOTO3, *_RUNTIME)]
+    origins = [installed(name) for name in (*_BOTO3, *_RUNTIME)]
     for origin in origins:
         (packages / origin.name).symlink_to(origin)
     # -E: beside the sources, where the runtime looks, whatever PYTHONPYCACHEPREFIX says.
@@ -120,7 +120,8 @@ def lambda_packages(folder: Path) -> Path:
     return packages
 
 
-def _origin(name: str) -> Path:
+def installed(name: str) -> Path:
+    """Return the folder of a package, or a module's file; raise LocalError if it is not there."""
     spec = find_spec(name)
     if not spec or not spec.origin:
         raise LocalError(f"{name} is not in this virtual environment: run `make setup`")
@@ -136,7 +137,7 @@ def _program() -> Path:
             f"The emulator runs on Linux, on x86_64 or arm64; this is {platform.system()} on {machine}. "
             "`sam local invoke` runs it in a container"
         )
-    return _origin("samcli") / "local/rapid" / f"aws-lambda-rie-{architecture}"
+    return installed("samcli") / "local/rapid" / f"aws-lambda-rie-{architecture}"
 
 
 def _variables(function: Function, code: Path, packages: Path) -> dict[str, str]:

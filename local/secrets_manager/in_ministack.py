@@ -62,19 +62,15 @@ def model_of(account: str) -> StrictSecretsManager:
 
 @in_place_of(secretsmanager, "handle_request")
 async def handle_request(
-    own: Own,
-    method: str,
-    path: str,
-    headers: Mapping[str, str],
-    *request: Any,  # noqa: ANN401  as MiniStack has it
+    own: Own, method: str, path: str, headers: Mapping[str, str], body: bytes, *request: object
 ) -> Answer:
     """Answer every operation but the one that has nothing to do with secrets."""
     _refusal.set(None)
     target = headers.get("x-amz-target", "")
     if target.endswith(".GetRandomPassword"):
-        answer: Answer = await own(method, path, headers, *request)
+        answer: Answer = await own(method, path, headers, body, *request)
         return answer
-    said: Reply = reply(_handle, target, headers.get("authorization", ""), request[0])
+    said: Reply = reply(_handle, target, headers.get("authorization", ""), body)
     return said.status, said.headers, said.body
 
 

@@ -27,8 +27,6 @@ from local.secrets_manager.operations import Operations
 from local.secrets_manager.worlds import Worlds
 
 VALUE_READS = frozenset({"GetSecretValue", "BatchGetSecretValue"})
-# They share 50 calls a second in each Region:
-# https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 METERED = frozenset(
     {
         "PutSecretValue",

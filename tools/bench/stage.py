@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from local.function.emulator import ARTIFACT, Emulator, emulated
+from local.function.emulator import ARTIFACT, Emulator, emulated, installed
 from local.function.template import Function, replicator_function
 from local.secrets_manager import transport
 from local.secrets_manager.service import StrictSecretsManager
@@ -221,14 +220,7 @@ def _pack(contestant: str, code: Path) -> None:
             if package.name not in ("secret_replicator", "policy.toml", "bin"):
                 _copy(package, code / package.name)
         for name in _OF_THE_USUAL:
-            _copy(_folder_of(name), code / name)
-
-
-def _folder_of(package: str) -> Path:
-    spec = find_spec(package)
-    assert spec, package
-    assert spec.origin, package
-    return Path(spec.origin).parent
+            _copy(installed(name), code / name)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -20,6 +20,7 @@ from local.secrets_manager.model import (
 )
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.worlds import Repeat, Worlds
+from replicas.aws.dead_letters import secret_name
 from tests.support.model.oracle import HOME, Snapshot, snapshot_of
 from tools.chaos.cases import Case, Failure, Fate
 
@@ -185,9 +186,3 @@ class Aws:
         repeat = secret_name(secret_id).partition("/")[0]
         found = [world for known, world in self.worlds.items() if known == repeat]
         return (found or [*self.worlds.values()])[0]
-
-
-def secret_name(secret_id: str) -> str:
-    """Return the name in a full ARN; a name as it is."""
-    _, is_arn, name = secret_id.partition(":secret:")
-    return name[: -len("-AbCdEf")] if is_arn else secret_id
