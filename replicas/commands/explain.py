@@ -163,8 +163,7 @@ def _show(options: ExplainOptions, explanation: Explanation, deployment: Deploym
     _section(screen, "Answer", _answers(explanation))
     _section(screen, "Tags", [f"{key} = {value}" for key, value in sorted(secret.tags.items())] or ["none"])
     policy = shown(deployment.settings.policy_file)
-    lines = (f"{source.name} {_counts(source)}: {source.text}" for source in explanation.sources)
-    _section(screen, f"What selects it (policy {policy})", lines)
+    _section(screen, f"What selects it (policy {policy})", map(str, explanation.sources))
     if explanation.places:
         _section(screen, "Regions", ())
         screen.table(_COLUMNS, [_line(place) for place in explanation.places])
@@ -184,10 +183,6 @@ def _answers(explanation: Explanation) -> Iterator[str]:
         yield f"The closest rule is {closest.name}: {closest.text}."
 
 
-def _counts(source: Source) -> str:
-    return "applies" if source.counts else "does not apply"
-
-
 def _section(screen: Screen, title: str, lines: Iterable[str]) -> None:
     screen.show("")
     screen.show(title, "bold")
@@ -196,11 +191,10 @@ def _section(screen: Screen, title: str, lines: Iterable[str]) -> None:
 
 
 def _line(place: Place) -> tuple[str, ...]:
-    options = ", ".join(place.asked_by) or "nobody"
     said = [f"not allowed: {place.cut}"] if place.cut else []
     said += [text for text in (place.message, *place.drift) if text]
-    key = f"{place.key} ({place.key_from})" if place.key else "-"
-    return place.region, options, key, place.status, "; ".join(said) or "-"
+    asked_by = ", ".join(place.asked_by) or "nobody"
+    return place.region, asked_by, place.named_key, place.status, "; ".join(said) or "-"
 
 
 def _dead_letter_line(dead_letter: DeadLetter, screen: Screen) -> str:

@@ -124,17 +124,12 @@ def _lines(found: Foretold, file: Path, allowed_regions: str) -> Iterator[str]:
     yield ""
     yield f"What selects it (policy {shown(file)}, AllowedRegions={allowed_regions})"
     for source in found.sources:
-        yield f"  {source.name} {'applies' if source.counts else 'does not apply'}: {source.text}"
+        yield f"  {source}"
 
 
 def _row(place: Place) -> tuple[str, ...]:
-    key = f"{place.key} ({place.key_from})" if place.key else "-"
-    return (
-        place.region,
-        "yes" if place.wanted else f"no: {place.cut}",
-        ", ".join(place.asked_by),
-        key,
-    )
+    replica = "yes" if place.wanted else f"no: {place.cut}"
+    return place.region, replica, ", ".join(place.asked_by), place.named_key
 
 
 def _document(found: Foretold, tags: Mapping[str, str], file: Path) -> dict[str, Any]:

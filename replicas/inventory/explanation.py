@@ -57,6 +57,10 @@ class Source:
     text: str
     misses: tuple[Miss, ...] = ()
 
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return f"{self.name} {'applies' if self.counts else 'does not apply'}: {self.text}"
+
     def entry(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         misses = [
@@ -92,6 +96,11 @@ class Place:
             "aws_message": self.message or None,
             "drift": [*self.drift],
         }
+
+    @property
+    def named_key(self) -> str:
+        """The key, and where it is named."""
+        return f"{self.key} ({self.key_from})" if self.key else "-"
 
     @property
     def wanted(self) -> bool:

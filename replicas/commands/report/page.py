@@ -170,12 +170,11 @@ def by_region(proof: Proof) -> list[Coverage]:
 
 def by_tag(rows: Iterable[Row], number: int) -> list[Coverage]:
     """Return the coverage of each value of the `number`th tag: how many of its secrets are InSync."""
-    wanted: dict[str, int] = {}
-    in_sync: dict[str, int] = {}
+    wanted, in_sync = Counter[str](), Counter[str]()
     for row in rows:
         value = row.groups[number] or NO_VALUE
-        wanted[value] = wanted.get(value, 0) + (row.status < SecretStatus.LEFT_ALONE)
-        in_sync[value] = in_sync.get(value, 0) + (row.status in AS_IT_MUST_BE)
+        wanted[value] += row.status < SecretStatus.LEFT_ALONE
+        in_sync[value] += row.status in AS_IT_MUST_BE
     found = [Coverage(value, in_sync[value], wanted[value]) for value in wanted]
     return sorted(found, key=lambda coverage: (coverage.width, coverage.name))
 
@@ -190,9 +189,8 @@ def _of_account(answer: Answer[Status]) -> Coverage:
     if answer.value is None:
         return Coverage(answer.account, 0, 0, error=answer.error)
     counts = answer.value.counts
-    in_sync, attention = (
-        counts.by_status[one] for one in (SecretStatus.IN_SYNC, SecretStatus.NEEDS_ATTENTION)
-    )
+    in_sync = counts.by_status[SecretStatus.IN_SYNC]
+    attention = counts.by_status[SecretStatus.NEEDS_ATTENTION]
     return Coverage(answer.account, in_sync, counts.wanting, attention=attention)
 
 
