@@ -78,6 +78,15 @@ class Journal:
             )
         )  # fmt: skip
 
+    @contextmanager
+    def step(
+        self, action: str, held: Held, primary_region: str = "", regions: Mapping[str, str] | None = None
+    ) -> Iterator[None]:
+        """Write that a step begins, and after the block that it is done, if no error ends it."""
+        self.note(action, held, BEGUN, primary_region=primary_region, regions=regions)
+        yield
+        self.note(action, held, DONE, primary_region=primary_region, regions=regions)
+
     def of(self, identity: str) -> list[Entry]:
         """Return the steps about a secret since it was last given back, oldest first."""
         steps: list[Entry] = []

@@ -13,7 +13,7 @@ from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK, exit_code
 from replicas.failover import journal
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held
-from replicas.failover.journal import BEGUN, DONE, Journal, read_journal
+from replicas.failover.journal import Journal, read_journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import require_some
 from replicas.options import Access
@@ -103,26 +103,24 @@ def _promote(there: RegionSecrets, log: Journal, tag_value: Callable[[str], str]
     known = log.promotion(held.identity)
     home = held.primary_region or (known.primary_region if known else "")
     if held.is_replica:
-        log.note(journal.PROMOTE, held, BEGUN)
         try:
-            there.promote(held.arn)
+            with log.step(journal.PROMOTE, held):
+                there.promote(held.arn)
         except OperatorError as error:
             log.note(journal.PROMOTE, held, str(error))
             return Result(held.name, promoted=False, problem=str(error))
-        log.note(journal.PROMOTE, held, DONE)
     return _hold(there, log, held, home, tag_value(home))
 
 
 def _hold(there: RegionSecrets, log: Journal, held: Held, home: str, value: str) -> Result:
     if is_held(held.tags):
         return Result(held.name, promoted=True)
-    log.note(journal.HOLD, held, BEGUN, primary_region=home)
     try:
-        there.tag(held.arn, HOLD_TAG, value)
+        with log.step(journal.HOLD, held, home):
+            there.tag(held.arn, HOLD_TAG, value)
     except OperatorError as error:
         log.note(journal.HOLD, held, str(error), primary_region=home)
         return Result(held.name, promoted=True, problem=f"promoted, but not held: {error}")
-    log.note(journal.HOLD, held, DONE, primary_region=home)
     return Result(held.name, promoted=True)
 
 

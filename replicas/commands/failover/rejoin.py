@@ -3,7 +3,8 @@
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from replicas.exit_codes import CHANGES, FAILED, OK, exit_code
 from replicas.failover import journal
 from replicas.failover.compare import Action, Change, Sides, Wishes, action, change, comparable, remedy
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held, is_held_by_us
-from replicas.failover.journal import BEGUN, DONE, Entry, Journal, read_journal
+from replicas.failover.journal import Entry, Journal, read_journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import require_some
 from replicas.options import Access
@@ -74,6 +75,18 @@ class _Desk:
                 access = replace(self.access, region=region)
                 self.regions[region] = self.around.regions(access, self.options.writes_per_second)
             return self.regions[region]
+
+    def now(self, held: Held) -> Held:
+        """Return the secret as it is now; as it was if it is gone."""
+        return self.secrets(held.region).describe(held.arn) or held
+
+    @contextmanager
+    def step(
+        self, action: str, held: Held, regions: Mapping[str, str] | None = None
+    ) -> Iterator[RegionSecrets]:
+        """Let a step about a primary be done in the block: before and after it is in the journal."""
+        with self.log.step(action, held, held.region, regions):
+            yield self.secrets(held.region)
 
     def sides(self, home_region: str, identity: str) -> Sides:
         """Return how both sides are now."""
@@ -210,7 +223,7 @@ def _finish(desk: _Desk, candidate: Candidate) -> str:
 def _follow_turned(desk: _Desk, candidate: Candidate, there: Held, others: list[Replica]) -> str:
     if problem := _follow(desk, there, [candidate.sides.home_region]):
         return problem
-    now = desk.secrets(there.region).describe(there.arn) or there
+    now = desk.now(there)
     _forget_failed(desk, now, others)
     if missing := [replica for replica in others if _is_open(now.replica_in(replica.region))]:
         _replicate(desk, there, missing, overwrite=False)
@@ -223,9 +236,8 @@ def _forget_failed(desk: _Desk, primary: Held, replicas: list[Replica]) -> None:
     listed = [primary.replica_in(replica.region) for replica in replicas]
     failed = {found.region: found.kms_key_id for found in listed if found and found.status == REPLICA_FAILED}
     if failed:
-        desk.log.note(journal.REMOVE, primary, BEGUN, primary_region=primary.region, regions=failed)
-        desk.secrets(primary.region).remove(primary.arn, failed)
-        desk.log.note(journal.REMOVE, primary, DONE, primary_region=primary.region, regions=failed)
+        with desk.step(journal.REMOVE, primary, failed) as secrets:
+            secrets.remove(primary.arn, failed)
 
 
 def _is_open(listed: Replica | None) -> bool:
@@ -234,20 +246,17 @@ def _is_open(listed: Replica | None) -> bool:
 
 def _hold_home(desk: _Desk, home: Held) -> None:
     """Keep the stack at home from working on it meanwhile."""
-    desk.log.note(journal.HOLD, home, BEGUN, primary_region=home.region)
-    if not is_held(home.tags):
-        value = hold_value(
-            f"replicas rejoin --replica-region {desk.options.region}", home.region, desk.around.now()
-        )
-        desk.secrets(home.region).tag(home.arn, HOLD_TAG, value)
-    desk.log.note(journal.HOLD, home, DONE, primary_region=home.region)
+    reason = f"replicas rejoin --replica-region {desk.options.region}"
+    with desk.step(journal.HOLD, home) as secrets:
+        if not is_held(home.tags):
+            secrets.tag(home.arn, HOLD_TAG, hold_value(reason, home.region, desk.around.now()))
 
 
 def _settled(desk: _Desk, primary: Held, region: str) -> Held:
     """Return the primary as it is once nothing is under way to the Region: what an earlier run asked for."""
     waited = 0.0
     while True:
-        now = desk.secrets(primary.region).describe(primary.arn) or primary
+        now = desk.now(primary)
         replica = now.replica_in(region)
         if replica is None or replica.status != IN_PROGRESS or waited >= desk.options.timeout_seconds:
             return now
@@ -279,28 +288,26 @@ def _remove(desk: _Desk, candidate: Candidate, home: Held, regions: list[str]) -
     keys = {region: (home.replica_in(region) or Replica(region, "")).kms_key_id for region in regions}
     if there := candidate.sides.there:
         keys |= {there.region: there.kms_key_id} if there.region in keys else {}
-    desk.log.note(journal.REMOVE, home, BEGUN, primary_region=home.region, regions=keys)
-    desk.secrets(home.region).remove(home.arn, regions)
-    desk.log.note(journal.REMOVE, home, DONE, primary_region=home.region, regions=keys)
+    with desk.step(journal.REMOVE, home, keys) as secrets:
+        secrets.remove(home.arn, regions)
     return ""
 
 
 def _replicate(desk: _Desk, primary: Held, replicas: list[Replica], *, overwrite: bool) -> None:
     keys = {replica.region: replica.kms_key_id for replica in replicas}
-    now = desk.secrets(primary.region).describe(primary.arn) or primary
+    now = desk.now(primary)
     listed = [now.replica_in(replica.region) for replica in replicas]
     if all(replica and replica.status not in (REPLICA_FAILED, "") for replica in listed):
         return  # asked for by an earlier run
-    desk.log.note(journal.REPLICATE, primary, BEGUN, primary_region=primary.region, regions=keys)
-    desk.secrets(primary.region).replicate(primary.arn, replicas, overwrite=overwrite)
-    desk.log.note(journal.REPLICATE, primary, DONE, primary_region=primary.region, regions=keys)
+    with desk.step(journal.REPLICATE, primary, keys) as secrets:
+        secrets.replicate(primary.arn, replicas, overwrite=overwrite)
 
 
 def _follow(desk: _Desk, primary: Held, regions: list[str]) -> str:
     """Wait until all are InSync and hold the primary's version; return what keeps them from it."""
     waited = 0.0
     while True:
-        now = desk.secrets(primary.region).describe(primary.arn) or primary
+        now = desk.now(primary)
         found = [now.replica_in(region) or Replica(region, "not listed") for region in regions]
         open_ = [replica for replica in found if replica.status != IN_SYNC]
         failed = [replica for replica in open_ if replica.status == REPLICA_FAILED]
@@ -327,11 +334,10 @@ def _check(desk: _Desk, primary: Held, region: str) -> str:
 def _follow_and_release(desk: _Desk, primary: Held, regions: list[str]) -> str:
     if problem := _follow(desk, primary, regions):
         return problem
-    now = desk.secrets(primary.region).describe(primary.arn) or primary
-    desk.log.note(journal.RELEASE, now, BEGUN, primary_region=primary.region)
-    if is_held_by_us(now.tags):
-        desk.secrets(primary.region).untag(primary.arn, HOLD_TAG)
-    desk.log.note(journal.RELEASE, now, DONE, primary_region=primary.region)
+    now = desk.now(primary)
+    with desk.step(journal.RELEASE, now) as secrets:
+        if is_held_by_us(now.tags):
+            secrets.untag(now.arn, HOLD_TAG)
     return ""
 
 
