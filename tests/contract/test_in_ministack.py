@@ -170,8 +170,8 @@ def test_a_moved_label_is_an_event_for_eventbridge(strict_aws: LocalAws, secret:
     home.events.put_targets(Rule="labels", Targets=[{"Id": "queue", "Arn": arn}])
     home.secrets.tag_resource(SecretId=secret, Tags=[{"Key": "a", "Value": "b"}])
     version = home.secrets.put_secret_value(SecretId=secret, SecretString="new")["VersionId"]
-    told = home.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)["Messages"]
-    details = [json.loads(message["Body"])["detail"] for message in told]
+    received = home.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2)["Messages"]
+    details = [json.loads(message["Body"])["detail"] for message in received]
     assert details == [{"name": secret, "labelUpdated": "AWSCURRENT", "versionId": version}]
 
 

@@ -542,12 +542,12 @@ WHO = [
 ]
 
 
-@pytest.mark.parametrize("expectation", [pytest.param(one, id=one.seen.__name__) for one in EXPECTATIONS])
+@pytest.mark.parametrize("expectation", [pytest.param(each, id=each.seen.__name__) for each in EXPECTATIONS])
 @pytest.mark.parametrize("who", WHO)
 def test_it_shows_what_the_table_says(who: str, connect: Connect, expectation: Expectation) -> None:
     assert expectation.seen(Service(connect)) == expectation.of(who)
 
 
 def test_every_difference_has_its_reason_and_ours_has_none() -> None:
-    assert {who for one in EXPECTATIONS for who in one.instead} == {MOTO, MINISTACK}
-    assert all(reason for one in EXPECTATIONS for _seen, reason in one.instead.values())
+    assert {who for each in EXPECTATIONS for who in each.instead} == {MOTO, MINISTACK}
+    assert all(reason for each in EXPECTATIONS for _seen, reason in each.instead.values())

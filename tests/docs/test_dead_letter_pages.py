@@ -209,7 +209,7 @@ def dead_letters_of(aws: Aws, trouble: Trouble) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("trouble", [pytest.param(one, id=one.kind) for one in TROUBLES if one.command])
+@pytest.mark.parametrize("trouble", [pytest.param(each, id=each.kind) for each in TROUBLES if each.command])
 def test_the_command_fixes_it_and_nothing_else_would(aws: Aws, trouble: Trouble) -> None:
     assert dead_letters_of(aws, trouble) == [trouble.kind]
     aws.world.queues.redrive()

@@ -250,7 +250,9 @@ def test_the_auditor_role_may_do_what_the_commands_for_many_accounts_need_and_no
     role = parse(AUDITOR.read_text("utf-8"))["Resources"]["AuditorRole"]["Properties"]
     (policy,) = role["Policies"]
     statements = policy["PolicyDocument"]["Statement"]
-    allowed = [action for one in statements if one["Effect"] == "Allow" for action in listed(one["Action"])]
+    allowed = [
+        action for each in statements if each["Effect"] == "Allow" for action in listed(each["Action"])
+    ]
     assert sorted(allowed) == sorted(needed)
-    (denied,) = [one["Action"] for one in statements if one["Effect"] == "Deny"]
+    (denied,) = [each["Action"] for each in statements if each["Effect"] == "Deny"]
     assert denied == ["secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"]

@@ -41,11 +41,11 @@ def test_nothing_is_lost_and_both_stacks_leave_alone_what_is_not_theirs(played: 
 
 def test_a_promotion_is_heard_in_the_region_of_the_copy_and_nowhere_else(played: Deployed) -> None:
     heard = {
-        region: [told for told in deliveries if told.call == "StopReplicationToReplica"]
+        region: [delivery for delivery in deliveries if delivery.call == "StopReplicationToReplica"]
         for region, deliveries in played.heard.items()
     }
     assert (len(heard[HOME]), len(heard[THERE])) == (0, SECRETS)
-    assert all(told.rules for told in heard[THERE])
+    assert all(delivery.rules for delivery in heard[THERE])
 
 
 def test_the_operator_can_read_no_value(played: Deployed) -> None:

@@ -73,8 +73,8 @@ def credentials_of_the_auditor(stack: Stack) -> dict[str, str]:
     own = clients(replace(stack.aws, key=AUDITOR))
 
     def statement(**more: object) -> str:
-        one = {"Effect": "Allow", "Action": "sts:AssumeRole", **more}
-        return json.dumps({"Version": "2012-10-17", "Statement": [one]})
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", **more}
+        return json.dumps({"Version": "2012-10-17", "Statement": [trust]})
 
     trust = statement(Principal={"AWS": f"arn:aws:iam::{AUDITOR}:root"})
     arn = own.iam.create_role(RoleName="auditor", AssumeRolePolicyDocument=trust)["Role"]["Arn"]

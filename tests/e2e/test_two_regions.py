@@ -88,7 +88,7 @@ def let_the_relay_catch_up(world: World) -> None:
     """Return when the relay has told of all earlier calls. It reads one kind after the other, so twice."""
     for _ in range(2):
         name = world.create()
-        world.wait(lambda name=name: name in {told.secret_id for told in world.deliveries})
+        world.wait(lambda name=name: name in {delivery.secret_id for delivery in world.deliveries})
 
 
 def test_two_stacks_that_name_each_other_are_quiet_after_convergence(worlds: tuple[World, World]) -> None:

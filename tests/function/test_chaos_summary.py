@@ -69,8 +69,8 @@ def dead_letter(kind: str, text: str, regions: str = "none", **reasons: str) -> 
     return DeadLetter(BODY, {**said, "FailedRegions": regions, **reasons}, END)
 
 
-def wrong(what: Observed) -> Mapping[str, int]:
-    found = summarize(what, MAX_ATTEMPTS).wrong
+def wrong(seen: Observed) -> Mapping[str, int]:
+    found = summarize(seen, MAX_ATTEMPTS).wrong
     return {name: len(sentences) for name, sentences in found.items() if sentences}
 
 
@@ -82,7 +82,7 @@ THROTTLED = dead_letter("AttemptsUsedUp", "DescribeSecret failed (ThrottlingExce
 
 
 @pytest.mark.parametrize(
-    "what",
+    "seen",
     [
         pytest.param(observed(FINE, CONVERGED, eu_west_1="InSync"), id="converged"),
         pytest.param(observed(UNTAGGED, Said("skipped", "done", at=END)), id="skipped"),
@@ -94,15 +94,15 @@ THROTTLED = dead_letter("AttemptsUsedUp", "DescribeSecret failed (ThrottlingExce
         ),
     ],
 )
-def test_what_ended_as_it_must_is_not_wrong(what: Observed) -> None:
-    assert wrong(what) == {}
+def test_what_ended_as_it_must_is_not_wrong(seen: Observed) -> None:
+    assert wrong(seen) == {}
 
 
 LOST, FALSELY_CONVERGED, FALSELY_DEAD_LETTERED = "lost", "falsely converged", "falsely dead-lettered"
 
 
 @pytest.mark.parametrize(
-    ("what", "counts"),
+    ("seen", "counts"),
     [
         pytest.param(observed(FINE, None, eu_west_1="InSync"), {LOST: 1}, id="gone, and nobody said why"),
         pytest.param(
@@ -167,8 +167,8 @@ LOST, FALSELY_CONVERGED, FALSELY_DEAD_LETTERED = "lost", "falsely converged", "f
         ],
     ],
 )
-def test_what_is_wrong_is_seen(what: Observed, counts: Mapping[str, int]) -> None:
-    assert wrong(what) == counts
+def test_what_is_wrong_is_seen(seen: Observed, counts: Mapping[str, int]) -> None:
+    assert wrong(seen) == counts
 
 
 LEFT = Said("skipped", "done", FOLLOWED, at=END)
@@ -176,12 +176,12 @@ LEFT = Said("skipped", "done", FOLLOWED, at=END)
 
 def left_to_another(failed_at: float | None, *, said: Said = LEFT, **changes: Any) -> Observed:
     """Return what is seen if one message ended well, and another about the same secret was left to it."""
-    what = observed(FINE, CONVERGED, eu_west_1="InSync")
+    seen = observed(FINE, CONVERGED, eu_west_1="InSync")
     other = Message("another event", NAME, failed_at)
     return replace(
-        what,
-        messages={**what.messages, "left": other},
-        said={**what.said, "left": [said]},
+        seen,
+        messages={**seen.messages, "left": other},
+        said={**seen.said, "left": [said]},
         **changes,
     )
 
@@ -193,27 +193,27 @@ def test_a_failure_may_be_left_to_a_message_that_ended_well_after_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "what",
+    "seen",
     [
         pytest.param(left_to_another(None), id="it named no failure"),
         pytest.param(left_to_another(END - 0.5), id="the other had looked before"),
         pytest.param(left_to_another(END - 2, moments={}), id="the other ended wrongly"),
     ],
 )
-def test_what_was_wrongly_left_to_another_is_seen(what: Observed) -> None:
-    assert FALSELY_CONVERGED in wrong(what)
+def test_what_was_wrongly_left_to_another_is_seen(seen: Observed) -> None:
+    assert FALSELY_CONVERGED in wrong(seen)
 
 
 def test_a_failure_may_be_left_to_a_dead_letter() -> None:
-    what = observed(HOPELESS, DEAD_LETTERED, NO_HOPE, eu_west_1="Failed")
-    left = replace(what, messages={"left": Message("another event", NAME, END - 1)}, said={"left": [LEFT]})
+    seen = observed(HOPELESS, DEAD_LETTERED, NO_HOPE, eu_west_1="Failed")
+    left = replace(seen, messages={"left": Message("another event", NAME, END - 1)}, said={"left": [LEFT]})
     assert (
-        wrong(replace(left, messages={**what.messages, **left.messages}, said={**what.said, **left.said}))
+        wrong(replace(left, messages={**seen.messages, **left.messages}, said={**seen.said, **left.said}))
         == {}
     )
     assert FALSELY_CONVERGED in wrong(replace(left, dead_letters=[]))
     late = Message("another event", NAME, END + 1)
-    assert FALSELY_CONVERGED in wrong(replace(left, messages={**what.messages, "left": late}))
+    assert FALSELY_CONVERGED in wrong(replace(left, messages={**seen.messages, "left": late}))
 
 
 def test_a_bad_region_that_stopped_a_good_one_is_seen() -> None:
@@ -228,23 +228,23 @@ def test_a_bad_region_that_stopped_a_good_one_is_seen() -> None:
 
 def test_a_write_to_what_is_to_be_left_alone_is_seen() -> None:
     call = Call("ReplicateSecretToRegions", HOME, NAME, {}, END)
-    what = replace(observed(UNTAGGED, Said("skipped", "done", at=END)), calls=[call])
-    assert wrong(what) == {"touched, though to be left alone": 1}
+    seen = replace(observed(UNTAGGED, Said("skipped", "done", at=END)), calls=[call])
+    assert wrong(seen) == {"touched, though to be left alone": 1}
 
 
 def test_a_secret_was_converged_at_the_attempt_that_said_so_not_only_in_the_end() -> None:
-    what = observed(FINE, CONVERGED, eu_west_1="InSync")
-    early = replace(what, moments={NAME: [Moment(END - 1, snapshot(FINE, eu_west_1="InProgress"))]})
+    seen = observed(FINE, CONVERGED, eu_west_1="InSync")
+    early = replace(seen, moments={NAME: [Moment(END - 1, snapshot(FINE, eu_west_1="InProgress"))]})
     assert wrong(early) == {FALSELY_CONVERGED: 1}
-    later = replace(what, moments={NAME: [Moment(END + 1, snapshot(FINE, eu_west_1="InSync"))]})
+    later = replace(seen, moments={NAME: [Moment(END + 1, snapshot(FINE, eu_west_1="InSync"))]})
     assert wrong(later) == {FALSELY_CONVERGED: 1}
 
 
 def struck(attempts: int, error: str | None, at: float = END - 1) -> Summary:
     reasons = {**THROTTLED.reasons, "Attempts": str(attempts)}
-    what = observed(FINE, DEAD_LETTERED, replace(THROTTLED, reasons=reasons))
+    seen = observed(FINE, DEAD_LETTERED, replace(THROTTLED, reasons=reasons))
     call = Call("DescribeSecret", HOME, NAME, {}, at, error)
-    return summarize(replace(what, calls=[call]), MAX_ATTEMPTS)
+    return summarize(replace(seen, calls=[call]), MAX_ATTEMPTS)
 
 
 def test_faults_may_use_up_the_attempts_if_they_struck_the_last_one() -> None:
@@ -262,8 +262,8 @@ def test_faults_may_use_up_the_attempts_if_they_struck_the_last_one() -> None:
 @pytest.mark.parametrize(("status", "count"), [("InProgress", 0), ("Failed", 1)])
 def test_a_dead_letter_may_say_in_progress_if_it_was_so(status: str, count: int) -> None:
     in_progress = dead_letter("AttemptsUsedUp", "eu-west-1 is InProgress", "eu-west-1")
-    what = observed(HOPELESS, DEAD_LETTERED, in_progress, eu_west_1="Failed")
-    then = replace(what, moments={NAME: [Moment(END - 1, snapshot(HOPELESS, eu_west_1=status))]})
+    seen = observed(HOPELESS, DEAD_LETTERED, in_progress, eu_west_1="Failed")
+    then = replace(seen, moments={NAME: [Moment(END - 1, snapshot(HOPELESS, eu_west_1=status))]})
     assert len(summarize(then, MAX_ATTEMPTS).falsely_dead_lettered) == count
 
 
@@ -280,8 +280,8 @@ def test_a_message_that_names_no_secret_must_be_dead_lettered_as_that(kind: str,
 
 
 def test_a_world_is_accounted_for_by_itself() -> None:
-    what = observed(HOPELESS, DEAD_LETTERED, NO_HOPE, eu_west_1="Failed")
-    stray = replace(what, dead_letters=[NO_HOPE, DeadLetter("?", {}, END)])
+    seen = observed(HOPELESS, DEAD_LETTERED, NO_HOPE, eu_west_1="Failed")
+    stray = replace(seen, dead_letters=[NO_HOPE, DeadLetter("?", {}, END)])
     assert summarize(stray.of("accepted"), MAX_ATTEMPTS).messages.total() == 1
     assert summarize(stray.of("refused"), MAX_ATTEMPTS) == Summary()
     assert wrong(stray.of("")) == {FALSELY_DEAD_LETTERED: 1}

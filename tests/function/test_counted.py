@@ -21,8 +21,8 @@ GROWTH = 1.02
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Stage]:
-    with stage(tmp_path) as one:
-        yield one
+    with stage(tmp_path) as fresh:
+        yield fresh
 
 
 @pytest.fixture(scope="module")

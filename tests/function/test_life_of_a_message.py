@@ -698,15 +698,15 @@ def test_each_failure_of_a_secret_that_fails_for_good_does_not_make_a_dead_lette
     world.secrets.set_outcome("orders/db", "*", Outcome("Failed", "no luck", seconds=5))
     world.add("orders/db", to="eu-west-1 us-west-2")
     world.send("orders/db")
-    told = 0
+    reported = 0
     while world.queues.messages:
         world.clock.advance(max(0, min(m.visible_at for m in world.queues.messages) - world.clock()))
         world.deliver()
-        for _call in world.calls("ReplicateSecretToRegions")[told:]:
-            told += 1
+        for _call in world.calls("ReplicateSecretToRegions")[reported:]:
+            reported += 1
             for _region in ("eu-west-1", "us-west-2"):
                 world.queues.send(replication_failed(world, "orders/db", seconds_ago=-5), delay_seconds=60)
-    assert told
+    assert reported
     assert len(world.queues.dead_letters) == 1
 
 
@@ -742,10 +742,10 @@ def test_what_failed_while_a_batch_was_under_way_is_checked(world: World, *, dea
     event = replication_failed(world, "orders/db", seconds_ago=-15)
     world.deliver()
     assert len(world.queues.dead_letters) == dead_letter
-    looks = len(world.calls("DescribeSecret"))
+    described = len(world.calls("DescribeSecret"))
     world.queues.send(event)
     world.deliver()
-    assert len(world.calls("DescribeSecret")) > looks, "a failure that no message has seen is gone"
+    assert len(world.calls("DescribeSecret")) > described, "a failure that no message has seen is gone"
 
 
 def test_an_event_without_a_time_counts_from_when_it_was_sent(world: World) -> None:
@@ -788,10 +788,10 @@ def test_a_message_that_was_not_attempted_is_no_follower(world: World, fault: Fa
     world.deliver(FUNCTION_SECONDS if fault else 0)
     assert world.only_message()
     world.queues.messages.clear()
-    looks = len(world.calls("DescribeSecret"))
+    described = len(world.calls("DescribeSecret"))
     world.queues.send(event)
     world.deliver()
-    assert len(world.calls("DescribeSecret")) > looks, "nobody has looked since the failure"
+    assert len(world.calls("DescribeSecret")) > described, "nobody has looked since the failure"
 
 
 def test_an_event_of_a_failure_does_not_take_another_one_for_its_follower(world: World) -> None:

@@ -184,7 +184,7 @@ QUEUE_FAULTS = st.sampled_from(
 class Action:
     """What a user does to a secret."""
 
-    what: str
+    deed: str
     name: str
     region: str
     tags: Mapping[str, str]
@@ -281,11 +281,11 @@ class Model(RuleBasedStateMachine):
         self.secrets.seconds_until_visible = seconds_until_visible
         for name, region, how in mishaps:
             self.aws_acts(name, region, how)
-        for name, shape, (what, tags) in zip(SECRETS, sorted(SHAPES), tagged, strict=False):
-            if what == "create in a taken name":
+        for name, shape, (deed, tags) in zip(SECRETS, sorted(SHAPES), tagged, strict=False):
+            if deed == "create in a taken name":
                 self._act(Action("take the name", name, "us-west-2", tags))
             self.a_user_acts(
-                Action(what.removesuffix(" in a taken name"), name, "us-west-2", tags), shape, "once"
+                Action(deed.removesuffix(" in a taken name"), name, "us-west-2", tags), shape, "once"
             )
 
     def _instance(self, number: int) -> ConductedApp:
@@ -366,11 +366,11 @@ class Model(RuleBasedStateMachine):
             "take the name": [(region, *create)],
             "promote the replica": [(region, "StopReplicationToReplica", {"SecretId": name})],
         }
-        if action.what.startswith("delete"):
-            calls[action.what][:0] = calls["remove replicas"]
-        if action.what == "create as managed" and name not in self.secrets.names(HOME):
+        if action.deed.startswith("delete"):
+            calls[action.deed][:0] = calls["remove replicas"]
+        if action.deed == "create as managed" and name not in self.secrets.names(HOME):
             self.secrets.add_secret(HOME, name, value=value, tags=dict(action.tags), owning_service="rds")
-        for place, operation, params in calls[action.what]:
+        for place, operation, params in calls[action.deed]:
             with suppress(AwsError):
                 self.secrets.handle(operation, place, params)
 

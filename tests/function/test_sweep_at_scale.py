@@ -54,7 +54,7 @@ class Swept:
         self.world.secrets.calls.clear()
 
     def _next(self) -> QueuedMessage:
-        return min(self.world.queues.messages, key=lambda one: one.visible_at)
+        return min(self.world.queues.messages, key=lambda queued: queued.visible_at)
 
     def next_page(self) -> int:
         return int(json.loads(self._next().body)["sweep"].get("page", 1))
@@ -66,7 +66,7 @@ class Swept:
         self.world.queues.messages = [message]
         self.world.deliver()
         self._take(page)
-        self.world.queues.messages += [one for one in others if one is not message]
+        self.world.queues.messages += [queued for queued in others if queued is not message]
 
     def all(self) -> Counter[str]:
         return sum(self.enqueued.values(), Counter())

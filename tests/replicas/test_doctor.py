@@ -212,7 +212,7 @@ def test_a_trail_counts_if_it_logs_calls_that_write(
 def with_trails(*, selectors: Any, number: int = 2) -> Stack:
     """Return an account of so many trails that log, of which each answers with its own selectors."""
     trail = answering(
-        describe_trails={"trailList": [TRAIL | {"Name": f"trail-{one}"} for one in range(number)]},
+        describe_trails={"trailList": [TRAIL | {"Name": f"trail-{index}"} for index in range(number)]},
         get_trail_status={"IsLogging": True},
         get_event_selectors=selectors,
     )

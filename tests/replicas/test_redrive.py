@@ -486,21 +486,21 @@ def service(both: Both) -> Iterator[LocalSqs]:
         yield local
 
 
-def move_all(service: LocalSqs, looks: list[float] | None = None) -> int:
+def move_all(service: LocalSqs, receives: list[float] | None = None) -> int:
     """Redrive everything; `looks` gets the pauses."""
     dead_letters = service.both.dead_letters()
-    pauses = [] if looks is None else looks
+    pauses = [] if receives is None else receives
     return redrive(service.queues, dead_letters, ignore, everything=True, sleep=pauses.append)
 
 
 def test_all_dead_letters_are_moved_by_sqs_itself_where_it_can(service: LocalSqs) -> None:
     bodies = Counter(service.both.dead_letter(name) for name in "abc")
     service.dead_letters_per_look, service.looks_until_shown = 2, 2
-    looks: list[float] = []
-    assert move_all(service, looks) == 3
+    receives: list[float] = []
+    assert move_all(service, receives) == 3
     assert (service.both.waiting(), service.both.dead()) == (bodies, Counter())
     assert "SendMessage" not in service.calls
-    assert looks == [1, 1, 1]
+    assert receives == [1, 1, 1]
 
 
 def test_what_sqs_had_moved_here_is_moved_by_us_and_says_so(service: LocalSqs) -> None:

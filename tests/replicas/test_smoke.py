@@ -27,7 +27,7 @@ class Account:
     world: World
     url: str
     said: list[str] = field(default_factory=list)
-    told: bool = True
+    hears: bool = True
     sent: bool = False
     when_asleep: Callable[[], None] = lambda: None
 
@@ -49,7 +49,7 @@ class Account:
         """Let time pass, and the function work as if CloudTrail had told it of the secret."""
         self.world.clock.advance(seconds)
         self.when_asleep()
-        if self.told and not self.sent:
+        if self.hears and not self.sent:
             self.world.send(NAME)
             self.sent = True
         self.world.deliver()
@@ -114,15 +114,15 @@ def test_a_region_that_fails_is_reported_with_awss_reason_and_all_is_removed(acc
 
 
 def test_a_function_that_hears_of_nothing_is_found_out_and_the_secret_removed(account: Account) -> None:
-    account.told = False
+    account.hears = False
     assert smoke.run(account.trial()) is False
     assert "Not InSync after 300 s: eu-west-1, us-west-2. No event reached the function" in account.text
     assert account.left_over() == []
 
 
-@pytest.mark.parametrize("looks", [1, 3])
-def test_interrupted_at_any_check_it_leaves_nothing(account: Account, looks: int) -> None:
-    left = iter([*[None] * (looks - 1), account.stop])
+@pytest.mark.parametrize("checks", [1, 3])
+def test_interrupted_at_any_check_it_leaves_nothing(account: Account, checks: int) -> None:
+    left = iter([*[None] * (checks - 1), account.stop])
 
     def stop_in_time() -> None:
         if action := next(left, None):

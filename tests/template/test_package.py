@@ -67,9 +67,9 @@ def test_two_builds_have_the_same_bytes(tmp_path: Path) -> None:
     )
     first = package(tmp_path / "first", ARTIFACT)
     second = package(tmp_path / "second", built / "ReplicatorFunction")
-    for one, other in zip(first, second, strict=True):
-        assert one.name == other.name
-        assert one.read_bytes() == other.read_bytes()
+    for this, other in zip(first, second, strict=True):
+        assert this.name == other.name
+        assert this.read_bytes() == other.read_bytes()
 
 
 def test_the_archive_has_what_runs_and_nothing_of_this_machine(tmp_path: Path) -> None:

@@ -564,10 +564,10 @@ def test_an_error_never_quotes_what_is_wrong(message: object) -> None:
     try:
         parsed(message)
     except MalformedMessageError as error:
-        told = str(error)
+        error_text = str(error)
     else:
-        told = ""
-    assert MARKER not in told
+        error_text = ""
+    assert MARKER not in error_text
 
 
 def test_text_that_is_not_json_is_not_quoted_either() -> None:

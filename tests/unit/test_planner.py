@@ -250,7 +250,8 @@ def applied(todo: Plan, actual: Iterable[Replica]) -> list[Replica]:
     """Return what AWS reports when it has done, at its leisure, what the plan says."""
     asked_for = {replica.region: replica.kms_key_id for replica in todo.add + todo.retry}
     read = {
-        replica.region: replica.last_accessed for replica in sorted(actual, key=lambda one: one.last_accessed)
+        replica.region: replica.last_accessed
+        for replica in sorted(actual, key=lambda found: found.last_accessed)
     }
     after = [
         replace(replica, status="InSync", message="", last_accessed=read[replica.region])

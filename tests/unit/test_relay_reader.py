@@ -153,7 +153,7 @@ def test_times_are_sent_with_their_fractions() -> None:
 
 @given(st.lists(st.floats(0, 0.5), max_size=4 * PAGE), st.sets(st.integers(0, 4 * PAGE)))
 def test_whatever_the_times_nothing_is_lost_in_silence_and_nothing_comes_twice(
-    gaps: list[float], looks: set[int]
+    gaps: list[float], polls: set[int]
 ) -> None:
     trail, found, second = Trail(), [], 0.0
     of = reader(trail)
@@ -161,7 +161,7 @@ def test_whatever_the_times_nothing_is_lost_in_silence_and_nothing_comes_twice(
         for number, gap in enumerate(gaps):
             second += gap
             trail.record(second)
-            if number in looks:
+            if number in polls:
                 found += read(of)
         found += read(of)
     except LocalError:
