@@ -437,6 +437,34 @@ def test_where_aws_refuses_the_last_step_no_value_is_lost_and_the_next_run_ends_
     assert stage.value(HOME if turn else WEST, "db") == new
 
 
+def test_a_home_that_fails_while_it_is_turned_round_is_asked_for_again(stage: Stage) -> None:
+    stage.add("db", WEST, EU)
+    stage.promote()
+    new = stage.put(WEST, "db")
+    stage.fake.set_outcome("db", HOME, Outcome("Failed", "The KMS key is disabled", attempts=1))
+    assert stage.rejoin(turn=True) == 1
+    assert "us-east-1 is Failed: The KMS key is disabled" in stage.said()
+    assert stage.rejoin(turn=True) == 0, stage.said()
+    assert [stage.value(region, "db") for region in (HOME, EU)] == [new, new]
+
+
+def test_where_a_primary_with_replicas_is_never_overwritten_both_values_stay(stage: Stage) -> None:
+    """It has none any more, unless AWS goes on to list the promoted copy."""
+    stage.fake.worlds.primaries_overwritten = False
+    stage.add("db", WEST, EU)
+    stage.promote()
+    new = stage.put(WEST, "db")
+    if stage.fake.worlds.old_primary_shows == "nothing":
+        assert stage.rejoin(turn=True) == 0, stage.said()
+        assert stage.value(HOME, "db") == new
+        return
+    for _ in range(2):
+        assert stage.rejoin(turn=True) == 1
+        assert "us-east-1 is Failed: Secret with this name already exists" in stage.said()
+        assert (stage.value(HOME, "db"), stage.value(WEST, "db")) == ("db 0", new)
+        assert HOLD_TAG in stage.fake.secret(WEST, "db").tags, "no stack works on it meanwhile"
+
+
 @pytest.mark.parametrize("name", ["promote", "rejoin"])
 def test_ctrl_c_is_one_sentence_and_the_next_run_goes_on(stage: Stage, name: str) -> None:
     for number in range(4):

@@ -1164,6 +1164,20 @@ MUTATIONS = (
         "tests/replicas/test_report.py",
     ),
     Mutation(
+        "ops: a home that failed is asked for again where AWS refuses to be asked twice",
+        "replicas/commands/failover/rejoin.py",
+        "    _forget_failed(desk, there, [back])\n",
+        "",
+        "tests/replicas/test_rejoin.py",
+    ),
+    Mutation(
+        "ops: versions are not compared because of a secret that has none",
+        "replicas/commands/failover/verify.py",
+        "            self.sound.append(pair.primary)\n",
+        "            self.sound.append(pair.primary)\n            self.comparable = True\n",
+        "tests/replicas/test_verify.py",
+    ),
+    Mutation(
         "ops: a Region that cannot be read ends no verify",
         "replicas/commands/failover/verify.py",
         '            verified.unread.append(f"{verified.place(region)} could not be read: {error}")',

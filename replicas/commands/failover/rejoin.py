@@ -206,6 +206,7 @@ def _turn(desk: _Desk, candidate: Candidate) -> str:
     if problem := _changed_meanwhile(desk, candidate):
         return problem
     back = Replica(sides.home_region, "", kms_key_id=home.kms_key_id if home else "")
+    _forget_failed(desk, there, [back])
     _replicate(desk, there, [back], overwrite=home is not None)
     return _follow_turned(desk, candidate, there, others)
 
