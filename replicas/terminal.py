@@ -62,10 +62,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Moment:
-    """A cell that is a time, told by its age on a terminal; `what` is what happened then."""
+    """A cell that is a time, told by its age on a terminal; `event` is what happened then."""
 
     at: datetime | None
-    what: str = ""
+    event: str = ""
 
     def __str__(self) -> str:
         """Say when it was, in UTC."""
@@ -76,7 +76,7 @@ class Moment:
         return self._said(ago(self.at, now)) if self.at else "-"
 
     def _said(self, when: str) -> str:
-        return f"{when} ({self.what})" if self.what else when
+        return f"{when} ({self.event})" if self.event else when
 
 
 Cell = str | Moment
@@ -118,7 +118,7 @@ class Screen:
 
     @contextmanager
     def progress(
-        self, what: str, total: int | Total | None = None, note: Callable[[], str] = lambda: ""
+        self, title: str, total: int | Total | None = None, note: Callable[[], str] = lambda: ""
     ) -> Iterator[Report]:
         """Show how far it is: a bar on a terminal, else a line after 1, 2, 4, 8 … seconds.
 
@@ -126,12 +126,12 @@ class Screen:
         """
         now: Total = total if callable(total) else lambda: total
         if not self.err.is_terminal:
-            yield self._lines(what, now, note)
+            yield self._lines(title, now, note)
             return
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, console=self.err, transient=True) as bar:
-            task = bar.add_task(what, total=now())
-            yield lambda done: bar.update(task, completed=done, total=now(), description=what + note())
+            task = bar.add_task(title, total=now())
+            yield lambda done: bar.update(task, completed=done, total=now(), description=title + note())
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a table on a terminal, else a line per row with tabs between the columns."""
@@ -155,14 +155,14 @@ class Screen:
                 console.print(text, soft_wrap=True)
         console.print()
 
-    def _lines(self, what: str, total: Total, note: Callable[[], str]) -> Report:
+    def _lines(self, title: str, total: Total, note: Callable[[], str]) -> Report:
         began, pause_seconds = time.monotonic(), 1
 
         def report(done: int) -> None:
             nonlocal pause_seconds
             if time.monotonic() - began > pause_seconds:
                 pause_seconds *= 2
-                self.say(f"{what}: {done}" + (f" of {total()}" if total() else "") + note())
+                self.say(f"{title}: {done}" + (f" of {total()}" if total() else "") + note())
 
         return report
 
@@ -294,6 +294,6 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def count(number: int, one: str, many: str = "") -> str:
+def count(number: int, noun: str, many: str = "") -> str:
     """Return `1 secret`, `2 secrets`, `2,952 secrets`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"

@@ -131,10 +131,10 @@ class _OwnScreen(Screen):
 
     @contextmanager
     def progress(
-        self, what: str, total: int | Total | None = None, note: Callable[[], str] = lambda: ""
+        self, title: str, total: int | Total | None = None, note: Callable[[], str] = lambda: ""
     ) -> Iterator[Report]:
         """Report as every screen does; raise OperatorError once the command is stopped."""
-        with super().progress(what, total, note) as report:
+        with super().progress(title, total, note) as report:
 
             def report_or_end(done: int) -> None:
                 if self.stop.is_set():

@@ -82,22 +82,22 @@ def idle_receives() -> int:
     return POLLERS * MONTH_SECONDS // POLL_SECONDS
 
 
-def sweeps(one: Decimal | None = None) -> Decimal:
+def sweeps(per_invocation: Decimal | None = None) -> Decimal:
     """Return the dollars of a month of daily sweeps, with so many for one invocation."""
     calls = pricing.of_calls(pricing.sweep_calls(SECRETS, SECRETS))
     pages = SECRETS // pricing.PAGE
     messages = pricing.SWEEPS_PER_MONTH * (SECRETS + pages)
-    return calls + messages * (3 * QUEUE_CALL + _check(one))
+    return calls + messages * (3 * QUEUE_CALL + _check(per_invocation))
 
 
-def events(one: Decimal | None = None) -> Decimal:
+def events(per_invocation: Decimal | None = None) -> Decimal:
     """Return the dollars of a million events, with so many for one invocation."""
-    return MILLION * (pricing.of_calls(4) + 5 * QUEUE_CALL + CHECKS * _check(one) + NOTICE)
+    return MILLION * (pricing.of_calls(4) + 5 * QUEUE_CALL + CHECKS * _check(per_invocation) + NOTICE)
 
 
-def _check(one: Decimal | None) -> Decimal:
-    return (invocation() if one is None else one) + LOG + TRACE
+def _check(per_invocation: Decimal | None) -> Decimal:
+    return (invocation() if per_invocation is None else per_invocation) + LOG + TRACE
 
 
-def _row(what: str, dollars: Decimal, computed: str) -> str:
-    return f"| {what} | {pricing.dollars(dollars)} | {computed} |"
+def _row(item: str, dollars: Decimal, computed: str) -> str:
+    return f"| {item} | {pricing.dollars(dollars)} | {computed} |"

@@ -148,11 +148,11 @@ def row(seen: Seen, dead_letters: Sequence[DeadLetter], by: Sequence[str] = ()) 
     secret, decision = seen.secret, seen.decision
     cells = tuple(_cells(seen)) if decision.skip in ("", "held", "not_selected") else ()
     status = _status_of(seen, cells, dead_letters)
-    since, what = None, ""
+    since, event = None, ""
     if dead_letters:
-        since, what = dead_letters[0].since, "dead letter"
+        since, event = dead_letters[0].since, "dead letter"
     elif status < SecretStatus.IN_SYNC and secret.last_changed:
-        since, what = secret.last_changed.astimezone(UTC), "changed"
+        since, event = secret.last_changed.astimezone(UTC), "changed"
     return Row(
         home=seen.home,
         name=secret.name,
@@ -160,7 +160,7 @@ def row(seen: Seen, dead_letters: Sequence[DeadLetter], by: Sequence[str] = ()) 
         status=status,
         cells=cells,
         since=since,
-        since_what=what,
+        since_what=event,
         why="; ".join(dict.fromkeys(_reasons(seen, dead_letters, status))),
         dead_letters=len(dead_letters),
         drift=tuple(_drift(seen)),

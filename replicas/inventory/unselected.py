@@ -61,5 +61,6 @@ def _seen(deployment: Deployment, secret: Secret) -> Seen:
     left = tuple(Drift(replica.region, ORPHANED) for replica in secret.replicas)
     plan = replace(seen.decision.plan, drift=(*left, *seen.decision.plan.drift))
     nothing = replace(seen.decision.desired, selected=False, replicas=())
-    what = replace(seen.decision, desired=nothing, plan=replace(plan, add=(), retry=(), wait=(), remove=()))
-    return replace(seen, decision=replace(what, problems=(), skip="not_selected"))
+    plan = replace(plan, add=(), retry=(), wait=(), remove=())
+    untouched = replace(seen.decision, desired=nothing, plan=plan, problems=(), skip="not_selected")
+    return replace(seen, decision=untouched)

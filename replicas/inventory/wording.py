@@ -23,8 +23,8 @@ NAME_TAKEN = "already exists"
 
 def of_drift(drift: Drift, decision: Decision) -> str:
     """Return what the drift is and what can be done. An unwanted replica may be wanted by a wrong tag."""
-    what = _MEANING.get(drift.kind, drift.kind) + (f" ({drift.said})" if drift.said else "")
-    said = f"{what} - {drift.remedy}"
+    meaning = _MEANING.get(drift.kind, drift.kind) + (f" ({drift.said})" if drift.said else "")
+    said = f"{meaning} - {drift.remedy}"
     wrong = drift.kind == "unwanted" and decision.problems
     return f"{said}; while its tag is wrong, correct that first" if wrong else said
 

@@ -310,9 +310,9 @@ def _document(answers: Answers[Status], options: ReportOptions) -> dict[str, Any
         "verified": str(answers.total.verified),
         "coverage": [
             {"region": None, "tag": None, "value": None}
-            | what
+            | group
             | {"in_sync": found.in_sync, "desired": found.wanted, "current": found.current}
-            for what, found in coverage
+            for group, found in coverage
         ],
         "cost_dollars_per_month": {cost.key: float(cost.amount) for cost in _costs(answers.total)},
     }
@@ -323,7 +323,7 @@ class _Cost:
     """A line of the bill, and its key in JSON."""
 
     key: str
-    what: str
+    item: str
     number: int
     amount: Decimal
 
@@ -339,10 +339,10 @@ def _costs(status: Status) -> Iterator[_Cost]:
     missing = cells.count(MISSING)
     there = len(cells) - unwanted - missing
     calls = sweep_calls(status.readings)
-    for key, what, replicas in (
+    for key, item, replicas in (
         ("listed_replicas", "Wanted replicas that AWS lists", there),
         ("missing_replicas", "Wanted replicas that are missing", missing),
         ("unwanted_replicas", "Replicas that nobody wants", unwanted),
     ):
-        yield _Cost(key, what, replicas, pricing.of_replicas(replicas))
+        yield _Cost(key, item, replicas, pricing.of_replicas(replicas))
     yield _Cost("sweep_calls", "Calls of a daily sweep", calls, pricing.of_calls(calls))
