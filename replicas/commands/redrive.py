@@ -70,18 +70,10 @@ def _clear_fixed(options: Options, stack: str | None, access: Access, screen: Sc
     (deployment,) = deployments(where, deployed_first=True)
     if not (queues := deployment.queues):
         raise OperatorError("Nothing is deployed there, so there are no dead letters: name the stack")
-    before = count_messages(queues.client, queues.dead_letter_queue_url)
-    with screen.progress("Reading the dead letters") as report:
-        found = read_dead_letters(queues, report)
-    unread = min(before, count_messages(queues.client, queues.dead_letter_queue_url)) - len(found)
-    if unread <= 0:
-        _require_chosen(options, found)
+    found, unread = _read(options, queues, screen)
     dead_letters = choose(found, options.secrets, options.error_types)
-    fixed = {
-        secret
-        for secret in {dead_letter.secret for dead_letter in dead_letters}
-        if _is_fixed(deployment, secret)
-    }
+    secrets = {dead_letter.secret for dead_letter in dead_letters}
+    fixed = {secret for secret in secrets if _is_fixed(deployment, secret)}
     chosen = [dead_letter for dead_letter in dead_letters if dead_letter.secret in fixed]
     if chosen and not options.as_json:
         show_dead_letters(screen, chosen)
@@ -112,15 +104,10 @@ def _is_fixed(deployment: Deployment, name: str) -> bool:
 
 def redrive_as_asked(options: Options, queues: Queues, screen: Screen) -> int:
     """Show the dead letters, move them if that is wished, return the exit code. Raise as `redrive` does."""
-    before = count_messages(queues.client, queues.dead_letter_queue_url)
-    with screen.progress("Reading the dead letters") as report:
-        dead_letters = read_dead_letters(queues, report)
-    unread = min(before, count_messages(queues.client, queues.dead_letter_queue_url)) - len(dead_letters)
+    dead_letters, unread = _read(options, queues, screen)
     chosen = choose(dead_letters, options.secrets, options.error_types)
-    if unread <= 0:
-        _require_chosen(options, dead_letters)
-        if not dead_letters:
-            screen.say("There are no dead letters.")
+    if not dead_letters and unread <= 0:
+        screen.say("There are no dead letters.")
     if chosen and not options.as_json:
         show_dead_letters(screen, chosen)
     moved = _move(options, queues, chosen, screen) if _is_wished(options, chosen, screen) else None
@@ -128,6 +115,17 @@ def redrive_as_asked(options: Options, queues: Queues, screen: Screen) -> int:
         _print_json(chosen, moved or 0, screen)
     code = OK if moved is None else _report(moved, len(chosen), screen)
     return _with_unread(unread, code, screen)
+
+
+def _read(options: Options, queues: Queues, screen: Screen) -> tuple[list[DeadLetter], int]:
+    """Return the dead letters, and how many somebody else reads; raise OperatorError for a typo."""
+    before = count_messages(queues.client, queues.dead_letter_queue_url)
+    with screen.progress("Reading the dead letters") as report:
+        found = read_dead_letters(queues, report)
+    unread = min(before, count_messages(queues.client, queues.dead_letter_queue_url)) - len(found)
+    if unread <= 0:
+        _require_chosen(options, found)
+    return found, unread
 
 
 def _with_unread(unread: int, code: int, screen: Screen) -> int:
