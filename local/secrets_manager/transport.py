@@ -111,7 +111,15 @@ def serve(handle: Handle, port: int = 0) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing: `calls` of the model is the log."""
 
-    with _Server(("127.0.0.1", port), Handler) as server:
+    with serving(Handler, port) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler], port: int = 0, *, patient: bool = True) -> Iterator[str]:
+    """Let a handler answer on 127.0.0.1, and give its URL; a patient end waits for what is under way."""
+    with _Server(("127.0.0.1", port), handler) as server:
+        server.daemon_threads, server.block_on_close = not patient, patient
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
@@ -122,7 +130,6 @@ def serve(handle: Handle, port: int = 0) -> Iterator[str]:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # closing waits for the answers that are under way
     request_queue_size = 128
 
 

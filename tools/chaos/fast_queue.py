@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse, HTTPSConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 from local.aws.ministack import ADDRESS
+from local.secrets_manager.transport import serving
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -50,14 +50,8 @@ class FastQueue:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        with ThreadingHTTPServer((ADDRESS, 0), Handler) as server:
-            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-            thread.start()
-            try:
-                yield f"http://{ADDRESS}:{server.server_port}"
-            finally:
-                server.shutdown()
-                thread.join()
+        with serving(Handler, patient=False) as url:
+            yield url
 
     def attach(self, stack: "Stack") -> None:
         """Pass on to this stack's queue, and shorten the queue's own timeout."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -284,17 +284,5 @@ def serving(account: FakeAccount) -> Iterator[FakeAccount]:
         def log_message(self, *_: object) -> None:
             """Say nothing: `calls` is the log."""
 
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128
-        daemon_threads = True
-        block_on_close = False
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        account.url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            yield account
-        finally:
-            server.shutdown()
-            thread.join()
+    with transport.serving(Handler, patient=False) as account.url:
+        yield account
