@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
-from replicas.aws.dead_letters import DeadLetter, read_dead_letters
+from replicas.aws.dead_letters import DeadLetter
 from replicas.aws.deployment import Deployment, deployments, shown
 from replicas.errors import NoStackError, OperatorError
 from replicas.exit_codes import OK, exiting
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
 from replicas.inventory.inventory import Seen, format_calls, seen_as
-from replicas.inventory.secret_status import DeadLetters
+from replicas.inventory.secret_status import DeadLetters, dead_letters_of
 from replicas.inventory.suggest import suggestion
 from replicas.options import ExplainOptions, Where
 from replicas.terminal import Column, Moment, Screen, count
@@ -51,7 +51,8 @@ class Explanation:
 def run(options: ExplainOptions, where: Where, screen: Screen) -> int:
     """Explain the secret; return the exit code."""
     deployment, seen = _find(options.secret, where, screen)
-    dead_letters = [] if options.no_dead_letters else _dead_letters_about(seen, deployment, screen)
+    everything = [] if options.no_dead_letters else dead_letters_of(deployment, screen)
+    dead_letters = DeadLetters.of(everything).about(seen.secret.arn)
     explanation = explain(seen, deployment, dead_letters)
     if options.as_json:
         screen.write_json(_document(explanation, deployment))
@@ -147,13 +148,6 @@ def _all_names(deployment: Deployment) -> Iterator[str]:
             token = page.next_token
             if not token:
                 return
-
-
-def _dead_letters_about(seen: Seen, deployment: Deployment, screen: Screen) -> list[DeadLetter]:
-    if deployment.queues is None:
-        return []
-    with screen.progress("Reading the dead letters") as report:
-        return DeadLetters.of(read_dead_letters(deployment.queues, report)).about(seen.secret.arn)
 
 
 def _show(options: ExplainOptions, explanation: Explanation, deployment: Deployment, screen: Screen) -> None:

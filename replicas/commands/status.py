@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from replicas.aws.accounts import ACCOUNT, Answers, ask_each
-from replicas.aws.dead_letters import DeadLetter, read_dead_letters
+from replicas.aws.dead_letters import DeadLetter
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.errors import as_operator_errors
 from replicas.commands.failover.verify import Verified, compare
@@ -20,12 +20,13 @@ from replicas.inventory.secret_status import (
     DeadLetters,
     Row,
     SecretStatus,
+    dead_letters_of,
     regions_of,
     row,
     wanted_regions_of,
 )
 from replicas.inventory.unselected import unselected
-from replicas.options import EVERYTHING, Choice, StatusOptions, Where
+from replicas.options import EVERYTHING, Choice, ReportOptions, StatusOptions, Where
 from replicas.terminal import UTC_TITLE, Cell, Column, Moment, Screen, count
 
 SHOWN_IN_SYNC = 20
@@ -87,48 +88,45 @@ def run(
     return answers.total.exit_code
 
 
-def check(  # noqa: PLR0913  what is read, and how much of it
+def check(
+    options: StatusOptions | ReportOptions,
     where: Where,
-    choice: Choice,
     screen: Screen,
-    *,
-    with_dead_letters: bool,
     by: Sequence[str] = (),
+    *,
     verifying: bool = False,
 ) -> Answers[Status]:
     """Return how every selected secret of every account stands; raise OperatorError."""
 
     def check_at(place: Where, own: Screen) -> Status:
-        status = _check(place, choice, own, with_dead_letters=with_dead_letters, by=by)
+        status = _check(options, place, own, by)
         status.verified.account = place.account
-        again = replace(choice, taken=set())  # what is not selected is no success of the choice
+        again = replace(options.choice, taken=set())  # what is not selected is no success of the choice
         for deployment in status.deployments if verifying else ():
             compare(deployment, again, status.verified, own, time.time)
         return status
 
     answers = ask_each(where, check_at, Status(), screen)
     if answers.are_complete:
-        require_some(choice)
+        require_some(options.choice)
     answers.total.rows.sort(key=lambda row: row.place)
     return answers
 
 
-def _check(
-    where: Where, choice: Choice, screen: Screen, *, with_dead_letters: bool, by: Sequence[str] = ()
-) -> Status:
+def _check(options: StatusOptions | ReportOptions, where: Where, screen: Screen, by: Sequence[str]) -> Status:
     status = Status()
     for deployment in deployments(where):
         screen.say(str(deployment))
         status.deployments.append(deployment)
-        dead_letters = _dead_letters(deployment, screen) if with_dead_letters else []
+        dead_letters = [] if options.no_dead_letters else dead_letters_of(deployment, screen)
         about, reading = DeadLetters.of(dead_letters), Reading()
         status.readings.append(reading)
         reading_of = f"Reading the secrets of {deployment.region}"
         with screen.progress(reading_of, note=deployment.connection.throttling.__str__) as report:
-            seen = read(deployment, choice, reading, report)
-            others = unselected(deployment, choice, reading, screen)
+            seen = read(deployment, options.choice, reading, report)
+            others = unselected(deployment, options.choice, reading, screen)
             rows = (row(secret, about.about(secret.secret.arn), by) for secret in chain(seen, others))
-            _count(status, rows, dead_letters, about, choice)
+            _count(status, rows, dead_letters, about, options.choice)
     return status
 
 
@@ -161,13 +159,6 @@ def _count(
     status.counts.other_dead_letters += len(others)
 
 
-def _dead_letters(deployment: Deployment, screen: Screen) -> list[DeadLetter]:
-    if deployment.queues is None:
-        return []
-    with screen.progress("Reading the dead letters") as report:
-        return read_dead_letters(deployment.queues, report)
-
-
 def _check_again(options: StatusOptions, where: Where, screen: Screen) -> Answers[Status] | None:
     """Say an error and go on: what was seen once can be seen again, when the network is back."""
     try:
@@ -179,7 +170,7 @@ def _check_again(options: StatusOptions, where: Where, screen: Screen) -> Answer
 
 
 def _check_and_show(options: StatusOptions, where: Where, screen: Screen) -> Answers[Status]:
-    answers = check(where, options.choice, screen, with_dead_letters=not options.no_dead_letters)
+    answers = check(options, where, screen)
     if options.watch and screen.out.is_terminal:
         screen.out.clear()
     _show(options, answers, screen)

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Self
 
-from replicas.aws.dead_letters import DeadLetter, names_of
+from replicas.aws.dead_letters import DeadLetter, names_of, read_dead_letters
+from replicas.aws.deployment import Deployment
 from replicas.inventory import pricing, wording
 from replicas.inventory.explanation import MISSING
 from replicas.inventory.inventory import Seen
-from replicas.terminal import count
+from replicas.terminal import Screen, count
 from secret_replicator.models import FAILED, IN_SYNC
 from secret_replicator.planner import best_by_region
 
@@ -141,6 +142,14 @@ class Counts:
             dead_letters = "dead letter is" if self.other_dead_letters == 1 else "dead letters are"
             parts.append(f"{self.other_dead_letters:,} {dead_letters} about no secret that waits")
         return "; ".join(parts)
+
+
+def dead_letters_of(deployment: Deployment, screen: Screen) -> list[DeadLetter]:
+    """Return all dead letters of a Region, none where nothing is deployed; raise OperatorError."""
+    if deployment.queues is None:
+        return []
+    with screen.progress("Reading the dead letters") as report:
+        return read_dead_letters(deployment.queues, report)
 
 
 def row(seen: Seen, dead_letters: Sequence[DeadLetter], by: Sequence[str] = ()) -> Row:

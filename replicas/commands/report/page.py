@@ -73,14 +73,7 @@ def run(
     """Write the report; return the exit code."""
     page_file = options.html or (None if options.as_json else Path("replicas-report.html"))
     _require_two_files(page_file, options.csv)
-    answers = check(
-        where,
-        options.choice,
-        screen,
-        with_dead_letters=not options.no_dead_letters,
-        by=options.by or (),
-        verifying=True,
-    )
+    answers = check(options, where, screen, options.by or (), verifying=True)
     status = answers.total
     show = screen.say if options.as_json else screen.show
     if page_file:
