@@ -231,26 +231,28 @@ def _assess(work: Work) -> Outcome:
 
 def _open_ends(work: Work) -> Iterator[Problem]:
     """Yield what keeps each wanted Region from being InSync, and each unwanted one from being gone."""
-    desired, before = work.decision.desired, best_by_region(work.secret.replicas)
-    unseen, refused = work.decision.unseen, work.requests.refused
-    for region in (want.region for want in desired.replicas):
+    desired, refused = work.decision.desired, work.requests.refused
+    wanted = [want.region for want in desired.replicas]
+    for region in wanted:
         replica = work.actual.get(region)
         if replica and replica.status == IN_SYNC:
             continue
-        if region in unseen:
-            problem = unseen[region]
-        elif replica is None:
-            problem = refused.get(region) or _pending(region, _not_there(work, region))
-        else:
-            message_before = before[region].message if region in before else ""
-            problem = _pending(region, _said(replica, message_before))
+        problem = _not_in_sync(work, region, replica)
         taken = desired.is_asked_by_rules_alone(region) and _NAME_TAKEN.search(problem.text)
         yield replace(problem, drift="name_taken") if taken else problem
-    unwanted = work.actual.keys() - {want.region for want in desired.replicas}
-    for region in sorted(unwanted & refused.keys()):
+    for region in sorted((work.actual.keys() & refused.keys()) - {*wanted}):
         yield refused[region]
     for region in work.requests.removed:
         # It may be wanted again: an attempt that has removed something never ends its message.
-        yield Problem(
-            region, f"{region} was removed, and has not been checked since", "redrive it", "Waiting"
-        )
+        text = f"{region} was removed, and has not been checked since"
+        yield Problem(region, text, "redrive it", "Waiting")
+
+
+def _not_in_sync(work: Work, region: str, replica: Replica | None) -> Problem:
+    """Return why a wanted Region is not InSync: what AWS refused, or says of its replica."""
+    if region in work.decision.unseen:
+        return work.decision.unseen[region]
+    if replica is None:
+        return work.requests.refused.get(region) or _pending(region, _not_there(work, region))
+    before = best_by_region(work.secret.replicas).get(region, replica)
+    return _pending(region, _said(replica, before.message))

@@ -198,9 +198,9 @@ MUTATIONS = (
     Mutation(
         "1 what was requested is not yet there",
         f"{CODE}/reconciler.py",
-        "        if region in unseen:\n",
+        "        problem = _not_in_sync(",
         "        if replica is None and region not in refused:\n            continue\n"
-        "        if region in unseen:\n",
+        "        problem = _not_in_sync(",
         MODEL,
     ),
     Mutation(
@@ -1095,8 +1095,8 @@ MUTATIONS = (
     Mutation(
         "what could not be looked at is said",
         f"{CODE}/reconciler.py",
-        "        if region in unseen:\n            problem",
-        "        if False:\n            problem",
+        "    if region in work.decision.unseen:\n",
+        "    if False:\n",
         PROMOTED,
     ),
     Mutation(
