@@ -3,6 +3,7 @@
 import os
 from functools import cache
 from itertools import chain
+from pathlib import Path
 
 import pytest
 import typer.testing
@@ -10,6 +11,8 @@ import typer.testing
 from tests.support.quick_botocore import make_quick
 
 make_quick()
+
+TESTS = Path(__file__).parent
 
 # One tree of commands for all that are run in process: Typer builds all of it for each.
 typer.testing._get_command = cache(typer.testing._get_command)
@@ -32,6 +35,16 @@ os.environ.update(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--worlds", default="", help='undocumented worlds, as "own_version_ids=true" (Worlds)')
+
+
+COVERING = {"unit", "function", "contract"}
+"""The folders whose tests reach every branch of the function: with the others it would take twice as long."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] not in COVERING:
+            item.add_marker("no_cover")
 
 
 SAID = "said"
