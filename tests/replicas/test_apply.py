@@ -158,7 +158,7 @@ def test_stopped_by_ctrl_c_the_function_goes_on(desk: Desk, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     desk.world.add("a", "us-west-2")
-    monkeypatch.setattr(apply.run, "__defaults__", (stop,))
+    monkeypatch.setattr(apply.run.__wrapped__, "__defaults__", (stop,))  # type: ignore[attr-defined]
     result = desk.run("apply", "--yes")
     assert result.exit_code == 130
     assert result.stderr.endswith("the function works on it: see replicas status.\n")
