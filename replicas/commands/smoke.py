@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from replicas import interrupts
 from replicas.aws.connection import Connection
+from replicas.aws.errors import AWS_ERRORS
 from replicas.inventory.explanation import MISSING
 from secret_replicator.models import FAILED, IN_SYNC
 
@@ -206,7 +207,7 @@ def _remove(trial: Trial, seen: Seen, deadline: float) -> bool:
                 _say_what_is_left(trial)
                 return False
             trial.clock.sleep(POLL_SECONDS)
-    except ClientError:
+    except AWS_ERRORS:
         _say_what_is_left(trial)
         raise
     trial.say(f"Removed {trial.name} and its replicas")

@@ -196,3 +196,26 @@ def test_a_secret_that_is_left_alone_meanwhile_is_not_called_deleted(desk: Desk)
     applied(desk, screen)
     assert "1 skipped (1 held)" in said(screen)[-1]
     assert "deleted" not in said(screen)[-1]
+
+
+def test_a_full_disk_is_said_of_an_apply_that_was_followed(desk: Desk) -> None:
+    """Written as JSON: the plan is not shown first, so all is done before the disk is found full."""
+    desk.world.add("a", "us-west-2")
+    screen = person()
+    with Path("/dev/full").open("w") as full:
+        screen.out = Console(file=full, width=400)
+        assert applied(desk, screen, yes=True, as_json=True) == 1
+    text: str = screen.err.file.getvalue()  # type: ignore[attr-defined]
+    assert text.splitlines()[-1].startswith("The result cannot be written (No space left on device)")
+    assert desk.world.status("a") == {"us-west-2": "InSync"}
+
+
+def test_a_plan_that_cannot_be_shown_is_not_applied(desk: Desk) -> None:
+    desk.world.add("a", "us-west-2")
+    screen = person()
+    with Path("/dev/full").open("w", 1) as full:
+        screen.out = Console(file=full, width=400)
+        assert applied(desk, screen, yes=True) == 1
+    text: str = screen.err.file.getvalue()  # type: ignore[attr-defined]
+    assert text.splitlines()[-1].startswith("The result cannot be written (No space left on device)")
+    assert desk.world.status("a") == {}

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from local.secrets_manager.model import Fault, Outcome
 from replicas import interrupts
@@ -131,6 +132,28 @@ def test_interrupted_at_any_check_it_leaves_nothing(account: Account, checks: in
     account.when_asleep = stop_in_time
     with pytest.raises(interrupts.Interrupted):
         smoke.run(account.trial())
+    assert account.left_over() == []
+
+
+def test_what_is_left_is_said_when_the_network_is_gone(account: Account) -> None:
+    trial = account.trial()
+
+    def break_off(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url=account.url)
+
+    trial.home.meta.events.register("before-send.secrets-manager.RemoveRegionsFromReplication", break_off)
+    with pytest.raises(EndpointConnectionError):
+        smoke.run(trial)
+    assert f"{NAME} could not be removed. Remove it by hand: aws secretsmanager" in account.text
+
+
+def test_a_full_disk_leaves_nothing(account: Account) -> None:
+    with Path("/dev/full").open("wb", 0) as full:
+        trial = account.trial()
+        trial = replace(trial, say=lambda text: trial.seen.arn and full.write(text.encode()))
+        with pytest.raises(OSError, match="No space left"):
+            smoke.run(trial)
+    assert account.world.secrets.calls_of("CreateSecret"), "it ended before there was anything to remove"
     assert account.left_over() == []
 
 

@@ -248,6 +248,16 @@ def test_stopped_by_ctrl_c_the_sweep_goes_on(run: Run, world: World) -> None:
     assert world.status("good") == {"eu-west-1": "InSync"}
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_full_disk_is_said_of_a_sweep_that_was_followed(run: Run, world: World, *, as_json: bool) -> None:
+    world.add("a", "us-west-2")
+    with Path("/dev/full").open("w") as full:
+        run.screen.out = Console(file=full, width=400)
+        assert run.sweep(as_json=as_json) == 1
+    assert run.err.splitlines()[-1].startswith("The result cannot be written (No space left on device)")
+    assert world.status("a") == {"us-west-2": "InSync"}
+
+
 def test_not_followed_it_is_only_started(run: Run, world: World) -> None:
     world.add("good", "eu-west-1")
     assert run.sweep(no_follow=True) == 0
