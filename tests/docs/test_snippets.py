@@ -36,6 +36,7 @@ def test_toml_that_is_shown_parses(text: str) -> None:
     assert tomllib.loads(text)
 
 
+@pytest.mark.slow
 def test_every_template_that_is_shown_passes_cfn_lint(tmp_path: Path) -> None:
     templates = [(tmp_path / f"{shown.id}.yaml", shown.values[0]) for shown in snippets("yaml")]
     for template, text in templates:

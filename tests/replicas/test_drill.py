@@ -20,10 +20,10 @@ from tests.support.drill import InProcess
 WORLDS: list[tuple[Any, Any, bool]] = [
     *product(["accepted", "refused"], ["nothing", "failed", "stale"], [False, True])
 ]
-SEEDS = [pytest.param(seed, marks=[pytest.mark.slow] if seed else []) for seed in range(20)]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
 def test_the_drill_loses_nothing_whenever_it_is_killed(tmp_path: Path, seed: int) -> None:
     clock = ManualClock()
     repeat, shows, own_ids = WORLDS[seed % len(WORLDS)]

@@ -90,6 +90,7 @@ def more(command: str, folder: Path) -> list[str]:
     return {"explain": ["a"], "report": ["--html", str(folder / "r.html")]}.get(command, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", OPTIONS)
 def test_whatever_an_option_is_given(desk: Desk, option: str) -> None:
     for nasty in NASTY:

@@ -323,6 +323,7 @@ class Interruption:
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 @mock_aws
 def test_stopped_at_any_call_nothing_is_lost(when: str) -> None:

@@ -308,7 +308,10 @@ def check_nothing_lost(stage: Stage) -> None:
             assert set(values) <= versions(stage, name), f"{name} has lost a value"
 
 
-@pytest.mark.parametrize("seed", range(20))
+SEEDS = [pytest.param(seed, marks=pytest.mark.slow if seed > 3 else []) for seed in range(20)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_no_sequence_of_kills_loses_a_version(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311  repeatable on purpose
     stage = stage_of(tmp_path, WORLDS[seed % len(WORLDS)])
