@@ -21,8 +21,8 @@ READ_ONLY = (
     "to compare its policy, GetFunction on its function; secretsmanager:ListSecrets and DescribeSecret"
 )
 PEEK = (
-    "; sqs:ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue. Nothing is written, and no "
-    "value can be read."
+    "; sqs:GetQueueAttributes, ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue. Nothing is "
+    "written, and no value can be read."
 )
 
 app = typer.Typer(

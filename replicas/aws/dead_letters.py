@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from replicas.errors import OperatorError
-from replicas.terminal import Report
+from replicas.terminal import Report, count
 from secret_replicator.errors import MalformedMessageError
 from secret_replicator.messages import parse
 from secret_replicator.work_queue import DEAD_LETTER_ATTRIBUTES, REDRIVEN
@@ -179,6 +179,23 @@ def read_dead_letters(
             report(len(dead_letters))
     return sorted(
         dead_letters, key=lambda dead_letter: (dead_letter.since, dead_letter.name, dead_letter.message_id)
+    )
+
+
+def read_and_count(queues: Queues, report: Report) -> tuple[list[DeadLetter], int]:
+    """Return the dead letters that nobody else reads, and how many others there are: somebody reads them."""
+    before = count_messages(queues.client, queues.dead_letter_queue_url)
+    found = read_dead_letters(queues, report)
+    # What comes or goes meanwhile is in one of the counts only.
+    there = min(before, count_messages(queues.client, queues.dead_letter_queue_url))
+    return found, max(0, there - len(found))
+
+
+def format_hidden(number: int) -> str:
+    """Say that dead letters could not be read."""
+    return (
+        f"{count(number, 'dead letter')} could not be read: somebody else reads them. Run it again in "
+        f"{HIDDEN_SECONDS // 60} minutes"
     )
 
 

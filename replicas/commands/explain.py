@@ -11,7 +11,7 @@ from replicas.errors import NoStackError, OperatorError
 from replicas.exit_codes import OK, exiting
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
-from replicas.inventory.inventory import Seen, format_calls, seen_as
+from replicas.inventory.inventory import Reading, Seen, format_calls, require_all_read, seen_as
 from replicas.inventory.secret_status import DeadLetters, dead_letters_of
 from replicas.inventory.suggest import suggestion
 from replicas.options import ExplainOptions, Where
@@ -51,13 +51,15 @@ class Explanation:
 def run(options: ExplainOptions, where: Where, screen: Screen) -> int:
     """Explain the secret; return the exit code."""
     deployment, seen = _find(options.secret, where, screen)
-    everything = [] if options.no_dead_letters else dead_letters_of(deployment, screen)
+    reading = Reading()
+    everything = [] if options.no_dead_letters else dead_letters_of(deployment, reading, screen)
     dead_letters = DeadLetters.of(everything).about(seen.secret.arn)
     explanation = explain(seen, deployment, dead_letters)
     if options.as_json:
         screen.write_json(_document(explanation, deployment))
     else:
         _show(options, explanation, deployment, screen)
+    require_all_read([reading])
     return OK
 
 

@@ -11,8 +11,8 @@ from replicas.aws.dead_letters import (
     Queues,
     choose,
     clear,
-    count_messages,
-    read_dead_letters,
+    format_hidden,
+    read_and_count,
     redrive,
 )
 from replicas.aws.deployment import Deployment, deployments
@@ -106,7 +106,7 @@ def redrive_as_asked(options: Options, queues: Queues, screen: Screen) -> int:
     """Show the dead letters, move them if that is wished, return the exit code. Raise as `redrive` does."""
     dead_letters, unread = _read(options, queues, screen)
     chosen = choose(dead_letters, options.secrets, options.error_types)
-    if not dead_letters and unread <= 0:
+    if not dead_letters and not unread:
         screen.say("There are no dead letters.")
     if chosen and not options.as_json:
         show_dead_letters(screen, chosen)
@@ -119,23 +119,18 @@ def redrive_as_asked(options: Options, queues: Queues, screen: Screen) -> int:
 
 def _read(options: Options, queues: Queues, screen: Screen) -> tuple[list[DeadLetter], int]:
     """Return the dead letters, and how many somebody else reads; raise OperatorError for a typo."""
-    before = count_messages(queues.client, queues.dead_letter_queue_url)
     with screen.progress("Reading the dead letters") as report:
-        found = read_dead_letters(queues, report)
-    unread = min(before, count_messages(queues.client, queues.dead_letter_queue_url)) - len(found)
-    if unread <= 0:
+        found, unread = read_and_count(queues, report)
+    if not unread:
         _require_chosen(options, found)
     return found, unread
 
 
 def _with_unread(unread: int, code: int, screen: Screen) -> int:
     """Say how many dead letters somebody else reads; return the exit code."""
-    if unread <= 0:
+    if not unread:
         return code
-    screen.say(
-        f"{_dead_letters(unread)} could not be read: somebody else reads them. Run it again in "
-        f"{HIDDEN_SECONDS // 60} minutes"
-    )
+    screen.say(format_hidden(unread))
     return FAILED
 
 

@@ -118,9 +118,10 @@ def _check(options: StatusOptions | ReportOptions, where: Where, screen: Screen,
     for deployment in deployments(where):
         screen.say(str(deployment))
         status.deployments.append(deployment)
-        dead_letters = [] if options.no_dead_letters else dead_letters_of(deployment, screen)
-        about, reading = DeadLetters.of(dead_letters), Reading()
+        reading = Reading()
         status.readings.append(reading)
+        dead_letters = [] if options.no_dead_letters else dead_letters_of(deployment, reading, screen)
+        about = DeadLetters.of(dead_letters)
         reading_of = f"Reading the secrets of {deployment.region}"
         with screen.progress(reading_of, note=deployment.connection.throttling.__str__) as report:
             seen = read(deployment, options.choice, reading, report)

@@ -13,6 +13,7 @@ from typing import TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from replicas.aws.connection import MAX_CONNECTIONS
+from replicas.aws.dead_letters import format_hidden
 from replicas.aws.deployment import Deployment
 from replicas.errors import OperatorError
 from replicas.inventory import pricing
@@ -62,6 +63,8 @@ class Reading:
     listed: int = 0
     selected: int = 0
     unread: list[str] = field(default_factory=list)
+    hidden_dead_letters: int = 0
+    """Dead letters that somebody else reads at the moment."""
     unselected: int = 0
     orphaned: int = 0
     """Replicas of secrets that nothing selects any more."""
@@ -109,7 +112,14 @@ def sweep_calls(readings: Iterable[Reading]) -> int:
 
 
 def format_unread(readings: Iterable[Reading]) -> str:
-    """Return the error that some secrets could not be read, empty if all were."""
+    """Return the error that some secrets or dead letters could not be read, empty if all were."""
+    readings = [*readings]
+    hidden = sum(reading.hidden_dead_letters for reading in readings)
+    errors = [_format_unread_secrets(readings), format_hidden(hidden) if hidden else ""]
+    return ". ".join(filter(None, errors))
+
+
+def _format_unread_secrets(readings: Iterable[Reading]) -> str:
     unread = sorted(name for reading in readings for name in reading.unread)
     if not unread:
         return ""
@@ -121,7 +131,7 @@ def format_unread(readings: Iterable[Reading]) -> str:
 
 
 def require_all_read(readings: Iterable[Reading]) -> None:
-    """Raise OperatorError if some secrets could not be described."""
+    """Raise OperatorError if some secrets could not be described, or some dead letters not read."""
     if error := format_unread(readings):
         raise OperatorError(error)
 

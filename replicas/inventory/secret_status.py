@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Self
 
-from replicas.aws.dead_letters import DeadLetter, names_of, read_dead_letters
+from replicas.aws.dead_letters import DeadLetter, names_of, read_and_count
 from replicas.aws.deployment import Deployment
 from replicas.inventory import pricing, wording
 from replicas.inventory.explanation import MISSING
-from replicas.inventory.inventory import Seen
+from replicas.inventory.inventory import Reading, Seen
 from replicas.terminal import Screen, count
 from secret_replicator.models import FAILED, IN_SYNC
 from secret_replicator.planner import best_by_region
@@ -144,12 +144,16 @@ class Counts:
         return "; ".join(parts)
 
 
-def dead_letters_of(deployment: Deployment, screen: Screen) -> list[DeadLetter]:
-    """Return all dead letters of a Region, none where nothing is deployed; raise OperatorError."""
+def dead_letters_of(deployment: Deployment, reading: Reading, screen: Screen) -> list[DeadLetter]:
+    """Return the dead letters of a Region, none where nothing is deployed; raise OperatorError.
+
+    Those that somebody else reads are counted in `reading`.
+    """
     if deployment.queues is None:
         return []
     with screen.progress("Reading the dead letters") as report:
-        return read_dead_letters(deployment.queues, report)
+        dead_letters, reading.hidden_dead_letters = read_and_count(deployment.queues, report)
+    return dead_letters
 
 
 def row(seen: Seen, dead_letters: Sequence[DeadLetter], by: Sequence[str] = ()) -> Row:

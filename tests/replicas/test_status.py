@@ -383,6 +383,24 @@ def test_no_advice_about_the_tag_stands_where_the_tag_is_right(desk: Desk) -> No
     assert "while its tag is wrong, correct that first" in desk.rows("status")[0][-1]
 
 
+@pytest.mark.parametrize("command", ["status", "report", "explain"])
+def test_dead_letters_that_somebody_else_reads_are_not_called_none(
+    desk: Desk, tmp_path: Path, command: str
+) -> None:
+    desk.world.add("a", "mars")
+    desk.world.send("a")
+    desk.world.deliver_until_empty()
+    desk.world.secrets.secret(HOME, "a").tags["replicate-to"] = "none"
+    given = {"status": [], "report": ["--html", str(tmp_path / "page.html")], "explain": ["a"]}[command]
+    with_it = desk.run(command, *given)
+    assert "could not be read" not in with_it.stderr
+    desk.account.hidden |= {dead_letter["ReceiptHandle"] for dead_letter in desk.account._dead_letters()}
+    result = desk.run(command, *given)
+    assert "1 dead letter could not be read: somebody else reads them" in result.stderr
+    assert result.exit_code == 1
+    assert desk.run(command, *given, "--no-dead-letters").exit_code == 0
+
+
 def test_redrive_fixed_clears_only_what_is_in_its_place(desk: Desk) -> None:
     world = desk.world
     for name, to in (("fixed", "eu-west-1 eu-wst-1"), ("wrong", "eu-wst-1")):
