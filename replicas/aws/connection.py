@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -190,12 +191,12 @@ def connect(access: Access) -> Connection:
 
 def _require_endpoint(connection: Connection) -> None:
     try:
-        connection.cloudformation  # noqa: B018  it is made here
+        urlsplit(connection.cloudformation.meta.endpoint_url).port  # noqa: B018  a wrong one is an error here
     except BotoCoreError:
         raise
     except ValueError as error:
         raise OperatorError(
-            f"{error}: is AWS_ENDPOINT_URL, or endpoint_url in the AWS configuration, a URL?"
+            f"{error}: is AWS_ENDPOINT_URL, --endpoint-url, or endpoint_url in the AWS configuration, a URL?"
         ) from error
 
 

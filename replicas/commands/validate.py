@@ -120,7 +120,8 @@ def _checked(text: str, name: str) -> tuple[list[str], list[str]]:
 
 def _lines(found: Foretold, file: Path, allowed_regions: str) -> Iterator[str]:
     yield found.answer
-    yield from (f"{text[0].upper()}{text[1:]}." for text in found.problems)
+    for text in found.problems:
+        yield f"{text[0].upper()}{text[1:]}" + ("" if text.endswith("?") else ".")
     yield ""
     yield f"What selects it (policy {shown(file)}, AllowedRegions={allowed_regions})"
     for source in found.sources:

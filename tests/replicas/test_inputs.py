@@ -132,6 +132,13 @@ def test_what_is_no_region_is_said_of_the_option(desk: Desk, allowed: str, said:
     assert "environment variable" not in words
 
 
+def test_a_port_that_cannot_be_is_no_traceback() -> None:
+    options = ["--region", HOME, "--endpoint-url", "http://127.0.0.1:99999"]
+    result = CliRunner().invoke(app, ["status", *options])
+    assert is_worded(result)
+    assert "Port out of range 0-65535" in result.stderr
+
+
 def test_an_empty_region_is_said_to_be_empty(desk: Desk) -> None:
     assert "it is empty: a variable that is not set?" in desk.run("plan", "--region", "").stderr
 
@@ -142,6 +149,7 @@ def test_an_empty_region_is_said_to_be_empty(desk: Desk) -> None:
         ("AWS_DEFAULT_REGION", "", "You must specify a region: name the stack's Region with --region"),
         ("AWS_DEFAULT_REGION", "a b", "'a b' doesn't match a supported format"),
         ("AWS_ENDPOINT_URL", "nonsense", "Invalid endpoint: nonsense: is AWS_ENDPOINT_URL"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:99999", "Port out of range 0-65535: is AWS_ENDPOINT_URL"),
         ("AWS_PROFILE", "nope", "`aws configure list-profiles` shows those that there are"),
         ("AWS_CONFIG_FILE", "/bin/sh", "Unable to parse config file: /bin/sh"),
     ],

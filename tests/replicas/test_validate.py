@@ -70,6 +70,8 @@ def test_a_misspelt_tag_key_fails_a_build(tmp_path: Path) -> None:
     result = foretold(tmp_path, "replicate_to=us-west-2", "--json")
     assert result.exit_code == 1
     assert "did you mean replicate-to?" in json.loads(result.stdout)["problems"][0]
+    shown = foretold(tmp_path, "Replicate-To=eu-west-1").stdout
+    assert "did you mean replicate-to?\n" in shown
 
 
 @pytest.mark.parametrize(
