@@ -80,7 +80,7 @@ def test_where_a_page_names_a_delegated_administrator_it_names_the_option_for_on
     assert all("--call-as DELEGATED_ADMIN" in text for text in naming)
 
 
-def test_sam_is_given_the_stacks_name_wherever_it_has_a_config_env_of_its_own() -> None:
+def test_sam_is_given_the_stacks_name_and_region_wherever_it_has_a_config_env_of_its_own() -> None:
     pages = [
         page.read_text("utf-8") for page in [*(docs.ROOT / "docs").rglob("*.md"), docs.ROOT / "README.md"]
     ]
@@ -88,4 +88,17 @@ def test_sam_is_given_the_stacks_name_wherever_it_has_a_config_env_of_its_own() 
         line for text in pages for line in text.splitlines() if "--guided" in line and "--config-env" in line
     ]
     assert lines
-    assert all("--stack-name secret-replicator" in line for line in lines)
+    assert all("--stack-name secret-replicator --region " in line for line in lines)
+
+
+def test_a_later_deployment_with_a_config_env_may_change_nothing() -> None:
+    """What `sam deploy --guided` saves there has not the setting that samconfig.toml has by default."""
+    pages = [page.read_text("utf-8") for page in (docs.ROOT / "docs").rglob("*.md")]
+    later = [
+        line
+        for text in pages
+        for line in text.splitlines()
+        if "sam deploy --config-env" in line and "--guided" not in line
+    ]
+    assert later
+    assert all("--no-fail-on-empty-changeset" in line for line in later)
