@@ -289,6 +289,17 @@ def test_a_device_is_written_to_and_stays_a_device(desk: Desk, tmp_path: Path) -
     assert Path("/dev/null").is_char_device()
 
 
+def test_a_pipe_of_the_shell_is_written_to() -> None:
+    """`--html >(gzip > page.gz)` and `--html /dev/stdout | gzip` name a pipe that has no path of its own."""
+    reader, writer = os.pipe()
+    try:
+        write(Path(f"/dev/fd/{writer}"), ["the page"])
+        assert os.read(reader, 100) == b"the page"
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()

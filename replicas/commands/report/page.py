@@ -193,12 +193,11 @@ def write(file: Path, pieces: Iterable[str]) -> None:
     What is there and no file, as /dev/null or a pipe, is written to as it is.
     """
     try:
-        target = file.resolve()
-        if _is_device(target):
-            with target.open("w", encoding="utf-8", errors="replace", newline="") as text:
+        if _is_device(file):
+            with file.open("w", encoding="utf-8", errors="replace", newline="") as text:
                 text.writelines(pieces)
         else:
-            _replace(target, pieces)
+            _replace(file.resolve(), pieces)
     except (OSError, RuntimeError) as error:
         said = error.strerror if isinstance(error, OSError) else error
         raise OperatorError(f"{file} cannot be written ({said}): name another file") from error
