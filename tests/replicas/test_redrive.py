@@ -848,3 +848,10 @@ def test_a_name_that_ends_as_an_arn_does_is_found_as_it_is_written(both: Both) -
     both.send_dead_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=f"{ARN}app-prod01")
     assert len(choose(both.dead_letters(), ["app-prod01"], [])) == 1
     assert len(choose(both.dead_letters(), [f"{ARN}app-prod01-AbCdEf"], [])) == 1
+
+
+def test_a_name_that_ends_as_an_arn_does_is_also_found_by_what_is_before_it(both: Both) -> None:
+    """Nothing tells it from the secret `app`, whose dead letter would be lost to `--secret app` else."""
+    both.send_dead_letter("{}", ErrorType="Policy", ErrorMessage="m", SecretArn=f"{ARN}app-prod01")
+    assert len(choose(both.dead_letters(), ["app"], [])) == 1
+    assert choose(both.dead_letters(), [f"{ARN}app-AbCdEf"], []) == []
