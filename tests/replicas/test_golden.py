@@ -23,15 +23,17 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from local.secrets_manager.model import Outcome
+from replicas.aws import function_log
 from replicas.aws.accounts import Answer, Answers
 from replicas.aws.connection import Connection
 from replicas.aws.function_log import SweepProgress
 from replicas.cli import app
-from replicas.commands import smoke, sweep
+from replicas.commands import apply, smoke, sweep
 from replicas.commands.doctor import command as doctor
 from replicas.commands.doctor.command import Examined, StackFindings
 from replicas.commands.doctor.findings import Finding, bad, good, refused
 from replicas.failover.hold import HOLD_TAG, hold_value
+from replicas.options import ApplyOptions, Where
 from replicas.terminal import Screen
 from secret_replicator.app import logger
 from tests.support.desk import Desk, at_desk
@@ -149,6 +151,54 @@ def accounts(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         )
         config.write_text("".join(profiles), "utf-8")
         yield config
+
+
+@pytest.fixture
+def sent(tmp_path: Path) -> Iterator[Desk]:
+    """Return a desk at which `apply` has something to send, of which one secret ends as a dead letter."""
+    written = io.StringIO()
+    before = logger.registered_handler.setStream(written)
+    world = make_world(tmp_path).having(allowed_regions=REGIONS)
+    world.secrets.set_outcome(LONG, "us-west-2", Outcome("Failed", "The KMS key is disabled"))
+    for name, to in (
+        (LONG, " ".join(REGIONS)),
+        ("shop/db", "eu-west-1 us-west-2"),
+        ("mail/smtp", "eu-west-1 eu-wst-1"),
+        ("no/replicas", "none"),
+    ):
+        world.add(name, to)
+    with at_desk(world) as desk:
+        desk.account.log.lines = lambda: written.getvalue().splitlines()
+        desk.account.log.clock = world.clock
+        yield desk
+    logger.registered_handler.setStream(before)
+
+
+@pytest.mark.parametrize(
+    "width", [pytest.param(width, marks=[pytest.mark.slow] if width != USUAL else []) for width in WIDTHS]
+)
+def test_an_apply_that_sends_looks_as_it_did(sent: Desk, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, written = sent.world, io.StringIO()
+    console = Console(
+        file=written, width=width, force_terminal=True, color_system=None, highlight=False, emoji=False
+    )
+    # Time passes in the world only.
+    defaults = (*function_log.follow.__defaults__[:-1], world.clock)  # type: ignore[index]
+    monkeypatch.setattr(function_log.follow, "__defaults__", defaults)
+
+    def pause(_seconds: float) -> None:
+        world.clock.advance(30)
+        world.deliver()
+
+    where = Where(
+        regions=[HOME], stack=STACK, endpoint_url=sent.account.url, policy=world.app.settings.policy_file
+    )
+    code = apply.run(ApplyOptions(yes=True), where, Screen(console, Console(file=io.StringIO())), pause)
+    assert code == 2
+    file, text = FOLDER / f"apply-sent-{width}.txt", plain(written.getvalue())
+    if os.environ.get("GOLDEN") == "write":
+        file.write_text(text, "utf-8")
+    assert text == file.read_text("utf-8")
 
 
 def shown(desk: Desk, command: str, width: int, config: Path | None = None) -> str:
@@ -310,7 +360,7 @@ def test_it_is_shown_as_it_was(command: str, width: int) -> None:
     assert text == file.read_text("utf-8")
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *OF_ACCOUNTS, *SHOWN])
+@pytest.mark.parametrize("command", [*COMMANDS, *OF_ACCOUNTS, *SHOWN, "apply-sent"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_line_is_broken_in_a_word(command: str, width: int) -> None:
     """A line that is too long has no break that would help; what fits is no wider than the terminal."""
