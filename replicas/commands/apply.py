@@ -35,6 +35,11 @@ def run(
     regions = []
     for deployment in deployments(where, deployed_first=True):
         screen.say(str(deployment))
+        if deployment.is_deployed_policy is None:
+            screen.say(
+                f"{deployment.region}: whether the function decides by this policy is not known, so it may "
+                "do other than the plan says: allow lambda:GetFunction for the role or user that runs this"
+            )
         _require_function(deployment)
         regions.append(plan.make(deployment, options.choice, screen))
     require_some(options.choice)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from local.secrets_manager.model import Outcome
 from replicas.aws import function_log
+from replicas.aws.checkout import POLICY, in_checkout
 from replicas.cli import app
 from replicas.commands import apply
 from replicas.options import ApplyOptions, Where
@@ -181,6 +182,13 @@ def test_it_writes_to_no_secret_and_needs_what_the_readme_lists(desk: Desk) -> N
 
 def test_it_decides_by_no_policy_that_the_function_does_not_have() -> None:
     assert "--policy" not in CliRunner().invoke(app, ["apply", "--help"]).stdout
+
+
+def test_a_plan_by_a_policy_that_may_not_be_the_deployed_one_says_so(desk: Desk) -> None:
+    line = "whether the function decides by this policy is not known"
+    assert line in desk.run("apply", "--yes").stderr
+    desk.account.deployed_policy = in_checkout(POLICY).read_bytes()
+    assert line not in desk.run("apply", "--yes").stderr
 
 
 def test_a_secret_that_is_left_alone_meanwhile_is_not_called_deleted(desk: Desk) -> None:
