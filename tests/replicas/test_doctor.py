@@ -1,7 +1,9 @@
 """What `replicas doctor` makes of AWS's answers, where the local AWS cannot be brought to give them."""
 
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from itertools import repeat
@@ -17,7 +19,7 @@ from typer.main import get_command
 
 from replicas.aws.accounts import Answer, Answers
 from replicas.aws.deployment import PolicySource, policy_file
-from replicas.cli import app
+from replicas.cli import app, main
 from replicas.commands.doctor import backlog, events, function, regions
 from replicas.commands.doctor.command import Examined, StackFindings, document, examine, show
 from replicas.commands.doctor.findings import Finding, Status, code_of
@@ -26,6 +28,9 @@ from replicas.terminal import Screen
 from secret_replicator import VERSION
 from secret_replicator.policy import parse_policy
 from secret_replicator.settings import PACKAGED_POLICY
+from tests.support.desk import environment_of
+from tests.support.fakes.account import FUNCTION, STACK, FakeAccount, serving
+from tests.support.world import HOME, make_world
 
 POLICY = """
 [tag]
@@ -532,3 +537,44 @@ def test_json_names_the_stack_of_each_check() -> None:
     ]
     assert [account["error"] for account in found["accounts"]] == [None, "not allowed"]
     assert found["summary"]["bad"] == 0
+
+
+RESOURCES = "".join(
+    f"<member><LogicalResourceId>{logical}</LogicalResourceId><ResourceType>{kind}</ResourceType>"
+    f"<PhysicalResourceId>{FUNCTION if physical == 'stack-function' else physical}</PhysicalResourceId>"
+    "</member>"
+    for kind, names in NAMES.items()
+    for logical, physical in names.items()
+)
+
+
+class OnlyTheStack(FakeAccount):
+    """Shows the stack's resources and its function, and refuses every other call."""
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: str) -> tuple[int, str]:
+        if "Action=DescribeStackResources" in body:
+            result = f"<StackResources>{RESOURCES}</StackResources>"
+            name = "DescribeStackResources"
+            return 200, f"<{name}Response><{name}Result>{result}</{name}Result></{name}Response>"
+        if path.startswith("/2015-03-31/functions/"):
+            return super().answer(method, path, headers, body)
+        if "Action=" in body:
+            return 403, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+        return 403, '{"__type": "AccessDeniedException"}'
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["as lines", "as JSON"])
+def test_a_full_disk_is_said_of_a_stack_that_was_checked(
+    tmp_path: Path, options: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(tmp_path)
+    account = OnlyTheStack(world.secrets, world.queues, environment_of(world.app.settings))
+    words = ["--stack", STACK, "--region", HOME, "--policy", str(world.app.settings.policy_file), *options]
+    monkeypatch.setattr(sys, "argv", ["replicas", "doctor", *words])
+    with serving(account):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
+        with Path("/dev/full").open("w") as full, redirect_stdout(full), pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 1
+    *_, said = capfd.readouterr().err.splitlines()
+    assert said == "The result cannot be written (No space left on device): make room, or write it elsewhere"
