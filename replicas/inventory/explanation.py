@@ -124,7 +124,9 @@ def sources(seen: Seen, policy: Policy) -> list[Source]:
 
 
 def places(seen: Seen) -> list[Place]:
-    """Return every Region that is asked for or has a replica, the home Region aside."""
+    """Return every Region that is asked for or has a replica, the home Region aside. A replica has none."""
+    if seen.decision.skip == "replica":
+        return []
     claims = {claim.region: claim for claim in seen.decision.desired.claims}
     actual = best_by_region(seen.secret.replicas)
     return [

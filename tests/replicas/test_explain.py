@@ -355,3 +355,14 @@ def test_each_failed_region_has_its_own_remedy(desk: Desk) -> None:
     assert "whether a promoted copy stands in eu-west-1" in text
     assert "whether a promoted copy stands in us-west-2" not in text
     assert "check the key aws/secretsmanager in us-west-2" in text
+
+
+def test_of_a_replica_no_region_is_said_to_be_missing(desk: Desk) -> None:
+    """Its primary's tags stand on it, but only the primary can have replicas."""
+    desk.world.secrets.add_secret(
+        HOME, "a", tags={"replicate-to": "eu-west-1 us-west-2"}, primary_region="eu-west-1"
+    )
+    said = told(desk)
+    assert "It is a replica: its primary in eu-west-1 decides. Ask there." in said
+    assert "missing" not in said
+    assert json.loads(told(desk, "--json"))["replicas"] == []
