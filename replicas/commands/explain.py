@@ -163,7 +163,7 @@ def _show(options: ExplainOptions, explanation: Explanation, deployment: Deploym
     if explanation.places:
         _section(screen, "Regions", ())
         screen.table(_COLUMNS, [_line(place) for place in explanation.places])
-    dead_letters = [_dead_letter_line(dead_letter, screen) for dead_letter in explanation.dead_letters]
+    dead_letters = [*_dead_letter_lines(explanation.dead_letters, screen)]
     _section(screen, "Dead letters", dead_letters or [_no_dead_letters(options, deployment)])
     _section(screen, "Deployed switches that matter", explanation.switches or ["none"])
     _section(screen, "What happens next", explanation.next_steps)
@@ -193,10 +193,16 @@ def _line(place: Place) -> tuple[str, ...]:
     return place.region, asked_by, place.named_key, place.status, "; ".join(said) or "-"
 
 
-def _dead_letter_line(dead_letter: DeadLetter, screen: Screen) -> str:
-    attempts = "" if dead_letter.attempts is None else f" after {count(dead_letter.attempts, 'attempt')}"
-    since = screen.when(Moment(dead_letter.since)) + ("" if screen.out.is_terminal else " UTC")
-    return f"{since}{attempts}: {dead_letter.error_type}: {dead_letter.reason}"
+def _dead_letter_lines(dead_letters: Iterable[DeadLetter], screen: Screen) -> Iterator[str]:
+    """Yield a line for each reason: every sweep writes a dead letter of a secret that is still wrong."""
+    alike: dict[str, list[DeadLetter]] = {}
+    for dead_letter in dead_letters:
+        alike.setdefault(f"{dead_letter.error_type}: {dead_letter.reason}", []).append(dead_letter)
+    for reason, (oldest, *more) in alike.items():
+        attempts = "" if oldest.attempts is None else f" after {count(oldest.attempts, 'attempt')}"
+        since = screen.when(Moment(oldest.since)) + ("" if screen.out.is_terminal else " UTC")
+        often = f" ({1 + len(more)} times)" if more else ""
+        yield f"{since}{attempts}{often}: {reason}"
 
 
 def _no_dead_letters(options: ExplainOptions, deployment: Deployment) -> str:

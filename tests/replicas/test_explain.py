@@ -366,3 +366,14 @@ def test_of_a_replica_no_region_is_said_to_be_missing(desk: Desk) -> None:
     assert "It is a replica: its primary in eu-west-1 decides. Ask there." in said
     assert "missing" not in said
     assert json.loads(told(desk, "--json"))["replicas"] == []
+
+
+def test_what_was_written_by_each_sweep_is_one_line(desk: Desk) -> None:
+    desk.world.add("a", "eu-wst-1")
+    for _ in range(3):
+        worked(desk.world)
+        desk.world.clock.advance(86_400)
+    lines = [line for line in told(desk).splitlines() if ": RegionProblem: " in line and " UTC" in line]
+    assert len(lines) == 1
+    assert " after 1 attempt (3 times): RegionProblem: " in lines[0]
+    assert len(json.loads(told(desk, "--json"))["dead_letters"]) == 3
