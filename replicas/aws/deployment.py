@@ -21,7 +21,7 @@ from secret_replicator.policy import Policy, parse_policy
 from secret_replicator.settings import Settings, read_settings
 
 _NO_QUEUES = {"QUEUE_URL": "not deployed", "DEAD_LETTER_QUEUE_URL": "not deployed"}
-_AS_DEPLOYED = "as deployed"
+AS_DEPLOYED = "as deployed"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,13 @@ def policy_file(named: Path | None, *, local: bool) -> Path:
 
 
 def source_of(file: Path, connection: Connection, function: str) -> PolicySource:
-    """Return the policy in the file; if it would be that of a checkout and is not there, the deployed one."""
+    """Return the policy in the file; if it would be that of a checkout and is not there, the deployed one.
+
+    The functions of the local AWS decide by a file of their own, not by that in their code.
+    """
+    local = local_policy(connection.functions.meta.endpoint_url)
+    if local and file in (local, in_checkout(POLICY)):
+        return replace(_in_file(local), is_deployed=True)
     if file == in_checkout(POLICY) and not file.is_file():
         return _as_deployed(policy_if_allowed(connection, function))
     return _in_file(file)
@@ -181,7 +187,7 @@ def _as_deployed(content: bytes | None) -> PolicySource:
             "There is no functions/policy.toml here, and the deployed policy cannot be read: name a policy "
             "with --policy, or allow lambda:GetFunction for the role or user that runs this"
         )
-    return PolicySource(content, _AS_DEPLOYED, is_deployed=True)
+    return PolicySource(content, AS_DEPLOYED, is_deployed=True)
 
 
 def _parts(connection: Connection, stack: str) -> Parts:

@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from replicas.aws.checkout import POLICY, in_checkout
 from replicas.aws.connection import connect
 from replicas.aws.deployment import policy_file, source_of
 from replicas.aws.local_endpoint import Address, published
 from replicas.cli import app
+from replicas.commands.doctor.findings import Status
+from replicas.commands.doctor.function import policy_is_the_deployed_one
+from replicas.commands.doctor.stack import FUNCTION as FUNCTION_TYPE
+from replicas.commands.doctor.stack import Stack
 from replicas.errors import OperatorError
 from replicas.options import Access
 from tests.support.desk import Desk, at_desk
@@ -90,6 +95,25 @@ def test_the_local_stack_is_known_by_its_endpoint(
     with published(Address(desk.account.url, str(policy), HOME, str(policy)), file):
         result = run(desk, "plan")
     assert "local-policy.toml" in result.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_doctor_knows_by_what_the_local_stack_decides(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, local: bool
+) -> None:
+    """The functions of `make local` read another policy than that in their code."""
+    policy, file = tmp_path / "local-policy.toml", tmp_path / "local.json"
+    policy.write_bytes(OTHER)
+    desk.account.deployed_policy = in_checkout(POLICY).read_bytes()
+    monkeypatch.setattr("replicas.aws.local_endpoint.read_address.__defaults__", (file,))
+    connection = connect(Access(HOME, endpoint_url=desk.account.url))
+    with published(Address(desk.account.url, str(policy), HOME, str(policy)), file):
+        source = source_of(policy_file(None, local=local), connection, FUNCTION)
+    stack = Stack(
+        connection, {FUNCTION_TYPE: {"ReplicatorFunction": FUNCTION}}, {}, source.parsed(), source, STACK
+    )
+    (finding,) = policy_is_the_deployed_one(stack)
+    assert (finding.status, finding.text) == (Status.GOOD, f"The local stack decides by {policy}")
 
 
 @pytest.mark.usefixtures("outside")

@@ -6,6 +6,7 @@ from botocore.exceptions import ClientError
 
 from replicas.aws.connection import stack_outputs
 from replicas.aws.deployed_policy import UNREADABLE, deployed_policy
+from replicas.aws.deployment import AS_DEPLOYED
 from replicas.commands.doctor.findings import Finding, bad, good, unknown
 from replicas.commands.doctor.stack import Stack
 from secret_replicator import VERSION
@@ -78,7 +79,9 @@ def policy_is_the_deployed_one(stack: Stack) -> Iterator[Finding]:
         return
     yield from _wrong_policy(packaged)
     source = stack.source
-    if source.is_deployed:
+    if source.is_deployed and source.name != AS_DEPLOYED:
+        yield good(f"The local stack decides by {source.name}")
+    elif source.is_deployed:
         yield good("There is no policy here to compare with the deployed one")
     elif packaged == source.content:
         yield good(f"The deployed policy is {source.name}")
