@@ -18,6 +18,7 @@ from local.aws import observe
 from local.aws.ministack import secrets_in
 from local.cloudtrail.relay import Relay
 from local.stack import Stack, Variant, local_stack
+from replicas.aws.dead_letters import count_messages
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -48,7 +49,7 @@ def live(stack: Stack, points: Series) -> None:
                 name = url.rpartition("/")[2]
                 points["AWS/SQS", metric, "QueueName", name].append((time.time(), float(found[attribute])))
         time.sleep(0.5)
-    observe.until(lambda: not observe.backlog(stack.clients.sqs, stack.queue_url), 60)
+    observe.until(lambda: not count_messages(stack.clients.sqs, stack.queue_url), 60)
 
 
 def published(stack: Stack, points: Series) -> list[list[str]]:

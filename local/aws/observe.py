@@ -124,15 +124,6 @@ def dead_letters(client: "SQSClient", queue_url: str) -> list[DeadLetter]:
     ]
 
 
-def backlog(client: "SQSClient", queue_url: str) -> int:
-    """Return how many messages are not yet done with."""
-    attributes = client.get_queue_attributes(
-        QueueUrl=queue_url,
-        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-    )["Attributes"]
-    return sum(int(count) for count in attributes.values())
-
-
 def _log_line(text: str) -> LogLine | None:
     if not text.strip() or text.startswith(_PLATFORM):
         return None

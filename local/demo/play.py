@@ -36,7 +36,7 @@ from local.demo.lives import NO_REPLICA, Lives
 from local.demo.tables import Result, dead_letter_table, secrets_table
 from local.process.environment import HOME_REGION, LOCAL_POLICY
 from local.stack import ALLOWED_REGIONS, Stack, Variant, local_stack
-from replicas.aws.dead_letters import Queues, choose, read_dead_letters, secret_name
+from replicas.aws.dead_letters import Queues, choose, count_messages, read_dead_letters, secret_name
 from replicas.aws.dead_letters import redrive as move
 from replicas.aws.function_log import Follower, SweepProgress
 from secret_replicator.messages import SweepRequest
@@ -339,7 +339,7 @@ class Play:
         self.checks.that("no value is in the function's log or in a dead letter", hidden)
 
     def _nothing_left(self) -> bool:
-        return observe.backlog(self.stack.clients.sqs, self.stack.queue_url) == 0
+        return count_messages(self.stack.clients.sqs, self.stack.queue_url) == 0
 
 
 def _indented(text: str) -> str:

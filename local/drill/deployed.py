@@ -23,7 +23,7 @@ from local.errors import LocalError
 from local.process.environment import ROOT
 from local.secrets_manager.worlds import Worlds, read_worlds
 from local.stack import STACK, Stack, Step, Variant, deployed_to, local_stack
-from replicas.aws.dead_letters import secret_name
+from replicas.aws.dead_letters import count_messages, secret_name
 from replicas.options import Access, Where
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def deployed(step: Step, worlds: str = "") -> Iterator[Deployed]:
 
 
 def _is_quiet(stack: Stack) -> bool:
-    return observe.backlog(stack.clients.sqs, stack.queue_url) == 0
+    return count_messages(stack.clients.sqs, stack.queue_url) == 0
 
 
 def _operators_rights() -> list[Any]:

@@ -14,6 +14,7 @@ from local.aws import observe
 from local.aws.ministack import secrets_in
 from local.process.environment import HOME_REGION
 from local.stack import ALLOWED_REGIONS, STACK, Stack
+from replicas.aws.dead_letters import count_messages
 from replicas.commands.smoke import PREFIX
 from tests.e2e.world import TIMEOUT_SECONDS, World, service
 
@@ -64,7 +65,7 @@ def left_over(stack: Stack) -> list[str]:
 def quiet(deployed: Stack) -> Stack:
     """The stack when nothing waits in its queue any more."""
     assert observe.until(
-        lambda: observe.backlog(deployed.clients.sqs, deployed.queue_url) == 0, TIMEOUT_SECONDS
+        lambda: count_messages(deployed.clients.sqs, deployed.queue_url) == 0, TIMEOUT_SECONDS
     )
     return deployed
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from local.aws import observe
 from local.aws.observe import FunctionLog, LogLine
 from local.console import step
 from local.secrets_manager import transport
 from local.secrets_manager.worlds import Repeat
 from local.stack import Stack, Variant, local_stack
+from replicas.aws.dead_letters import count_messages
 from tests.support.model.events import SHAPES
 from tests.support.model.oracle import ALLOWED, POLICY_FILE
 from tools.chaos.aws import Aws, World
@@ -129,7 +129,7 @@ class Run:
     def _is_over(self) -> bool:
         self._rotate()
         self._tell_of_failures()
-        return observe.backlog(self.stack.clients.sqs, self.stack.queue_url) == 0
+        return count_messages(self.stack.clients.sqs, self.stack.queue_url) == 0
 
     def _rotate(self) -> None:
         """Where AWS does not replicate a Failed Region again, its users change the value."""
@@ -150,7 +150,7 @@ class Run:
             cases=self.aws.cases,
             messages=self.sent,
             dead_letters=[*self._dead_letters()],
-            left=observe.backlog(self.stack.clients.sqs, self.stack.queue_url),
+            left=count_messages(self.stack.clients.sqs, self.stack.queue_url),
             said=_said(self.log.lines),
             moments={name: moments for world in worlds for name, moments in world.moments.items()},
             final={name: world.snapshot(name) for world in worlds for name in world.cases},
