@@ -97,7 +97,7 @@ def _settled(outcome: Outcome) -> Outcome:
     return replace(
         outcome,
         kind=kind if problems else Kind.SKIPPED,
-        note="" if problems else ", ".join(sorted({one.kind for one in drift})),
+        note="" if problems else ", ".join(sorted({each.kind for each in drift})),
         problems=problems,
         plan=replace(outcome.plan, drift=tuple(sorted(drift | {*outcome.plan.drift}))),
     )

@@ -67,7 +67,8 @@ def plan(desired: Desired, actual: Iterable[Replica], *, prune_before: float | N
     if not desired.selected or desired.problems:
         prune_before = None
     regions = sorted(wanted.keys() | listed.keys())
-    return sum((_classify(wanted.get(one), listed.get(one), prune_before) for one in regions), Plan())
+    plans = (_classify(wanted.get(region), listed.get(region), prune_before) for region in regions)
+    return sum(plans, Plan())
 
 
 def _classify(want: DesiredReplica | None, have: Replica | None, prune_before: float | None) -> Plan:

@@ -181,7 +181,7 @@ def parse_policy(text: str | bytes, source: str = "policy.toml") -> Policy:
     reader = _Reader()
     policy = reader.policy(document)
     if reader.errors:
-        raise PolicyError(source, [f"{where}: {what}" for where, what in reader.errors.items()])
+        raise PolicyError(source, [f"{where}: {problem}" for where, problem in reader.errors.items()])
     return policy
 
 
@@ -304,6 +304,6 @@ class _Reader:
         for key in sorted(table.keys() - known):
             self._error(f"{where} {key}", f"unknown key; allowed keys: {', '.join(sorted(known))}")
 
-    def _error(self, where: str, what: str) -> None:
+    def _error(self, where: str, problem: str) -> None:
         """Note an error, the first of each place: those after it often follow from it."""
-        self.errors.setdefault(where, what)
+        self.errors.setdefault(where, problem)

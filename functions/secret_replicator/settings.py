@@ -111,5 +111,5 @@ class _Reader:
         return int(found[1])
 
 
-def _wrong(name: str, what: str) -> NoReturn:
-    raise SettingsError(f"The environment variable {name} {what}. The template's parameters set it.")
+def _wrong(name: str, problem: str) -> NoReturn:
+    raise SettingsError(f"The environment variable {name} {problem}. The template's parameters set it.")

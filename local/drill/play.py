@@ -160,7 +160,7 @@ def _command(screen: Screen, text: str) -> None:
     screen.show(f"$ replicas {text}", "cyan")
 
 
-def expect(seen: object, expected: object, what: str) -> None:
+def expect(seen: object, expected: object, promise: str) -> None:
     """Raise LocalError if it is not so."""
     if seen != expected:
-        raise LocalError(f"It is not so that {what}: {seen} instead of {expected}")
+        raise LocalError(f"It is not so that {promise}: {seen} instead of {expected}")

@@ -100,10 +100,10 @@ def _switch(model: StrictSecretsManager) -> None:
 
 def _tell_of_labels(secret: Secret, before: Mapping[str, str]) -> None:
     """Send `Secret Label Updated` for each label that has moved."""
-    told = {"Name": secret.name, "ARN": secret.arn}
+    named = {"Name": secret.name, "ARN": secret.arn}
     for label, version in _labels(secret).items():
         if before.get(label) != version and label not in _NOT_SENT:
-            secretsmanager._emit_secret_label_updated(told, label, version)  # noqa: SLF001
+            secretsmanager._emit_secret_label_updated(named, label, version)  # noqa: SLF001
 
 
 def _labels(secret: Secret) -> dict[str, str]:

@@ -30,7 +30,7 @@ _ANY_HOME = "the home Region"
 
 
 @dataclass(frozen=True)
-class Foretold:
+class Prediction:
     """What the function would do about a secret with these tags."""
 
     answer: str
@@ -63,7 +63,7 @@ def foretell(options: ExplainOptions, where: Where, screen: Screen) -> int:
     file = policy_file(where.policy, local=where.local)
     policy, tags = load_policy(file), tags_of(options.tags or "")
     home = where.regions[0] if where.regions else _ANY_HOME
-    found = told(tags, policy, where.allowed_regions, home)
+    found = predicted(tags, policy, where.allowed_regions, home)
     if options.as_json:
         screen.write_json(_document(found, tags, file))
     else:
@@ -89,18 +89,18 @@ def tags_of(text: str) -> dict[str, str]:
     return tags
 
 
-def told(tags: Mapping[str, str], policy: Policy, allowed_regions: str, home: str) -> Foretold:
+def predicted(tags: Mapping[str, str], policy: Policy, allowed_regions: str, home: str) -> Prediction:
     """Return what the function would do, decided with its own code."""
     nothing = {"QUEUE_URL": "not deployed", "DEAD_LETTER_QUEUE_URL": "not deployed"}
     settings = read_settings({"AWS_REGION": home, "ALLOWED_REGIONS": allowed_regions, **nothing})
     secret = Secret(arn="", name="a secret with these tags", tags=tags)
     seen = Seen(home, secret, decision(secret, policy, settings, 0))
-    slips = facts.misspelt(policy, settings, secret, known_regions())
-    return Foretold(
+    typos = facts.misspelt(policy, settings, secret, known_regions())
+    return Prediction(
         answer=_answer(seen, policy),
         sources=tuple(facts.sources(seen, policy)),
         regions=tuple(facts.places(seen)),
-        problems=(*(f"{problem.text} - {problem.remedy}" for problem in seen.decision.problems), *slips),
+        problems=(*(f"{problem.text} - {problem.remedy}" for problem in seen.decision.problems), *typos),
     )
 
 
@@ -118,7 +118,7 @@ def _checked(text: str, name: str) -> tuple[list[str], list[str]]:
         return [f"{name}: {problem}" for problem in error.reasons], []
 
 
-def _lines(found: Foretold, file: Path, allowed_regions: str) -> Iterator[str]:
+def _lines(found: Prediction, file: Path, allowed_regions: str) -> Iterator[str]:
     yield found.answer
     for text in found.problems:
         yield f"{text[0].upper()}{text[1:]}" + ("" if text.endswith("?") else ".")
@@ -133,7 +133,7 @@ def _row(place: Place) -> tuple[str, ...]:
     return place.region, replica, ", ".join(place.asked_by), place.named_key
 
 
-def _document(found: Foretold, tags: Mapping[str, str], file: Path) -> dict[str, Any]:
+def _document(found: Prediction, tags: Mapping[str, str], file: Path) -> dict[str, Any]:
     return {
         "tags": dict(tags),
         "policy": shown(file),

@@ -17,7 +17,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments, env=nothing)
 
 
-def foretold(tmp_path: Path, tags: str, *more: str) -> Result:
+def predicted(tmp_path: Path, tags: str, *more: str) -> Result:
     allowed = ["--allowed-regions", "eu-west-1,us-west-2"]
     return run("explain", "--tags", tags, "--policy", policy_file(tmp_path, POLICY), *allowed, *more)
 
@@ -53,24 +53,24 @@ def test_what_is_no_text_is_an_error_in_a_sentence(tmp_path: Path, content: byte
 
 
 def test_tags_alone_are_explained(tmp_path: Path) -> None:
-    result = foretold(tmp_path, "replicate-to=eu-west-1 us-west-2 team=payments")
+    result = predicted(tmp_path, "replicate-to=eu-west-1 us-west-2 team=payments")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("It would be replicated to eu-west-1, us-west-2.\n")
     assert "us-west-2\tyes\ttag replicate-to, rule 3\talias/payments" in result.stdout
 
 
 def test_tags_that_ask_for_what_is_not_to_be_had_fail_a_build(tmp_path: Path) -> None:
-    result = foretold(tmp_path, "replicate-to=us-west-2 residency=eu")
+    result = predicted(tmp_path, "replicate-to=us-west-2 residency=eu")
     assert result.exit_code == 1
     assert "rule 2 of the policy forbids" in result.stdout
     assert "no: rule 2 of the policy forbids it" in result.stdout
 
 
 def test_a_misspelt_tag_key_fails_a_build(tmp_path: Path) -> None:
-    result = foretold(tmp_path, "replicate_to=us-west-2", "--json")
+    result = predicted(tmp_path, "replicate_to=us-west-2", "--json")
     assert result.exit_code == 1
     assert "did you mean replicate-to?" in json.loads(result.stdout)["problems"][0]
-    shown = foretold(tmp_path, "Replicate-To=eu-west-1").stdout
+    shown = predicted(tmp_path, "Replicate-To=eu-west-1").stdout
     assert "did you mean replicate-to?\n" in shown
 
 

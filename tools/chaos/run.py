@@ -136,7 +136,8 @@ class Run:
         refused = [world for repeat, world in self.aws.worlds.items() if repeat == "refused"]
         arns = {name: arn for world in refused for name, arn in world.rotate_what_failed_once().items()}
         tell = SHAPES["a label was updated"]
-        self._send([Message(tell(len(self.sent) + n, *one), one[0]) for n, one in enumerate(arns.items())])
+        first = len(self.sent)
+        self._send([Message(tell(n, name, arn), name) for n, (name, arn) in enumerate(arns.items(), first)])
 
     def _tell_of_failures(self) -> None:
         failures = [failure for world in self.aws.worlds.values() for failure in world.take_failures()]
