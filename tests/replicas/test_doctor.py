@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from replicas.aws.accounts import Answer, Answers
 from replicas.aws.deployment import PolicySource, policy_file
@@ -539,21 +540,24 @@ def test_json_names_the_stack_of_each_check() -> None:
     assert found["summary"]["bad"] == 0
 
 
-RESOURCES = "".join(
-    f"<member><LogicalResourceId>{logical}</LogicalResourceId><ResourceType>{kind}</ResourceType>"
+RESOURCES = {
+    logical: f"<member><LogicalResourceId>{logical}</LogicalResourceId><ResourceType>{kind}</ResourceType>"
     f"<PhysicalResourceId>{FUNCTION if physical == 'stack-function' else physical}</PhysicalResourceId>"
     "</member>"
     for kind, names in NAMES.items()
     for logical, physical in names.items()
-)
+}
 
 
 class OnlyTheStack(FakeAccount):
     """Shows the stack's resources and its function, and refuses every other call."""
 
+    without = ""
+
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: str) -> tuple[int, str]:
         if "Action=DescribeStackResources" in body:
-            result = f"<StackResources>{RESOURCES}</StackResources>"
+            shown = (text for logical, text in RESOURCES.items() if logical != self.without)
+            result = f"<StackResources>{''.join(shown)}</StackResources>"
             name = "DescribeStackResources"
             return 200, f"<{name}Response><{name}Result>{result}</{name}Result></{name}Response>"
         if path.startswith("/2015-03-31/functions/"):
@@ -561,6 +565,22 @@ class OnlyTheStack(FakeAccount):
         if "Action=" in body:
             return 403, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
         return 403, '{"__type": "AccessDeniedException"}'
+
+
+@pytest.mark.parametrize(
+    "part", ["ReplicatorFunction", "ReplicatorFunctionRole", "ReplicationQueue", "DeadLetterQueue"]
+)
+def test_a_stack_that_lacks_a_part_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    world = make_world(tmp_path)
+    account = OnlyTheStack(world.secrets, world.queues, environment_of(world.app.settings))
+    account.without = part
+    with serving(account):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
+        result = CliRunner().invoke(app, ["doctor", "--stack", STACK, "--region", HOME])
+    assert result.exit_code == 1
+    assert f"or not whole: it has no {part}. Name it with --stack, or deploy it again" in result.stderr
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["as lines", "as JSON"])

@@ -49,7 +49,7 @@ def nothing_is_stuck(stack: Stack) -> Iterator[Finding]:
 
 def no_alarm_fires(stack: Stack) -> Iterator[Finding]:
     """Say whether an alarm fires, and whether anybody would be notified."""
-    by_name = {name: logical_id for logical_id, name in stack.names["AWS::CloudWatch::Alarm"].items()}
+    by_name = {name: logical_id for logical_id, name in stack.names.get("AWS::CloudWatch::Alarm", {}).items()}
     cloudwatch = stack.connection.cloudwatch
     found = cloudwatch.describe_alarms(AlarmNames=[*by_name], MaxRecords=100)["MetricAlarms"]
     there = {alarm.get("AlarmName") for alarm in found}

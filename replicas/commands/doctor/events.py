@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from replicas.commands.doctor.findings import MAKE_IT_AGAIN, Finding, bad, good, is_gone, refused
-from replicas.commands.doctor.stack import Stack
+from replicas.commands.doctor.stack import QUEUE, Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudtrail import CloudTrailClient
@@ -58,7 +58,7 @@ def queues_can_be_written_by_eventbridge(stack: Stack) -> Iterator[Finding]:
     """
     sqs = stack.connection.sqs
     keys: dict[str, list[str]] = {}
-    for logical_id, url in stack.names["AWS::SQS::Queue"].items():
+    for logical_id, url in stack.names[QUEUE].items():
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["KmsMasterKeyId"])
         keys.setdefault(attributes.get("Attributes", {}).get("KmsMasterKeyId", ""), []).append(logical_id)
     for key, queues in keys.items():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from botocore.exceptions import ClientError
 
 from replicas.commands.doctor.findings import Finding, bad, good, refused
-from replicas.commands.doctor.stack import Stack
+from replicas.commands.doctor.stack import ROLE, Stack
 from secret_replicator.policy import Policy
 
 
@@ -101,5 +101,5 @@ def _secrets_manager_as_kms_names_it(stack: Stack, region: str) -> str:
 
 
 def _role_arn(stack: Stack) -> str:
-    name = stack.names["AWS::IAM::Role"]["ReplicatorFunctionRole"]
+    name = stack.names[ROLE]["ReplicatorFunctionRole"]
     return stack.connection.iam.get_role(RoleName=name)["Role"]["Arn"]

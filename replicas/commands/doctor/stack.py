@@ -11,6 +11,15 @@ from replicas.errors import OperatorError
 from secret_replicator.policy import Policy
 
 FUNCTION, QUEUE = "AWS::Lambda::Function", "AWS::SQS::Queue"
+ROLE = "AWS::IAM::Role"
+
+_PARTS = (
+    (FUNCTION, "ReplicatorFunction"),
+    (ROLE, "ReplicatorFunctionRole"),
+    (QUEUE, "ReplicationQueue"),
+    (QUEUE, "DeadLetterQueue"),
+)
+"""What every check takes for granted."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,12 @@ def read_stack(connection: Connection, stack: str, policy_file: Path) -> Stack:
     for resource in connection.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]:
         physical = resource.get("PhysicalResourceId", "")
         names.setdefault(resource["ResourceType"], {})[resource["LogicalResourceId"]] = physical
-    if not (function := names.get(FUNCTION, {}).get("ReplicatorFunction")):
+    if missing := [logical_id for kind, logical_id in _PARTS if not names.get(kind, {}).get(logical_id)]:
         raise OperatorError(
-            f"The stack {stack} in {connection.region} is not a Secret Replicator: name it with --stack"
+            f"The stack {stack} in {connection.region} is not a Secret Replicator, or not whole: it has no "
+            f"{', '.join(missing)}. Name it with --stack, or deploy it again"
         )
+    function = names[FUNCTION]["ReplicatorFunction"]
     source = source_of(policy_file, connection, function)
     environment = function_environment(connection, function)
     return Stack(connection, names, environment, source.parsed(), source, stack)
