@@ -35,7 +35,7 @@ from secret_replicator.settings import Settings
 from secret_replicator.writes import Answers, Requests, Write
 
 NOT_FOUND_ATTEMPTS, NOT_FOUND_SECONDS = 3, 20
-"""A new secret may not be visible yet. Not found by this many looks in this time, it was deleted."""
+"""A new secret may not be visible yet. Not found by this many attempts in this time, it was deleted."""
 
 _NAME_TAKEN = re.compile("already exists|ResourceExistsException")
 """AWS's own words. They decide only where a problem is reported, never that there is none."""

@@ -197,7 +197,7 @@ class Follower:
         self._began = self.since
 
     def check_all(self) -> bool:
-        """Take in what is new in the whole window: CloudWatch shows some lines late. As `look`."""
+        """Take in what is new in the whole window: CloudWatch shows some lines late. As `check`."""
         self.since = self._began
         return self.check()
 

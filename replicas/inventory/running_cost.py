@@ -13,14 +13,14 @@ from replicas.inventory import pricing
 SECRETS = 1000
 MILLION = 1_000_000
 CHECKS = 2
-"""A new secret is looked at twice: describe and replicate, then describe again."""
+"""A new secret takes two attempts: describe and replicate, then describe again."""
 
 SECONDS, GIGABYTES = Decimal("0.25"), Decimal("0.25")
 """Of one invocation, with one message in its batch: more than docs/explanation/benchmarks.md computes from
 the processor time that was measured. A test compares the dollars."""
 
 LOG_GIGABYTES = Decimal("0.000002")
-"""2 KB of log for each look: a line, and the metrics."""
+"""2 KB of log for each attempt: a line, and the metrics."""
 
 POLLERS, POLL_SECONDS = 5, 20
 """With MaximumConcurrency, Lambda keeps five pollers also while the queue is empty, each with long polls.
