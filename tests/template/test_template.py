@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.model import Fault
+from replicas.aws.dead_letters import HIDDEN_SECONDS
 from secret_replicator import VERSION, app, budget, reconciler, settle
 from secret_replicator.errors import SettingsError
 from secret_replicator.outcome_events import CONVERGED, FAILED, SOURCE
@@ -760,7 +762,15 @@ def test_every_alarm_stands_in_the_table_above() -> None:
 def test_the_first_of_them_raises_an_alarm(name: str, statistic: str, threshold: int) -> None:
     properties = deployed().properties(name)
     assert (properties["Statistic"], properties["Threshold"]) == (statistic, threshold)
-    assert properties["EvaluationPeriods"] == 1
+    assert properties.get("DatapointsToAlarm", properties["EvaluationPeriods"]) == 1
+
+
+def test_reading_the_dead_letters_does_not_end_their_alarm() -> None:
+    """Who reads them hides them: a minute may show none. An alarm that ends so would fire again."""
+    properties = deployed().properties("DeadLetterAlarm")
+    minutes_hidden = math.ceil(HIDDEN_SECONDS / properties["Period"])
+    assert properties["EvaluationPeriods"] >= 2 * minutes_hidden + 1, "also if the reader was killed"
+    assert "It ends five minutes after the last dead letter is gone" in properties["AlarmDescription"]
 
 
 def test_a_throttle_that_passes_raises_no_alarm() -> None:

@@ -1022,6 +1022,13 @@ MUTATIONS = (
     ),
     # What AWS tells, and what rings.
     Mutation(
+        "the alarm for dead letters stays while they are read",
+        "template.yaml",
+        "      EvaluationPeriods: 5\n",
+        "      EvaluationPeriods: 1\n",
+        TEMPLATE,
+    ),
+    Mutation(
         "a chain that Lambda stopped fires an alarm",
         "template.yaml",
         "      MetricName: RecursiveInvocationsDropped\n",
