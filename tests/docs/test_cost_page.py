@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from replicas.inventory import running_cost
 from tests.template.stack import deployed
 from tests.template.test_template import dashboard_metrics, published_metrics
+from tools.bench import running_cost
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/cost.md").read_text("utf-8")
 

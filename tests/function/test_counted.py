@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from replicas.inventory import running_cost
-from tools.bench import cost, refused, report, warm
+from tools.bench import cost, refused, report, running_cost, warm
 from tools.bench.results import FULL, goals
 from tools.bench.size import size
 from tools.bench.stage import Stage, our_function, stage

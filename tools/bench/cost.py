@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from replicas.inventory import running_cost
+from tools.bench import running_cost
 
 MEMORY_MEGABYTES = (128, 256, 512, 1024, 1769)
 FULL_PROCESSOR_MEGABYTES = 1769
