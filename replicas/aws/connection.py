@@ -70,9 +70,29 @@ class Throttling:
         return f" (AWS throttles: waited {self.times:,} times)" if self.times else ""
 
 
+def _client(service: str) -> "cached_property[Any]":
+    return cached_property(lambda connection: connection.client(service))
+
+
+class _Services:
+    """A client takes a while to make, so each is made when it is needed."""
+
+    account: "cached_property[AccountClient]" = _client("account")
+    cloudformation: "cached_property[CloudFormationClient]" = _client("cloudformation")
+    cloudtrail: "cached_property[CloudTrailClient]" = _client("cloudtrail")
+    cloudwatch: "cached_property[CloudWatchClient]" = _client("cloudwatch")
+    events: "cached_property[EventBridgeClient]" = _client("events")
+    functions: "cached_property[LambdaClient]" = _client("lambda")
+    iam: "cached_property[IAMClient]" = _client("iam")
+    keys: "cached_property[KMSClient]" = _client("kms")
+    logs: "cached_property[CloudWatchLogsClient]" = _client("logs")
+    sqs: "cached_property[SQSClient]" = _client("sqs")
+    sts: "cached_property[STSClient]" = _client("sts")
+
+
 @dataclass(frozen=True)
-class Connection:
-    """The services in a Region. A client takes a while to make, so each is made when it is needed."""
+class Connection(_Services):
+    """The services in a Region."""
 
     session: boto3.Session
     endpoint_url: str | None
@@ -94,72 +114,22 @@ class Connection:
             self._elsewhere[region] = replace(self, region_name=region)
         return self._elsewhere[region]
 
-    @property
-    def _options(self) -> dict[str, Any]:
-        own = {"endpoint_url": self.endpoint_url, "verify": self.ca_bundle, "config": self.config}
-        return {"region_name": self.region_name, **own}
-
-    @cached_property
-    def account(self) -> "AccountClient":
-        """Account Management, which is in one Region for all."""
-        return self.session.client("account", **self._options)
-
-    @cached_property
-    def cloudformation(self) -> "CloudFormationClient":
-        """CloudFormation."""
-        return self.session.client("cloudformation", **self._options)
-
-    @cached_property
-    def cloudtrail(self) -> "CloudTrailClient":
-        """CloudTrail."""
-        return self.session.client("cloudtrail", **self._options)
-
-    @cached_property
-    def cloudwatch(self) -> "CloudWatchClient":
-        """CloudWatch."""
-        return self.session.client("cloudwatch", **self._options)
-
-    @cached_property
-    def events(self) -> "EventBridgeClient":
-        """EventBridge."""
-        return self.session.client("events", **self._options)
-
-    @cached_property
-    def functions(self) -> "LambdaClient":
-        """Lambda."""
-        return self.session.client("lambda", **self._options)
-
-    @cached_property
-    def iam(self) -> "IAMClient":
-        """IAM, which is in one Region for all."""
-        return self.session.client("iam", **self._options)
-
-    @cached_property
-    def keys(self) -> "KMSClient":
-        """KMS."""
-        return self.session.client("kms", **self._options)
-
-    @cached_property
-    def logs(self) -> "CloudWatchLogsClient":
-        """CloudWatch Logs."""
-        return self.session.client("logs", **self._options)
+    def client(self, service: str) -> Any:  # noqa: ANN401  boto3 has a type for each service
+        """Return a new client of a service, by boto3's name for it."""
+        return self.session.client(  # type: ignore[call-overload]
+            service,
+            region_name=self.region_name,
+            endpoint_url=self.endpoint_url,
+            verify=self.ca_bundle,
+            config=self.config,
+        )
 
     @cached_property
     def secrets(self) -> "SecretsManagerClient":
         """Secrets Manager, for many calls at once. What it throttles is counted."""
-        client = self.session.client("secretsmanager", **self._options)
+        client: SecretsManagerClient = self.client("secretsmanager")
         client.meta.events.register("needs-retry.secrets-manager", self.throttling.note)
         return client
-
-    @cached_property
-    def sqs(self) -> "SQSClient":
-        """SQS."""
-        return self.session.client("sqs", **self._options)
-
-    @cached_property
-    def sts(self) -> "STSClient":
-        """STS."""
-        return self.session.client("sts", **self._options)
 
 
 @dataclass(frozen=True)

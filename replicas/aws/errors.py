@@ -1,6 +1,6 @@
 """What AWS refuses, as one sentence with what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from botocore.exceptions import (
     SSLError,
     SSOError,
     TokenRetrievalError,
-    UnauthorizedSSOTokenError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -42,22 +41,17 @@ _NOT_SIGNED_IN = frozenset(
         "UnrecognizedClientException",
     }
 )
-_REMEDIES: tuple[tuple[tuple[type[BotoCoreError], ...], str], ...] = (
-    (
-        (
-            NoCredentialsError,
-            PartialCredentialsError,
-            SSOError,
-            TokenRetrievalError,
-            UnauthorizedSSOTokenError,
-        ),
-        "sign in with `aws sso login` or `aws configure`, or name a profile with --profile",
-    ),
-    ((ProfileNotFound,), "`aws configure list-profiles` shows those that there are"),
-    ((NoRegionError,), "name the stack's Region with --region"),
-    ((SSLError,), "is AWS_CA_BUNDLE the right one for this endpoint?"),
-    ((EndpointConnectionError,), "is it the right --region or --endpoint-url, and is the network up?"),
-)
+_SIGN_IN = "sign in with `aws sso login` or `aws configure`, or name a profile with --profile"
+_REMEDIES: Mapping[type[BotoCoreError], str] = {
+    NoCredentialsError: _SIGN_IN,
+    PartialCredentialsError: _SIGN_IN,
+    SSOError: _SIGN_IN,
+    TokenRetrievalError: _SIGN_IN,
+    ProfileNotFound: "`aws configure list-profiles` shows those that there are",
+    NoRegionError: "name the stack's Region with --region",
+    SSLError: "is AWS_CA_BUNDLE the right one for this endpoint?",
+    EndpointConnectionError: "is it the right --region or --endpoint-url, and is the network up?",
+}
 
 
 def name_services(events: "BaseEventHooks") -> None:
@@ -80,7 +74,7 @@ def format_error(error: Exception) -> str:
         return _refusal(error)
     if isinstance(error, ResponseParserError):
         return "What answered is not AWS: is it the right --endpoint-url?"
-    remedy = next((text for kinds, text in _REMEDIES if isinstance(error, kinds)), "")
+    remedy = next((text for kind, text in _REMEDIES.items() if isinstance(error, kind)), "")
     said = " ".join(str(error).split()).rstrip(".")
     return f"{said}: {remedy}" if remedy else said
 
