@@ -81,7 +81,7 @@ class DeadLetter:
     @property
     def name(self) -> str:
         """The secret's name, where its ARN is given."""
-        return names_of(self.secret)[-1]
+        return secret_name(self.secret)
 
     def entry(self) -> dict[str, str | int | None]:
         """Return it as JSON has it."""
@@ -108,7 +108,7 @@ class Queues:
 
 @dataclass(frozen=True)
 class _Hold:
-    """The dead letters that we hide from others while we look at them, by message id."""
+    """The dead letters that we hide from others while we read them, by message id."""
 
     queues: Queues
     handles: dict[str, str] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class _Hold:
         without_news, hidden_at = 0, self.clock()
         while without_news < _ANSWERS_WITHOUT_NEWS and (messages := self._receive()):
             if self.clock() - hidden_at > HIDDEN_SECONDS / 3:
-                self._hide([*self.handles.values()], HIDDEN_SECONDS)
+                self.hide(HIDDEN_SECONDS)
                 hidden_at = self.clock()
             new = [message for message in messages if message["MessageId"] not in seen]
             seen.update(message["MessageId"] for message in new)
@@ -134,12 +134,9 @@ class _Hold:
         )
         del self.handles[message_id]
 
-    def release(self) -> None:
-        """Make the dead letters visible again. One that SQS refuses is visible already, or gone."""
-        while self.handles:
-            self._hide([self.handles.popitem()[1] for _ in range(min(_BATCH, len(self.handles)))], 0)
-
-    def _hide(self, handles: Sequence[str], seconds: int) -> None:
+    def hide(self, seconds: int) -> None:
+        """Hide what is held for so long; 0 shows it again. What SQS refuses is visible already, or gone."""
+        handles = [*self.handles.values()]
         for start in range(0, len(handles), _BATCH):
             self.queues.client.change_message_visibility_batch(
                 QueueUrl=self.queues.dead_letter_queue_url,
@@ -177,9 +174,7 @@ def read_dead_letters(
         for message in hold.messages():
             dead_letters.append(_dead_letter(message, queues.client.meta.region_name))
             report(len(dead_letters))
-    return sorted(
-        dead_letters, key=lambda dead_letter: (dead_letter.since, dead_letter.name, dead_letter.message_id)
-    )
+    return sorted(dead_letters, key=lambda found: (found.since, found.name, found.message_id))
 
 
 def read_and_count(queues: Queues, report: Report) -> tuple[list[DeadLetter], int]:
@@ -228,7 +223,7 @@ def redrive(
 ) -> int:
     """Move these dead letters, or with `everything` whatever is in the queue; return how many were moved.
 
-    Dead letters that are not moved then are gone, or hidden because somebody else looks at them.
+    Dead letters that are not moved then are gone, or hidden because somebody else reads them.
     Raise OperatorError, ClientError or BotoCoreError; what was not moved by then is still there.
     """
     wanted = {dead_letter.message_id for dead_letter in dead_letters}
@@ -240,16 +235,15 @@ def redrive(
         }
         moved = _move_one_by_one(queues, unknown, report) if unknown else 0
         moved += _move_by_sqs(queues, _after(moved, report), sleep)
-    # SQS passes over dead letters that are hidden when it comes by, so look once more.
+    # SQS passes over dead letters that are hidden when it comes by, so check once more.
     moved += _move_one_by_one(queues, wanted, _after(moved, report))
     return min(len(dead_letters), moved)
 
 
 def clear(queues: Queues, dead_letters: Sequence[DeadLetter], report: Report) -> int:
     """Delete these very dead letters, and none that came later; return how many were deleted."""
-    return _delete_each(
-        queues, {dead_letter.message_id for dead_letter in dead_letters}, report, lambda _: None
-    )
+    chosen = {dead_letter.message_id for dead_letter in dead_letters}
+    return _delete_each(queues, chosen, report, lambda _: None)
 
 
 def _after(moved: int, report: Report) -> Report:
@@ -262,8 +256,10 @@ def _move_one_by_one(queues: Queues, wanted: set[str], report: Report) -> int:
 
     def send(message: "MessageTypeDef") -> None:
         # With its reason, as SQS's own redrive does: so the function knows that it was a dead letter.
+        attributes = message.get("MessageAttributes", {})
+        mark = {} if DEAD_LETTER_ATTRIBUTES & attributes.keys() else _REDRIVEN
         queues.client.send_message(
-            QueueUrl=queues.queue_url, MessageBody=message["Body"], MessageAttributes=_attributes(message)
+            QueueUrl=queues.queue_url, MessageBody=message["Body"], MessageAttributes={**attributes, **mark}
         )
 
     return _delete_each(queues, wanted, report, send)
@@ -285,16 +281,10 @@ def _delete_each(
     return deleted
 
 
-def _attributes(message: "MessageTypeDef") -> "Mapping[str, MessageAttributeValueUnionTypeDef]":
-    """Return the dead letter's attributes, by one of which the function knows it for a dead letter."""
-    attributes = message.get("MessageAttributes", {})
-    return {**attributes, **({} if DEAD_LETTER_ATTRIBUTES & attributes.keys() else _REDRIVEN)}
-
-
 def _move_by_sqs(queues: Queues, report: Report, sleep: Callable[[float], None]) -> int:
     """Let SQS itself move everything; return how many it moved: 0, if this service cannot."""
-    client, source = queues.client, _arn(queues.client, queues.dead_letter_queue_url)
-    destination = _arn(client, queues.queue_url)
+    client = queues.client
+    source, destination = (_arn(client, url) for url in (queues.dead_letter_queue_url, queues.queue_url))
     try:
         earlier = _started(_latest_task(client, source))
         # The function's dead letters were sent, not moved here by SQS: without a destination they would stay.
@@ -364,17 +354,14 @@ def _holding(queues: Queues, clock: Callable[[], float] = time.monotonic) -> Ite
     try:
         yield hold
     finally:
-        hold.release()
+        hold.hide(0)
 
 
 def _dead_letter(message: "MessageTypeDef", home_region: str) -> DeadLetter:
     system = message.get("Attributes", {})
-    given = {
-        name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()
-    }
-    if "DeadLetterQueueSourceArn" in system:
-        # SQS moved it here after crashes. Reasons on it are older: SQS's own redrive leaves them there.
-        given = {}
+    # What SQS moved here after crashes has older reasons, if any: SQS's own redrive leaves them there.
+    attributes = {} if "DeadLetterQueueSourceArn" in system else message.get("MessageAttributes", {})
+    given = {name: value.get("StringValue", "") for name, value in attributes.items()}
     secret = given.get("SecretArn") or _secret_in(message["Body"], home_region)
     error_type, reason = _reason(given)
     return DeadLetter(
@@ -408,11 +395,10 @@ def _secret_in(body: str, home_region: str) -> str:
 
 
 def _since(first_received: str, sent_milliseconds: int) -> datetime:
-    sent = datetime.fromtimestamp(sent_milliseconds // 1000, UTC)
     try:
         return datetime.fromisoformat(first_received).astimezone(UTC)
     except (ValueError, OverflowError):
-        return sent
+        return datetime.fromtimestamp(sent_milliseconds // 1000, UTC)
 
 
 def _number(text: str) -> int | None:

@@ -107,7 +107,7 @@ class SweepProgress:
     @property
     def settled(self) -> int:
         """How many secrets nothing more will happen to."""
-        return sum(1 for state in self.secrets.values() if state.settled)
+        return sum(bool(state.settled) for state in self.secrets.values())
 
     @property
     def complete(self) -> bool:
@@ -189,16 +189,12 @@ class Follower:
     sweep_id: str
     progress: SweepProgress
     since: int
+    _young_since: int = 0
     _known: dict[tuple[str, int, str], int] = field(default_factory=dict)
-    _began: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Remember where the window begins."""
-        self._began = self.since
 
     def check_all(self) -> bool:
-        """Take in what is new in the whole window: CloudWatch shows some lines late. As `check`."""
-        self.since = self._began
+        """Take in what is new since the beginning: CloudWatch shows some lines late. As `check`."""
+        self._young_since = 0
         return self.check()
 
     def check(self) -> bool:
@@ -212,7 +208,9 @@ class Follower:
 
     def _new_events(self) -> "Iterator[FilteredLogEventTypeDef]":
         pages = self.client.get_paginator("filter_log_events").paginate(
-            logGroupName=self.log_group, startTime=self.since, filterPattern=f'"{self.sweep_id}"'
+            logGroupName=self.log_group,
+            startTime=max(self.since, self._young_since),
+            filterPattern=f'"{self.sweep_id}"',
         )
         for event in (event for page in pages for event in page["events"]):
             # Not every CloudWatch gives an eventId.
@@ -223,9 +221,8 @@ class Follower:
 
     def _forget(self) -> None:
         """Ask next time for what is young only, and remember no more than that."""
-        newest = max(self._known.values(), default=self.since + LATE_MILLISECONDS)
-        self.since = max(self.since, newest - LATE_MILLISECONDS)
-        self._known = {key: at for key, at in self._known.items() if at >= self.since}
+        self._young_since = max(self._known.values(), default=0) - LATE_MILLISECONDS
+        self._known = {key: at for key, at in self._known.items() if at >= self._young_since}
 
 
 def find_log_group(connection: Connection, function: str) -> str:
@@ -250,7 +247,7 @@ def follow(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Look again and again until all is accounted for, or nothing is left to wait for. Raise OperatorError.
+    """Check again and again until all is accounted for, or nothing is left to wait for. Raise OperatorError.
 
     A message that SQS itself has moved to the DeadLetterQueue, because the function crashed on it each time,
     has no line in the log. So an empty queue ends it as well.
