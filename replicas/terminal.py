@@ -3,10 +3,11 @@
 import json
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from rich.box import SIMPLE
 from rich.cells import cell_len
@@ -15,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
+
+T = TypeVar("T")
 
 Report = Callable[[int], None]
 """Takes how many are done, from time to time."""
@@ -292,6 +295,13 @@ def ago(moment: datetime, now: datetime) -> str:
 def printable(text: str) -> str:
     """Return the text on one line, without what could steer a terminal or turn the reading direction."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def counted(items: Iterable[T], report: Report) -> Iterator[T]:
+    """Yield the items, each once it is reported."""
+    for number, item in enumerate(items, start=1):
+        report(number)
+        yield item
 
 
 def count(number: int, noun: str, many: str = "") -> str:

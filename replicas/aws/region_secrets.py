@@ -33,14 +33,11 @@ class RegionSecrets:
     keys: "KMSClient"
     budget: Budget
 
-    def listed(self, **filters: str) -> Iterator[Held]:
-        """Yield the secrets, 100 a call; a filter is named as in the API, with _ for -."""
+    def listed(self, *, primary_region: str = "") -> Iterator[Held]:
+        """Yield the secrets, 100 a call; with a primary's Region only the replicas from there."""
         request: ListSecretsRequestTypeDef = {"MaxResults": 100}
-        if filters:
-            request["Filters"] = [
-                {"Key": key.replace("_", "-"), "Values": [value]}  # type: ignore[typeddict-item]
-                for key, value in filters.items()
-            ]
+        if primary_region:
+            request["Filters"] = [{"Key": "primary-region", "Values": [primary_region]}]
         while True:
             with as_operator_errors():
                 answer = self.client.list_secrets(**request)

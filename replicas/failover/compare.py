@@ -38,6 +38,8 @@ class Sides:
 
     home_region: str
     region: str
+    identity: str
+    """The ARN without its Region."""
     home: Held | None
     there: Held | None
     steps: tuple[Entry, ...] = ()
@@ -46,19 +48,7 @@ class Sides:
     @property
     def name(self) -> str:
         """The secret's name."""
-        known = self.there or self.home or self.promoted
-        return known.name if known else ""
-
-    @property
-    def identity(self) -> str:
-        """The ARN without its Region."""
-        known = self.there or self.promoted or self.home
-        return known.identity if known else ""
-
-    @property
-    def arn(self) -> str:
-        """The ARN at home."""
-        return self.identity.replace("::", f":{self.home_region}:", 1)
+        return name_in(self.identity)
 
     def same_as(self, other: "Sides") -> bool:
         """Tell whether both sides have the versions and the primary that they had."""
@@ -72,6 +62,16 @@ class Wishes:
     turn: bool = False
     accept_home: bool = False
     discard: AbstractSet[str] = frozenset()
+
+
+def name_in(identity: str) -> str:
+    """Return the name in an ARN, which ends in a hyphen and six characters."""
+    return identity.partition(":secret:")[2][:-7]
+
+
+def arn_in(region: str, identity: str) -> str:
+    """Return the ARN in a Region."""
+    return identity.replace("::", f":{region}:", 1)
 
 
 def change(sides: Sides) -> Change:

@@ -49,16 +49,6 @@ class Journal:
     """Whether a kill has left half a line at its end."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def write(self, entry: Entry) -> None:
-        """Have it on the disk when this returns."""
-        line = json.dumps(asdict(entry)) + "\n"
-        with self._lock, _said_of(self.file), self.file.open("a", encoding="utf-8") as stream:
-            stream.write("\n" + line if self.cut_short else line)
-            stream.flush()
-            os.fsync(stream.fileno())
-            self.cut_short = False
-            self.entries.append(entry)
-
     def note(
         self,
         action: str,
@@ -68,15 +58,26 @@ class Journal:
         primary_region: str = "",
         regions: Mapping[str, str] | None = None,
     ) -> None:
-        """Write a step about a secret as it was last seen."""
-        now = datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds")
-        primary = primary_region or held.primary_region
-        self.write(
-            Entry(
-                now, action, held.region, held.arn, held.name, primary, held.current, held.versions, result,
-                regions or {},
-            )
-        )  # fmt: skip
+        """Have a step on the disk when this returns, about a secret as it was last seen."""
+        entry = Entry(
+            time=datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="milliseconds"),
+            action=action,
+            region=held.region,
+            arn=held.arn,
+            name=held.name,
+            primary_region=primary_region or held.primary_region,
+            current=held.current,
+            versions=held.versions,
+            result=result,
+            regions=regions or {},
+        )
+        line = json.dumps(asdict(entry)) + "\n"
+        with self._lock, _said_of(self.file), self.file.open("a", encoding="utf-8") as stream:
+            stream.write("\n" + line if self.cut_short else line)
+            stream.flush()
+            os.fsync(stream.fileno())
+            self.cut_short = False
+            self.entries.append(entry)
 
     @contextmanager
     def step(
@@ -103,8 +104,7 @@ class Journal:
     def promoted(self) -> dict[str, Entry]:
         """Return the secrets that were promoted and not given back, by their identity."""
         identities = dict.fromkeys(entry.identity for entry in self.entries)
-        found = {identity: self.promotion(identity) for identity in identities}
-        return {identity: entry for identity, entry in found.items() if entry}
+        return {identity: entry for identity in identities if (entry := self.promotion(identity))}
 
 
 def read_journal(file: Path, clock: Callable[[], float] = time.time) -> Journal:

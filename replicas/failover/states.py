@@ -21,7 +21,6 @@ class State(StrEnum):
     CURRENT = "current"
 
 
-ORDER = {state: place for place, state in enumerate(State)}
 SOUND = frozenset({State.CURRENT, State.PRESENT})
 HARMLESS = SOUND | {State.UNWANTED}
 
@@ -72,7 +71,7 @@ class Finding:
     @property
     def place(self) -> tuple[object, ...]:
         """Where it stands in the list."""
-        return not self.contradicts_aws, ORDER[self.state], self.region, self.name
+        return not self.contradicts_aws, [*State].index(self.state), self.region, self.name
 
 
 def state_of(pair: Pair) -> State:
@@ -93,22 +92,16 @@ def finding(pair: Pair, state: State | None = None, why: str = "") -> Finding:
     """Return how it stands, with the time since when a secret that is not as it must be may be so."""
     primary = pair.primary
     known = state or state_of(pair)
-    since = None if known in SOUND else _since(pair, known)
-    return Finding(
-        primary.region, primary.name, primary.arn, pair.region, known, since, why=why or _why(pair, known)
-    )
+    changed = pair.there if pair.there and known in (State.STANDALONE, State.ANOTHER) else primary
+    since = None if known in SOUND else changed.last_changed
+    why = why or _why(pair, known)
+    return Finding(primary.region, primary.name, primary.arn, pair.region, known, since, why=why)
 
 
 def told_by_aws(found: Finding, primary: Held | None) -> Finding:
     """Return it with what the primary's own list says of the Region."""
     replica = primary.replica_in(found.region) if primary else None
     return replace(found, aws_says=replica.status if replica else "not listed")
-
-
-def _since(pair: Pair, state: State) -> datetime | None:
-    if state in (State.STANDALONE, State.ANOTHER) and pair.there:
-        return pair.there.last_changed
-    return pair.primary.last_changed
 
 
 def _why(pair: Pair, state: State) -> str:

@@ -1,6 +1,6 @@
 """`replicas promote`: let replicas stand alone, with nothing but their own Region reachable."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,22 +8,25 @@ from typing import Any
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import session
-from replicas.commands.failover.session import REAL, Surroundings, Wording, carry_out
+from replicas.commands.failover.session import REAL, Surroundings, Wording, carry_out, end
 from replicas.errors import OperatorError
-from replicas.exit_codes import FAILED, OK, exit_code
+from replicas.exit_codes import OK, exit_code
 from replicas.failover import journal
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held
 from replicas.failover.journal import Journal, read_journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import require_some
 from replicas.options import Access
-from replicas.terminal import Cell, Column, Moment, Report, Screen, count
+from replicas.terminal import Cell, Column, Moment, Report, Screen, count, counted
 
 SHOWN = 20
 MEANING = """\
 What it means: a promoted copy follows nobody. Writes and rotation work in {region} from then on, and the old
 primary must not be written to: what is written there does not arrive here. There is no call that undoes it;
 `replicas rejoin --replica-region {region}` is the way back, and never overwrites a changed value unasked."""
+
+
+_COLUMNS = (Column("Secret", short=False), Column("Primary"), Column("Version"), Column("Changed (UTC)"))
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,10 @@ class _Promotion:
 
 
 @dataclass(frozen=True)
-class Result:
-    """How it ended for one secret. `problem` is empty if all is done."""
+class Result(session.Result):
+    """The same, and whether at least it was promoted."""
 
-    name: str
-    promoted: bool
-    problem: str = ""
+    promoted: bool = True
 
 
 def run(options: Options, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
@@ -72,19 +73,14 @@ def _run(options: Options, access: Access, screen: Screen, around: Surroundings)
         _show(options, promotion, screen)
     work = [*promotion.replicas, *promotion.not_held]
     do = partial(_promote, there, log, partial(hold_value, options.reason, now=around.now()))
-    wording = Wording(
-        _question(options, promotion),
-        "Nothing was promoted.",
-        "Promoting",
-    )
+    wording = Wording(_question(options, promotion), "Nothing was promoted.", "Promoting")
     results = carry_out(options, work, do, wording, screen, around)
     return OK if results is None else _end(options, promotion, results, screen)
 
 
 def _promotion(options: Options, there: RegionSecrets, log: Journal, report: Report) -> _Promotion:
     replicas, not_held, done, promoted = list[Held](), list[Held](), 0, log.promoted()
-    for number, held in enumerate(there.listed(), start=1):
-        report(number)
+    for held in counted(there.listed(), report):
         mine = held.is_replica and options.primary_region in ("", held.primary_region)
         known = not held.is_replica and (is_held(held.tags) or held.identity in promoted)
         if not (mine or known) or not options.choice.takes(held):
@@ -108,39 +104,31 @@ def _promote(there: RegionSecrets, log: Journal, tag_value: Callable[[str], str]
                 there.promote(held.arn)
         except OperatorError as error:
             log.note(journal.PROMOTE, held, str(error))
-            return Result(held.name, promoted=False, problem=str(error))
+            return Result(held.name, str(error), promoted=False)
     return _hold(there, log, held, home, tag_value(home))
 
 
 def _hold(there: RegionSecrets, log: Journal, held: Held, home: str, value: str) -> Result:
     if is_held(held.tags):
-        return Result(held.name, promoted=True)
+        return Result(held.name)
     try:
         with log.step(journal.HOLD, held, home):
             there.tag(held.arn, HOLD_TAG, value)
     except OperatorError as error:
         log.note(journal.HOLD, held, str(error), primary_region=home)
-        return Result(held.name, promoted=True, problem=f"promoted, but not held: {error}")
-    return Result(held.name, promoted=True)
+        return Result(held.name, f"promoted, but not held: {error}")
+    return Result(held.name)
 
 
 def _question(options: Options, promotion: _Promotion) -> str:
-    text = f"Promote {count(len(promotion.replicas), 'replica')} in {options.region}"
-    return (
-        f"{text}, and hold {len(promotion.not_held):,} promoted before?" if promotion.not_held else f"{text}?"
-    )
+    hold = f", and hold {len(promotion.not_held):,} promoted before" if promotion.not_held else ""
+    return f"Promote {count(len(promotion.replicas), 'replica')} in {options.region}{hold}?"
 
 
 def _show(options: Options, promotion: _Promotion, screen: Screen) -> None:
-    columns = (
-        Column("Secret", short=False),
-        Column("Primary"),
-        Column("Version"),
-        Column("Changed (UTC)"),
-    )
     shown = promotion.replicas[:SHOWN] if screen.out.is_terminal else promotion.replicas
     if shown:
-        screen.table(columns, [_line(held) for held in shown])
+        screen.table(_COLUMNS, [_line(held) for held in shown])
     if len(shown) < len(promotion.replicas):
         screen.say(f"... and {len(promotion.replicas) - len(shown):,} more.")
     if promotion.replicas:
@@ -151,9 +139,8 @@ def _show(options: Options, promotion: _Promotion, screen: Screen) -> None:
         )
         screen.say(MEANING.format(region=options.region))
     if promotion.not_held:
-        screen.show(
-            f"{count(len(promotion.not_held), 'secret')} promoted before and not held: to get the tag"
-        )
+        secrets = count(len(promotion.not_held), "secret")
+        screen.show(f"{secrets} promoted before and not held: to get the tag")
     if promotion.done:
         screen.show(f"{count(promotion.done, 'secret')} standalone and held already")
 
@@ -163,51 +150,33 @@ def _line(held: Held) -> tuple[Cell, ...]:
 
 
 def _end(options: Options, promotion: _Promotion, results: list[Result], screen: Screen) -> int:
-    problems = [result for result in results if result.problem]
-    promoted = sum(result.promoted for result in results)
-    if options.as_json:
-        screen.write_json(_document(options, promotion, results))
-    else:
-        for result in problems:
-            screen.show(f"{result.name}: {result.problem}")
-        screen.show(_account(options, promotion, promoted, problems), "bold")
-    return FAILED if problems else OK
+    ended = {result.name: result for result in results}
+    secrets = [_entry(held, ended.get(held.name)) for held in [*promotion.replicas, *promotion.not_held]]
+    summary = {
+        "to_promote": len(promotion.replicas),
+        "promoted": sum(result.promoted for result in results),
+        "promoted_before": promotion.done,
+    }
+    return end(options, results, secrets, summary, _account(options, promotion, results), screen)
 
 
-def _account(options: Options, promotion: _Promotion, promoted: int, problems: list[Result]) -> str:
+def _account(options: Options, promotion: _Promotion, results: list[Result]) -> str:
     if options.dry_run:
         return f"Dry run: {count(len(promotion.replicas), 'replica')} would be promoted, nothing was written"
+    promoted = sum(result.promoted for result in results)
+    problems = [result for result in results if result.problem]
     text = f"Promoted: {promoted:,}, {promotion.done:,} before, {len(problems):,} with a problem"
     if not_held := sum(result.promoted for result in problems):
         text += f" ({not_held:,} promoted, but not held: run it again)"
-    return f"{text}; journal {options.journal_file}" if promoted or problems else text
+    return f"{text}; journal {options.journal_file}" if results else text
 
 
-def _entry(held: Held, results: Mapping[str, Result]) -> dict[str, Any]:
+def _entry(held: Held, result: Result | None) -> dict[str, Any]:
     """Return the secret as JSON has it; without a result it is not promoted yet."""
-    result = results.get(held.name)
     return {
         "primary_region": held.primary_region or None,
         "name": held.name,
         "arn": held.arn,
         "status": "promoted" if result and result.promoted else "not promoted",
         "why": result.problem or None if result else None,
-    }
-
-
-def _document(options: Options, promotion: _Promotion, results: list[Result]) -> dict[str, Any]:
-    work = [*promotion.replicas, *promotion.not_held]
-    problems = [result for result in results if result.problem]
-    promoted = sum(result.promoted for result in results)
-    return {
-        "region": options.region,
-        "secrets": [_entry(held, {result.name: result for result in results}) for held in work],
-        "journal": str(options.journal_file) if results else None,
-        "summary": {
-            "to_promote": len(promotion.replicas),
-            "promoted": promoted,
-            "promoted_before": promotion.done,
-            "problems": len(problems),
-            "text": _account(options, promotion, promoted, problems),
-        },
     }

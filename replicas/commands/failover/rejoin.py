@@ -6,16 +6,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import session
-from replicas.commands.failover.session import REAL, Surroundings, Wording, carry_out, each
+from replicas.commands.failover.session import REAL, Result, Surroundings, Wording, carry_out, each, end
 from replicas.errors import OperatorError
-from replicas.exit_codes import CHANGES, FAILED, OK, exit_code
+from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.failover import journal
-from replicas.failover.compare import Action, Change, Sides, Wishes, action, change, comparable, remedy
+from replicas.failover.compare import (
+    Action,
+    Change,
+    Sides,
+    Wishes,
+    action,
+    arn_in,
+    change,
+    comparable,
+    name_in,
+    remedy,
+)
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held, is_held_by_us
 from replicas.failover.journal import Entry, Journal, read_journal
 from replicas.failover.states import short
@@ -48,13 +58,10 @@ class Candidate:
     found: Change
     action: Action
 
-
-@dataclass(frozen=True)
-class Result:
-    """How it ended for one secret. `problem` is empty if it is done."""
-
-    candidate: Candidate
-    problem: str = ""
+    @property
+    def name(self) -> str:
+        """The secret's name."""
+        return self.sides.name
 
 
 @dataclass
@@ -90,18 +97,15 @@ class _Desk:
 
     def sides(self, home_region: str, identity: str) -> Sides:
         """Return how both sides are now."""
-        steps = tuple(self.log.of(identity))
-        home, there = (
-            self.secrets(region).describe(identity.replace("::", f":{region}:", 1))
-            or self._of_the_name(region, identity)
-            for region in (home_region, self.options.region)
-        )
-        promoted = self.log.promotion(identity)
-        return Sides(home_region, self.options.region, home, there, steps, promoted)
+        region = self.options.region
+        home, there = self._held_in(home_region, identity), self._held_in(region, identity)
+        steps, promoted = tuple(self.log.of(identity)), self.log.promotion(identity)
+        return Sides(home_region, region, identity, home, there, steps, promoted)
 
-    def _of_the_name(self, region: str, identity: str) -> Held | None:
-        """Return another secret that has the name."""
-        return self.secrets(region).describe(identity.partition(":secret:")[2][:-7])
+    def _held_in(self, region: str, identity: str) -> Held | None:
+        """Return the secret in a Region, else another one that has its name there."""
+        secrets = self.secrets(region)
+        return secrets.describe(arn_in(region, identity)) or secrets.describe(name_in(identity))
 
 
 def run(options: Options, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
@@ -137,11 +141,9 @@ def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:
     for identity, entry in known.items():
         if options.choice.takes(Secret(arn=entry.arn, name=entry.name, tags={})):
             homes.setdefault(identity, entry.primary_region)
-    for candidate in each(
+    yield from each(
         homes.items(), lambda pair: _candidate(desk, pair[1], pair[0]), report, desk.around.workers
-    ):
-        if candidate:
-            yield candidate
+    )
 
 
 def _home_of(held: Held, promoted: Entry | None) -> str:
@@ -161,75 +163,73 @@ def _candidate(desk: _Desk, home_region: str, identity: str) -> Candidate:
 
 
 def _do(desk: _Desk, candidate: Candidate) -> Result:
-    steps = {Action.REJOIN: _rejoin, Action.TURN: _turn, Action.FINISH: _finish}
+    ways = {Action.REJOIN: _rejoin, Action.TURN: _turn, Action.FINISH: _finish}
     try:
-        return Result(candidate, steps[candidate.action](desk, candidate))
+        return Result(candidate.name, ways[candidate.action](desk, candidate.sides))
     except OperatorError as error:
-        return Result(candidate, str(error))
+        return Result(candidate.name, str(error))
 
 
-def _rejoin(desk: _Desk, candidate: Candidate) -> str:
+def _rejoin(desk: _Desk, sides: Sides) -> str:
     """Let home be replicated over the copy; return what keeps it from that."""
-    sides = candidate.sides
     home, there = sides.home, sides.there
     if home is None:
         return "it is on neither side"
     key = there.kms_key_id if there else _key_in_journal(sides)
     _hold_home(desk, home)
     home = _settled(desk, home, sides.region)
-    if begun := _begun_before(desk, candidate):
+    if begun := _begun_before(desk, sides):
         return _finish(desk, begun)
-    if home.replica_in(sides.region) and (problem := _remove(desk, candidate, home, [sides.region])):
-        return problem
-    if problem := _changed_meanwhile(desk, candidate):
+    if home.replica_in(sides.region):
+        if problem := _changed_meanwhile(desk, sides, may_be_gone=True):
+            return problem
+        _remove(desk, sides, home, [sides.region])
+    if problem := _changed_meanwhile(desk, sides, may_be_gone=True):
         return problem
     target = Replica(sides.region, "", kms_key_id=key)
     _replicate(desk, home, [target], overwrite=there is not None)
     return _follow_and_release(desk, home, [sides.region])
 
 
-def _turn(desk: _Desk, candidate: Candidate) -> str:
+def _turn(desk: _Desk, sides: Sides) -> str:
     """Let the copy be the primary, and home and its other Regions follow it."""
-    sides = candidate.sides
     home, there = sides.home, sides.there
     if there is None:
         return "it is not there any more"
-    others = _other_regions(sides)
     if home:
         _hold_home(desk, home)
         left = [replica.region for replica in home.replicas if replica.region != sides.region]
-        if left and (problem := _remove(desk, candidate, home, left)):
-            return problem
+        if left:
+            if problem := _changed_meanwhile(desk, sides):
+                return problem
+            _remove(desk, sides, home, left)
     there = _settled(desk, there, sides.home_region)
-    if begun := _begun_before(desk, candidate):
+    if begun := _begun_before(desk, sides):
         return _finish(desk, begun)
-    if problem := _changed_meanwhile(desk, candidate):
+    if problem := _changed_meanwhile(desk, sides):
         return problem
     back = Replica(sides.home_region, "", kms_key_id=home.kms_key_id if home else "")
     _forget_failed(desk, there, [back])
     _replicate(desk, there, [back], overwrite=home is not None)
-    return _follow_turned(desk, candidate, there, others)
+    return _follow_turned(desk, sides, there)
 
 
-def _finish(desk: _Desk, candidate: Candidate) -> str:
+def _finish(desk: _Desk, sides: Sides) -> str:
     """Go on where an earlier run was stopped."""
-    sides = candidate.sides
-    if candidate.found is Change.TURNED and sides.there:
-        return _follow_turned(desk, candidate, sides.there, _other_regions(sides))
+    if sides.there and change(sides) is Change.TURNED:
+        return _follow_turned(desk, sides, sides.there)
     if sides.home is None:
         return "its primary is gone"
     return _follow_and_release(desk, sides.home, [sides.region])
 
 
-def _follow_turned(desk: _Desk, candidate: Candidate, there: Held, others: list[Replica]) -> str:
-    if problem := _follow(desk, there, [candidate.sides.home_region]):
+def _follow_turned(desk: _Desk, sides: Sides, there: Held) -> str:
+    if problem := _follow(desk, there, [sides.home_region]):
         return problem
-    now = desk.now(there)
-    _forget_failed(desk, now, others)
-    if missing := [replica for replica in others if _is_open(now.replica_in(replica.region))]:
-        _replicate(desk, there, missing, overwrite=False)
-    regions = [candidate.sides.home_region, *(replica.region for replica in others)]
-    return _follow_and_release(desk, there, regions)
+    others = _other_regions(sides)
+    _forget_failed(desk, desk.now(there), others)
+    _replicate(desk, there, others, overwrite=False)
+    return _follow_and_release(desk, there, [sides.home_region, *(replica.region for replica in others)])
 
 
 def _forget_failed(desk: _Desk, primary: Held, replicas: list[Replica]) -> None:
@@ -239,10 +239,6 @@ def _forget_failed(desk: _Desk, primary: Held, replicas: list[Replica]) -> None:
     if failed:
         with desk.step(journal.REMOVE, primary, failed) as secrets:
             secrets.remove(primary.arn, failed)
-
-
-def _is_open(listed: Replica | None) -> bool:
-    return listed is None or listed.status == REPLICA_FAILED
 
 
 def _hold_home(desk: _Desk, home: Held) -> None:
@@ -265,43 +261,39 @@ def _settled(desk: _Desk, primary: Held, region: str) -> Held:
         waited += POLL_SECONDS
 
 
-def _begun_before(desk: _Desk, candidate: Candidate) -> Candidate | None:
-    """Return what an earlier run had asked for, if that has happened by now."""
-    now = desk.sides(candidate.sides.home_region, candidate.sides.identity)
-    found = change(now)
-    return Candidate(now, found, Action.FINISH) if found in (Change.FOLLOWS, Change.TURNED) else None
-
-
-def _changed_meanwhile(desk: _Desk, candidate: Candidate) -> str:
-    """Describe both sides again, right before one is overwritten."""
-    before = candidate.sides
+def _begun_before(desk: _Desk, before: Sides) -> Sides | None:
+    """Return how both sides are if what an earlier run had asked for has happened by now."""
     now = desk.sides(before.home_region, before.identity)
-    # AWS may take the copy away with its entry: then nothing is left that could be overwritten.
-    gone = now.there is None and candidate.action is Action.REJOIN and change(now) is Change.GONE_THERE
-    if gone or now.same_as(before):
+    return now if change(now) in (Change.FOLLOWS, Change.TURNED) else None
+
+
+def _changed_meanwhile(desk: _Desk, before: Sides, *, may_be_gone: bool = False) -> str:
+    """Describe both sides again, right before one is overwritten.
+
+    AWS may take the copy away with its entry at home: then nothing is left that could be overwritten.
+    """
+    now = desk.sides(before.home_region, before.identity)
+    if now.same_as(before) or (may_be_gone and now.there is None):
         return ""
     return "it changed in between, and was left: run it again to see how"
 
 
-def _remove(desk: _Desk, candidate: Candidate, home: Held, regions: list[str]) -> str:
-    if problem := _changed_meanwhile(desk, candidate):
-        return problem
+def _remove(desk: _Desk, sides: Sides, home: Held, regions: list[str]) -> None:
     keys = {region: (home.replica_in(region) or Replica(region, "")).kms_key_id for region in regions}
-    if there := candidate.sides.there:
-        keys |= {there.region: there.kms_key_id} if there.region in keys else {}
+    if sides.there and sides.there.region in keys:
+        keys[sides.there.region] = sides.there.kms_key_id
     with desk.step(journal.REMOVE, home, keys) as secrets:
         secrets.remove(home.arn, regions)
-    return ""
 
 
 def _replicate(desk: _Desk, primary: Held, replicas: list[Replica], *, overwrite: bool) -> None:
-    keys = {replica.region: replica.kms_key_id for replica in replicas}
-    now = desk.now(primary)
-    listed = [now.replica_in(replica.region) for replica in replicas]
-    if all(replica and replica.status not in (REPLICA_FAILED, "") for replica in listed):
-        return  # asked for by an earlier run
-    with desk.step(journal.REPLICATE, primary, keys) as secrets:
-        secrets.replicate(primary.arn, replicas, overwrite=overwrite)
+    """Ask for the replicas that no earlier run has asked for, or that failed."""
+    listed = [replica for replica in desk.now(primary).replicas if replica.status not in (REPLICA_FAILED, "")]
+    asked_for = {replica.region for replica in listed}
+    if wanted := [replica for replica in replicas if replica.region not in asked_for]:
+        keys = {replica.region: replica.kms_key_id for replica in wanted}
+        with desk.step(journal.REPLICATE, primary, keys) as secrets:
+            secrets.replicate(primary.arn, wanted, overwrite=overwrite)
 
 
 def _follow(desk: _Desk, primary: Held, regions: list[str]) -> str:
@@ -323,8 +315,8 @@ def _follow(desk: _Desk, primary: Held, regions: list[str]) -> str:
 
 
 def _check(desk: _Desk, primary: Held, region: str) -> str:
-    """Look from the other side, as verify does, whether it follows and holds the version."""
-    there = desk.secrets(region).describe(primary.arn.replace(f":{primary.region}:", f":{region}:", 1))
+    """Return what is wrong as seen from the other side: it must follow, and hold the version."""
+    there = desk.secrets(region).describe(arn_in(region, primary.identity))
     if there is None or there.primary_region != primary.region:
         return f"AWS says InSync, but in {region} it does not follow {primary.region}: see replicas verify"
     if comparable(primary, there, None) and there.current != primary.current:
@@ -361,13 +353,11 @@ def _key_in_journal(sides: Sides) -> str:
 
 def _question(options: Options, work: list[Candidate]) -> str:
     turned = sum(candidate.action is Action.TURN for candidate in work)
-    named = [candidate.sides.name for candidate in work if candidate.sides.name in options.wishes.discard]
-    text = f"Rejoin {count(len(work), 'secret')}"
-    if turned:
-        text += f", {turned:,} of them with {options.region} as the primary"
-    if named:
-        text += f", and lose for good what the other side of {', '.join(named)} has"
-    return text + "?"
+    named = [candidate.name for candidate in work if candidate.name in options.wishes.discard]
+    parts = [f"Rejoin {count(len(work), 'secret')}"]
+    parts += [f"{turned:,} of them with {options.region} as the primary"] if turned else []
+    parts += [f"and lose for good what the other side of {', '.join(named)} has"] if named else []
+    return ", ".join(parts) + "?"
 
 
 def _show(options: Options, candidates: list[Candidate], screen: Screen) -> None:
@@ -379,7 +369,7 @@ def _show(options: Options, candidates: list[Candidate], screen: Screen) -> None
         Column("Done", labelled=True),
         Column("Or", short=False, below=True),
     )
-    ordered = sorted(candidates, key=lambda item: (item.action is not Action.LEAVE, item.sides.name))
+    ordered = sorted(candidates, key=lambda candidate: (candidate.action is not Action.LEAVE, candidate.name))
     if ordered:
         screen.table(columns, [_line(candidate, screen) for candidate in ordered])
 
@@ -388,7 +378,7 @@ def _line(candidate: Candidate, screen: Screen) -> tuple[str, ...]:
     sides = candidate.sides
     left = remedy(candidate.found, sides.region) if candidate.action is Action.LEAVE else "-"
     return (
-        sides.name, str(candidate.found), _version(sides.home, screen), _version(sides.there, screen),
+        candidate.name, str(candidate.found), _version(sides.home, screen), _version(sides.there, screen),
         str(candidate.action), left,
     )  # fmt: skip
 
@@ -401,54 +391,33 @@ def _version(held: Held | None, screen: Screen) -> str:
 
 
 def _end(options: Options, candidates: list[Candidate], results: list[Result], screen: Screen) -> int:
-    problems = [result for result in results if result.problem]
+    problems = {result.name: result.problem for result in results if result.problem}
     left = Counter(str(candidate.found) for candidate in candidates if candidate.action is Action.LEAVE)
-    if options.as_json:
-        screen.write_json(_document(options, candidates, results, left))
-    else:
-        for result in problems:
-            screen.show(f"{result.candidate.sides.name}: {result.problem}")
-        screen.show(_account(options, candidates, results, left), "bold")
-    if problems:
-        return FAILED
-    return CHANGES if left else OK
+    secrets = [
+        {
+            "primary_region": candidate.sides.home_region,
+            "name": candidate.name,
+            "arn": arn_in(candidate.sides.home_region, candidate.sides.identity),
+            "status": str(candidate.found),
+            "action": str(candidate.action),
+            "why": problems.get(candidate.name),
+        }
+        for candidate in sorted(candidates, key=lambda candidate: candidate.name)
+    ]
+    rejoined = len(results) - len(problems)
+    summary = {"promoted": len(candidates), "rejoined": rejoined, "left": left.total()}
+    text = _account(options, candidates, results, left)
+    return end(options, results, secrets, summary, text, screen) or (CHANGES if left else OK)
 
 
 def _account(options: Options, candidates: list[Candidate], results: list[Result], left: Counter[str]) -> str:
-    done = [result for result in results if not result.problem]
-    turned = sum(result.candidate.action is Action.TURN for result in done)
+    names = {result.name for result in results if not result.problem}
+    turned = sum(candidate.action is Action.TURN and candidate.name in names for candidate in candidates)
+    problems = sum(bool(result.problem) for result in results)
     states = ", ".join(f"{number:,} {state}" for state, number in sorted(left.items()))
-    head = f"Rejoined: {len(done):,} of {count(len(candidates), 'promoted secret')}"
-    parts = [f"{turned:,} of them turned round"] if turned else []
-    parts += [f"{len(results) - len(done):,} with a problem"] if len(done) < len(results) else []
+    parts = [f"Rejoined: {len(results) - problems:,} of {count(len(candidates), 'promoted secret')}"]
+    parts += [f"{turned:,} of them turned round"] if turned else []
+    parts += [f"{problems:,} with a problem"] if problems else []
     parts += [f"{left.total():,} left ({states})"] if left else []
-    text = ", ".join([head, *parts])
+    text = ", ".join(parts)
     return f"{text}; journal {options.journal_file}" if results else text
-
-
-def _document(
-    options: Options, candidates: list[Candidate], results: list[Result], left: Counter[str]
-) -> dict[str, Any]:
-    problems = {result.candidate.sides.name: result.problem for result in results if result.problem}
-    return {
-        "region": options.region,
-        "secrets": [
-            {
-                "primary_region": candidate.sides.home_region,
-                "name": candidate.sides.name,
-                "arn": candidate.sides.arn,
-                "status": str(candidate.found),
-                "action": str(candidate.action),
-                "why": problems.get(candidate.sides.name),
-            }
-            for candidate in sorted(candidates, key=lambda candidate: candidate.sides.name)
-        ],
-        "journal": str(options.journal_file) if results else None,
-        "summary": {
-            "promoted": len(candidates),
-            "rejoined": len(results) - len(problems),
-            "left": left.total(),
-            "problems": len(problems),
-            "text": _account(options, candidates, results, left),
-        },
-    }

@@ -1,15 +1,16 @@
 """How a promotion and a rejoin go: what is asked for, one question, and then each secret for itself."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from replicas.aws.connection import connect
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
+from replicas.exit_codes import FAILED, OK
 from replicas.options import EVERYTHING, Access, Choice
 from replicas.terminal import Report, Screen
 
@@ -35,6 +36,14 @@ class Options:
     def journal_file(self) -> Path:
         """Where the journal is: one for all runs about this Region, so that each goes on from the last."""
         return self.journal or Path(f"failover-{self.region}.jsonl")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How it ended for one secret. `problem` is empty if all is done."""
+
+    name: str
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,29 @@ def carry_out(  # noqa: PLR0913, PLR0917  what is done, how it is said, and wher
         return None
     with screen.progress(wording.progress, len(work)) as report:
         return [*each(work, do, report, around.workers)]
+
+
+def end(  # noqa: PLR0913, PLR0917  what is said of it, for people and for programs
+    options: Options,
+    results: Sequence[Result],
+    secrets: Sequence[Mapping[str, Any]],
+    summary: Mapping[str, int],
+    text: str,
+    screen: Screen,
+) -> int:
+    """Show how it ended; return the exit code."""
+    problems = [result for result in results if result.problem]
+    if options.as_json:
+        journal = str(options.journal_file) if results else None
+        counts = {**summary, "problems": len(problems), "text": text}
+        screen.write_json(
+            {"region": options.region, "secrets": secrets, "journal": journal, "summary": counts}
+        )
+    else:
+        for result in problems:
+            screen.show(f"{result.name}: {result.problem}")
+        screen.show(text, "bold")
+    return FAILED if problems else OK
 
 
 def each(work: Iterable[T], do: Callable[[T], R], report: Report, workers: int) -> Iterator[R]:

@@ -13,11 +13,11 @@ from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.errors import OperatorError
-from replicas.exit_codes import CHANGES, FAILED, OK, WAITING, exit_code
-from replicas.failover.states import Finding, Pair, State, finding, state_of, told_by_aws
+from replicas.exit_codes import CHANGES, FAILED, OK, WAITING, exiting
+from replicas.failover.states import SOUND, Finding, Pair, State, finding, state_of, told_by_aws
 from replicas.inventory.inventory import require_some
 from replicas.options import EVERYTHING, Choice, Where
-from replicas.terminal import Cell, Column, Moment, Report, Screen, count
+from replicas.terminal import Cell, Column, Moment, Report, Screen, count, counted
 from secret_replicator.planner import decision
 
 LAG_SECONDS = 600
@@ -25,7 +25,7 @@ LAG_SECONDS = 600
 
 _NO_TAGS: Mapping[str, str] = {}
 
-COLUMNS = (
+_COLUMNS = (
     ACCOUNT,
     Column("Primary", shared=True),
     Column("Secret", short=False),
@@ -85,7 +85,7 @@ class Verified:
     def note(self, found: Finding) -> None:
         """Note its state, and keep it if there is something to say."""
         self.states[found.region][found.arn] = found.state
-        if found.state not in (State.CURRENT, State.PRESENT):
+        if found.state not in SOUND:
             self.findings.append(replace(found, account=self.account))
 
     def place(self, region: str) -> str:
@@ -151,6 +151,7 @@ class _Side:
             self.open.append(pair)
 
 
+@exiting("Stopped. Nothing was written.")
 def run(
     options: Options,
     where: Where,
@@ -159,16 +160,9 @@ def run(
     clock: Callable[[], float] = time.time,
 ) -> int:
     """Compare, show what is not as it must be, and return the exit code."""
+    if from_region:
+        return _show_held(options, where, from_region, screen)
 
-    def work() -> int:
-        if from_region:
-            return _run_from(options, where, from_region, screen)
-        return _run(options, where, screen, clock)
-
-    return exit_code(work, screen, "Stopped. Nothing was written.")
-
-
-def _run(options: Options, where: Where, screen: Screen, clock: Callable[[], float]) -> int:
     def verified_in(place: Where, own: Screen) -> Verified:
         verified = Verified(place.account)
         for deployment in deployments(place):
@@ -231,8 +225,7 @@ def _read_side(
 ) -> Iterator[Finding]:
     """Note all pairs of a Region; yield the replicas that nobody wants."""
     region, seen = side.there.region, set[str]()
-    for number, held in enumerate(side.there.listed(), start=1):
-        report(number)
+    for held in counted(side.there.listed(), report):
         if held.name in wanted:
             seen.add(held.name)
             side.add(Pair(primaries[held.name], region, held))
@@ -294,15 +287,13 @@ def _check_keys(side: _Side, verified: Verified, sound: set[State]) -> None:
 def _show(options: Options, answers: Answers[Verified], screen: Screen) -> None:
     verified = answers.total
     if options.as_json:
-        document = _document(verified) | {"accounts": answers.entries()}
-        screen.write_json(document)
+        screen.write_json(_document(verified) | {"accounts": answers.entries()})
         return
-    loud = [found for found in verified.findings if found.contradicts_aws]
-    if loud:
-        text = f"AWS says InSync, and it is not so: {count(len(loud), 'replica')}, the first below"
+    if loud := sum(found.contradicts_aws for found in verified.findings):
+        text = f"AWS says InSync, and it is not so: {count(loud, 'replica')}, the first below"
         screen.show(text, "bold red")
     if verified.findings:
-        screen.table(COLUMNS, [_line(found) for found in verified.findings])
+        screen.table(_COLUMNS, [_line(found) for found in verified.findings])
     for text in verified.remarks:
         screen.show(text)
     answers.show(screen)
@@ -377,12 +368,13 @@ class _Holding:
         return f"{self.region} holds " + ", ".join([*parts, f"{alone:,} that follow nobody"])
 
 
-def _run_from(options: Options, where: Where, region: str, screen: Screen) -> int:
+def _show_held(options: Options, where: Where, region: str, screen: Screen) -> int:
     def held_in(place: Where, own: Screen) -> _Holding:
         there = region_secrets(connect(place.access(region)))
         with own.progress(f"Listing {region}") as report:
-            held = sorted(_chosen(there, options.choice, report), key=lambda secret: secret.name)
-        return _Holding(region, [(place.account, secret) for secret in held])
+            chosen = [held for held in counted(there.listed(), report) if options.choice.takes(held)]
+        chosen.sort(key=lambda held: held.name)
+        return _Holding(region, [(place.account, held) for held in chosen])
 
     answers = ask_each(where, held_in, _Holding(region), screen)
     entries = [_here(*secret) for secret in answers.total.secrets]
@@ -398,13 +390,6 @@ def _run_from(options: Options, where: Where, region: str, screen: Screen) -> in
         screen.show(str(answers.total), "bold")
     answers.require_all()
     return OK
-
-
-def _chosen(there: RegionSecrets, choice: Choice, report: Report) -> Iterator[Held]:
-    for number, held in enumerate(there.listed(), start=1):
-        report(number)
-        if choice.takes(held):
-            yield held
 
 
 def _held_line(account: str, held: Held) -> tuple[Cell, ...]:
