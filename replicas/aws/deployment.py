@@ -37,10 +37,6 @@ class PolicySource:
         """Return the policy; raise OperatorError with all that is wrong with it."""
         try:
             return parse_policy(self.content, self.name)
-        except UnicodeDecodeError as error:
-            raise OperatorError(
-                f"{self.name} cannot be read ({error}): name a policy with --policy"
-            ) from error
         except PolicyError as error:
             raise OperatorError(str(error)) from error
 
@@ -129,7 +125,12 @@ def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deploy
         settings = _settings({"ALLOWED_REGIONS": where.allowed_regions} | _NO_QUEUES, region, source)
         return Deployment(settings, source.parsed(), gateway, connection, account=where.account)
     stack = where.stack or default_stack()
-    parts = _parts(connection, stack)
+    try:
+        parts = find_parts(connection, stack)
+    except NoStackError as error:
+        raise OperatorError(
+            f"{error}. Before it is deployed, say --allowed-regions eu-west-1,us-west-2"
+        ) from error
     environment = function_environment(connection, parts.function)
     source = _policy_source(own, connection, parts, environment)
     if deployed_first and source.is_deployed is False and not where.policy:
@@ -152,10 +153,8 @@ def _own_policy(where: Where, connection: Connection) -> PolicySource | None:
     """Return the policy on this disk: the named one, the local stack's, or the checkout's; None without."""
     if where.policy:
         return _in_file(where.policy)
-    local = (
-        policy_file(None, local=True) if where.local else local_policy(connection.functions.meta.endpoint_url)
-    )
-    if local:
+    endpoint_url = connection.functions.meta.endpoint_url
+    if local := policy_file(None, local=True) if where.local else local_policy(endpoint_url):
         return replace(_in_file(local), is_deployed=True)
     file = in_checkout(POLICY)
     return _in_file(file) if file.is_file() else None
@@ -188,15 +187,6 @@ def _as_deployed(content: bytes | None) -> PolicySource:
             "with --policy, or allow lambda:GetFunction for the role or user that runs this"
         )
     return PolicySource(content, AS_DEPLOYED, is_deployed=True)
-
-
-def _parts(connection: Connection, stack: str) -> Parts:
-    try:
-        return find_parts(connection, stack)
-    except NoStackError as error:
-        raise OperatorError(
-            f"{error}. Before it is deployed, say --allowed-regions eu-west-1,us-west-2"
-        ) from error
 
 
 def function_environment(connection: Connection, function: str) -> Mapping[str, str]:

@@ -53,7 +53,7 @@ def run(options: ExplainOptions, where: Where, screen: Screen) -> int:
     deployment, seen = _find(options.secret, where, screen)
     reading = Reading()
     everything = [] if options.no_dead_letters else dead_letters_of(deployment, reading, screen)
-    dead_letters = DeadLetters.of(everything).about(seen.secret.arn)
+    dead_letters = DeadLetters(everything).about(seen.secret.arn)
     explanation = explain(seen, deployment, dead_letters)
     if options.as_json:
         screen.write_json(_document(explanation, deployment))

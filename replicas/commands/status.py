@@ -121,7 +121,7 @@ def _check(options: StatusOptions | ReportOptions, where: Where, screen: Screen,
         reading = Reading()
         status.readings.append(reading)
         dead_letters = [] if options.no_dead_letters else dead_letters_of(deployment, reading, screen)
-        about = DeadLetters.of(dead_letters)
+        about = DeadLetters(dead_letters)
         reading_of = f"Reading the secrets of {deployment.region}"
         with screen.progress(reading_of, note=deployment.connection.throttling.__str__) as report:
             seen = read(deployment, options.choice, reading, report)

@@ -9,20 +9,11 @@ from replicas.inventory.inventory import Seen
 from replicas.inventory.suggest import suggestion
 from secret_replicator.models import FAILED, IN_SYNC, Claim, Decision, DesiredReplica, Plan, Replica, Secret
 from secret_replicator.planner import HOLD_TAG, best_by_region
-from secret_replicator.policy import (
-    ALL,
-    NONE,
-    REGION_CODE,
-    YES_WORDS,
-    Policy,
-    Rule,
-    tag_words,
-)
+from secret_replicator.policy import ALL, NONE, REGION_CODE, YES_WORDS, Policy, Rule, tag_words
 from secret_replicator.settings import Settings
 
 MISSING = "missing"
 """Where AWS lists no replica, but there must be one."""
-
 
 NOWHERE = "-"
 """Where there is no replica, and none must be."""
@@ -39,7 +30,7 @@ class Miss:
     """A tag key, or a value of the rule, that is like the one the secret has."""
 
     def __str__(self) -> str:
-        """Say it in wording."""
+        """Say what is wrong, and what may be meant."""
         wanted = " or ".join(self.wanted)
         if self.found is None:
             said = f"it has no tag {self.key} (must be {wanted})"
@@ -108,14 +99,9 @@ class Place:
         return bool(self.asked_by) and not self.cut
 
     @property
-    def left_behind(self) -> bool:
-        """Whether there is a replica that must not be."""
-        return not self.wanted and self.is_there
-
-    @property
-    def is_there(self) -> bool:
-        """Whether AWS lists a replica."""
-        return self.status not in (NOWHERE, MISSING)
+    def is_late(self) -> bool:
+        """Whether the secret must have a replica there that is not yet as it must be."""
+        return self.wanted and self.status != IN_SYNC
 
 
 def sources(seen: Seen, policy: Policy) -> list[Source]:
@@ -149,7 +135,7 @@ def closest_rule(found: Sequence[Source], policy: Policy) -> Source | None:
 
 
 def misspelt(policy: Policy, settings: Settings, secret: Secret, aws_regions: Sequence[str]) -> Iterator[str]:
-    """Yield what looks like a slip of the pen in tag keys, Regions and groups."""
+    """Yield what looks like a typo in tag keys, Regions and groups."""
     tags = secret.tags
     if policy.tag_key not in tags and (suggested := suggestion(policy.tag_key, tags)):
         yield f"it has the tag {suggested} ({tags[suggested]}): did you mean {policy.tag_key}?"
@@ -219,7 +205,7 @@ def _misses(rule: Rule, secret: Secret) -> Iterator[Miss]:
 
 
 def _distance(source: Source) -> tuple[float, bool]:
-    """Return how far a rule is: a slip of the pen is half a tag."""
+    """Return how far a rule is: a typo is half a tag."""
     far = sum(0.5 if miss.suggested else 1 for miss in source.misses)
     return far, all(miss.found is None for miss in source.misses)
 
@@ -232,7 +218,7 @@ def answer(seen: Seen, policy: Policy, found: Sequence[Place]) -> str:
     """Return in one sentence whether the secret is where it must be, and if not, the first reason why."""
     if reason := _untouched(seen, policy):
         return _with_what_is_left(reason, seen, found)
-    late = [place for place in found if place.wanted and place.status != IN_SYNC]
+    late = [place for place in found if place.is_late]
     there = _listed([place.region for place in found if place.wanted and place.status == IN_SYNC])
     if late:
         said = ", ".join(f"{place.region} is {place.status}" for place in late)
@@ -246,18 +232,20 @@ def answer(seen: Seen, policy: Policy, found: Sequence[Place]) -> str:
 
 def _with_what_is_left(said: str, seen: Seen, found: Sequence[Place]) -> str:
     """Return the answer, and the replicas that are there all the same: nobody asks for them any more."""
-    there = [place for place in found if place.left_behind or (seen.decision.skip and place.is_there)]
-    if not there or seen.decision.skip == "replica":
+    there = [place for place in found if place.status not in (NOWHERE, MISSING)]
+    left = [place for place in there if seen.decision.skip or not place.wanted]
+    if not left:
         return said
-    left = ", ".join(f"{place.region} ({place.status})" for place in there)
     said = said.replace("It is not replicated", "Nothing replicates it", 1)
-    return f"{said} The replicas it has stay: {left}."
+    stay = ", ".join(f"{place.region} ({place.status})" for place in left)
+    return f"{said} The replicas it has stay: {stay}."
 
 
 def _untouched(seen: Seen, policy: Policy) -> str:
     secret = seen.secret
     if seen.decision.skip == "replica":
-        return f"It is a replica: its primary in {_home_of(secret)} decides. Ask there."
+        home = "another account" if secret.cross_account_replica else secret.primary_region
+        return f"It is a replica: its primary in {home} decides. Ask there."
     if secret.deleted:
         return "It is not replicated: it is scheduled for deletion."
     if not seen.decision.desired.selected:
@@ -267,10 +255,6 @@ def _untouched(seen: Seen, policy: Policy) -> str:
     if seen.decision.skip:
         return f"It is left alone: it belongs to {secret.owning_service}, and only a rule asks for it."
     return ""
-
-
-def _home_of(secret: Secret) -> str:
-    return "another account" if secret.cross_account_replica else secret.primary_region
 
 
 def _why_nowhere(seen: Seen, policy: Policy) -> str:
@@ -317,7 +301,7 @@ def _for_a_person(seen: Seen, found: Sequence[Place], dead_letters: Sequence[str
 
 def is_settled(seen: Seen, found: Sequence[Place]) -> bool:
     """Tell whether the secret is where its tags ask for."""
-    late = any(place.wanted and place.status != IN_SYNC for place in found)
+    late = any(place.is_late for place in found)
     return not (late or seen.decision.problems or seen.decision.skip)
 
 
@@ -364,10 +348,8 @@ def switches(seen: Seen, settings: Settings, found: Sequence[Place]) -> Iterator
         yield "Mode=plan: nothing is written"
     if seen.decision.desired.selected:
         yield f"AllowedRegions={','.join(settings.allowed_regions)}"
-    if (
-        any(place.drift or (not place.wanted and place.status != NOWHERE) for place in found)
-        or seen.decision.plan.remove
-    ):
+    unwanted = any(place.drift or (not place.wanted and place.status != NOWHERE) for place in found)
+    if unwanted or seen.decision.plan.remove:
         yield f"PruneReplicas={str(settings.prune_replicas).lower()}: whether unwanted replicas are removed"
     taken = any(wording.NAME_TAKEN in place.message for place in found)
     if taken or any(replica.overwrite for replica in seen.decision.desired.replicas):

@@ -19,12 +19,7 @@ from replicas.errors import OperatorError
 from replicas.inventory import pricing
 from replicas.options import Choice
 from replicas.terminal import Report, count
-from secret_replicator.errors import (
-    AccessDeniedError,
-    ReplicatorError,
-    SecretNotFoundError,
-    TransientError,
-)
+from secret_replicator.errors import AccessDeniedError, ReplicatorError, SecretNotFoundError, TransientError
 from secret_replicator.models import Decision, Secret
 from secret_replicator.planner import decision
 from secret_replicator.policy import Policy
@@ -74,14 +69,17 @@ class Reading:
 
 def read(deployment: Deployment, choice: Choice, reading: Reading, report: Report) -> Iterator[Seen]:
     """Yield the selected secrets as they are now; raise OperatorError. At most AHEAD of them are held."""
-    with format_calls(), _pool() as pool:
-        calls: deque[Future[Seen | str | None]] = deque()
-        for secret in selected(deployment, deployment.policy, choice, reading):
-            calls.append(pool.submit(_describe, deployment, secret))
-            if len(calls) == AHEAD:
+    with format_calls(), ThreadPoolExecutor(WORKERS) as pool:
+        calls: deque[Future[Seen | None]] = deque()
+        try:
+            for secret in selected(deployment, deployment.policy, choice, reading):
+                calls.append(pool.submit(_describe, deployment, secret, reading))
+                if len(calls) == AHEAD:
+                    yield from _seen(calls.popleft(), reading, report)
+            while calls:
                 yield from _seen(calls.popleft(), reading, report)
-        while calls:
-            yield from _seen(calls.popleft(), reading, report)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Reading) -> Iterator[Secret]:
@@ -113,21 +111,16 @@ def sweep_calls(readings: Iterable[Reading]) -> int:
 
 def format_unread(readings: Iterable[Reading]) -> str:
     """Return the error that some secrets or dead letters could not be read, empty if all were."""
-    readings = [*readings]
-    hidden = sum(reading.hidden_dead_letters for reading in readings)
-    errors = [_format_unread_secrets(readings), format_hidden(hidden) if hidden else ""]
-    return ". ".join(filter(None, errors))
-
-
-def _format_unread_secrets(readings: Iterable[Reading]) -> str:
-    unread = sorted(name for reading in readings for name in reading.unread)
-    if not unread:
-        return ""
-    some = ", ".join(unread[:NAMED]) + (" …" if len(unread) > NAMED else "")
-    return (
-        f"{count(len(unread), 'secret')} could not be read ({some}): allow secretsmanager:DescribeSecret "
-        "for the role or user that runs this, also in the secret's resource policy"
-    )
+    errors, readings = [], [*readings]
+    if unread := sorted(name for reading in readings for name in reading.unread):
+        some = ", ".join(unread[:NAMED]) + (" …" if len(unread) > NAMED else "")
+        errors.append(
+            f"{count(len(unread), 'secret')} could not be read ({some}): allow secretsmanager:DescribeSecret "
+            "for the role or user that runs this, also in the secret's resource policy"
+        )
+    if hidden := sum(reading.hidden_dead_letters for reading in readings):
+        errors.append(format_hidden(hidden))
+    return ". ".join(errors)
 
 
 def require_all_read(readings: Iterable[Reading]) -> None:
@@ -173,14 +166,15 @@ def listed(deployment: Deployment, keys: Sequence[str]) -> Iterator[Secret]:
             return
 
 
-def _describe(deployment: Deployment, listed: Secret) -> Seen | str | None:
-    """Return what is seen, the name of a secret that may not be seen, or nothing if it was just deleted."""
+def _describe(deployment: Deployment, listed: Secret, reading: Reading) -> Seen | None:
+    """Return what is seen, nothing of what was just deleted, or may not be seen, which is noted."""
     try:
         secret = patiently(deployment, lambda: deployment.gateway.describe(listed.arn, inf))
     except SecretNotFoundError:
         return None
     except AccessDeniedError:
-        return listed.name
+        reading.unread.append(listed.name)
+        return None
     return seen_as(deployment, secret)
 
 
@@ -190,20 +184,9 @@ def seen_as(deployment: Deployment, secret: Secret) -> Seen:
     return Seen(deployment.region, secret, found, deployment.account)
 
 
-def _seen(call: "Future[Seen | str | None]", reading: Reading, report: Report) -> Iterator[Seen]:
+def _seen(call: "Future[Seen | None]", reading: Reading, report: Report) -> Iterator[Seen]:
     seen = call.result()
-    if isinstance(seen, str):
-        reading.unread.append(seen)
-    elif seen and (not seen.decision.skip or seen.decision.plan.drift):
+    if seen and (not seen.decision.skip or seen.decision.plan.drift):
         reading.selected += 1
         yield seen
     report(reading.selected)
-
-
-@contextmanager
-def _pool() -> Iterator[ThreadPoolExecutor]:
-    pool = ThreadPoolExecutor(WORKERS)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)

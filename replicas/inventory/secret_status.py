@@ -1,10 +1,9 @@
 """Secrets and Regions as AWS reports them, what needs a person first."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Self
 
 from replicas.aws.dead_letters import DeadLetter, names_of, read_and_count
 from replicas.aws.deployment import Deployment
@@ -63,23 +62,17 @@ class Row:
         return self.status, not self.dead_letters, self.since or _LAST, self.name, self.home
 
 
-@dataclass(frozen=True)
 class DeadLetters:
     """The dead letters of a Region, by the secret that they name."""
 
-    by_secret: Mapping[str, Sequence[DeadLetter]]
-
-    @classmethod
-    def of(cls, dead_letters: Iterable[DeadLetter]) -> Self:
-        """Sort the dead letters."""
-        by_secret: dict[str, list[DeadLetter]] = {}
+    def __init__(self, dead_letters: Iterable[DeadLetter]) -> None:
+        self._by_secret: dict[str, list[DeadLetter]] = {}
         for dead_letter in dead_letters:
-            by_secret.setdefault(dead_letter.secret, []).append(dead_letter)
-        return cls(by_secret)
+            self._by_secret.setdefault(dead_letter.secret, []).append(dead_letter)
 
     def about(self, arn: str) -> list[DeadLetter]:
         """Return the dead letters of the secret with this ARN, the oldest trouble first."""
-        found = [dead_letter for name in names_of(arn) for dead_letter in self.by_secret.get(name, ())]
+        found = [dead_letter for name in names_of(arn) for dead_letter in self._by_secret.get(name, ())]
         return sorted(found, key=lambda dead_letter: dead_letter.since)
 
 
@@ -129,8 +122,8 @@ class Counts:
         ]
         if none := number[SecretStatus.WANTS_NONE]:
             parts.append(f"{none:,} {'wants' if none == 1 else 'want'} no replica")
-        if number[SecretStatus.LEFT_ALONE]:
-            parts.append(f"{number[SecretStatus.LEFT_ALONE]:,} left alone, held or managed by a service")
+        if left_alone := number[SecretStatus.LEFT_ALONE]:
+            parts.append(f"{left_alone:,} left alone, held or managed by a service")
         if unselected := number[SecretStatus.NOT_SELECTED]:
             parts.append(f"{unselected:,} not selected, but with a similar tag or replicas")
         if self.orphaned:

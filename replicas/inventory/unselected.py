@@ -11,7 +11,7 @@ from replicas.inventory.inventory import Reading, Seen, format_calls, listed, se
 from replicas.inventory.wording import ORPHANED
 from replicas.options import Choice
 from replicas.terminal import Screen
-from secret_replicator.models import Drift, Replica, Secret
+from secret_replicator.models import Drift, Plan, Replica, Secret
 from secret_replicator.policy import similar_tag_key
 
 
@@ -59,8 +59,7 @@ def _seen(deployment: Deployment, secret: Secret) -> Seen:
     """Return it as not selected: its primary is not among the selected, whatever a replica's tags say."""
     seen = seen_as(deployment, replace(secret, primary_region=""))
     left = tuple(Drift(replica.region, ORPHANED) for replica in secret.replicas)
-    plan = replace(seen.decision.plan, drift=(*left, *seen.decision.plan.drift))
+    plan = Plan(drift=(*left, *seen.decision.plan.drift))
     nothing = replace(seen.decision.desired, selected=False, replicas=())
-    plan = replace(plan, add=(), retry=(), wait=(), remove=())
     untouched = replace(seen.decision, desired=nothing, plan=plan, problems=(), skip="not_selected")
     return replace(seen, decision=untouched)

@@ -18,7 +18,7 @@ _MEANING = {
 }
 
 NAME_TAKEN = "already exists"
-"""What AWS says when another secret has the name. It decides only what a person is told."""
+"""What AWS says when another secret has the name. It decides only what a person reads."""
 
 
 def of_drift(drift: Drift, decision: Decision) -> str:
