@@ -5,10 +5,9 @@ Commands are imported when they run: boto3 alone takes half a second, which `--h
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import version
 from inspect import Parameter, Signature, signature
-from pathlib import Path
 from typing import Annotated, Any, get_origin
 
 import typer
@@ -33,61 +32,53 @@ app = typer.Typer(
 )
 
 
-def command(name: str, epilog: str) -> Callable[[Callable[..., int]], Callable[..., None]]:
-    """Make the function a command that exits with what it returns.
+def command(name: str, epilog: str) -> Callable[[Callable[..., int]], None]:
+    """Make the function a command that exits with what it returns, or as its errors say.
 
-    Where it takes a dataclass, Typer sees an option for each field that is declared as one.
+    Beside the screen it takes dataclasses: Typer sees an option for each field that is declared as one.
     """
 
-    def register(function: Callable[..., int]) -> Callable[..., None]:
-        given = signature(function).parameters.values()
+    def register(function: Callable[..., int]) -> None:
+        _, *groups = signature(function).parameters.values()
 
         def run(**values: Any) -> None:  # noqa: ANN401  as Typer read them
-            made = {
-                parameter.name: _made(parameter.name, parameter.annotation, values) for parameter in given
-            }
-            raise typer.Exit(function(**made))
+            from replicas.exit_codes import exit_code
 
-        flat = [
-            option
-            for parameter in given
-            for option in _flat(parameter.name, parameter.annotation, parameter.default)
-        ]
+            screen = Screen()
+            made = {group.name: _made(group.annotation, values) for group in groups}
+            raise typer.Exit(exit_code(lambda: function(screen, **made), screen))
+
+        flat = [option for group in groups for option in _flat(group.annotation)]
         run.__doc__ = function.__doc__
         run.__signature__ = Signature(flat)  # type: ignore[attr-defined]
         run.__annotations__ = {option.name: option.annotation for option in flat}
-        return app.command(name, epilog=epilog)(run)
+        app.command(name, epilog=epilog)(run)
 
     return register
 
 
-def _flat(name: str, kind: Any, default: object) -> Iterator[Parameter]:  # noqa: ANN401  a type, or Annotated
-    """Yield the option itself, or those that are the fields of a dataclass."""
-    if not _is_group(kind):
-        yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        return
-    for option in _options_of(kind):
-        yield from _flat(option.name, option.type, option.default)
+def _flat(group: Any) -> Iterator[Parameter]:  # noqa: ANN401  a dataclass
+    """Yield the options of a dataclass, and of those that it consists of."""
+    for option in fields(group):
+        if is_dataclass(option.type):
+            yield from _flat(option.type)
+        elif get_origin(option.type) is Annotated:
+            default = Parameter.empty if option.default is MISSING else option.default
+            yield Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=option.type)
 
 
-def _made(name: str, kind: Any, values: Mapping[str, object]) -> object:  # noqa: ANN401  a type, or Annotated
-    """Return the option's value, or the dataclass of several; raise BadParameter."""
-    if not _is_group(kind):
-        return values[name]
-    made: object = kind(
-        **{option.name: _made(option.name, option.type, values) for option in _options_of(kind)}
+def _made(group: Any, values: Mapping[str, object]) -> object:  # noqa: ANN401  a dataclass
+    """Return the dataclass of the options; raise BadParameter."""
+    made: object = group(
+        **{
+            option.name: _made(option.type, values) if is_dataclass(option.type) else values[option.name]
+            for option in fields(group)
+            if is_dataclass(option.type) or option.name in values
+        }
     )
     if isinstance(made, options.Where) and made.allowed_regions:
         _require_regions(map(str.strip, made.allowed_regions.split(",")), "--allowed-regions")
     return made
-
-
-def _options_of(group: Any) -> "Iterator[Field[Any]]":  # noqa: ANN401  a dataclass
-    return (field for field in fields(group) if _is_group(field.type) or get_origin(field.type) is Annotated)
-
-
-def _is_group(kind: object) -> bool:
-    return isinstance(kind, type) and is_dataclass(kind)
 
 
 def main() -> None:
@@ -138,7 +129,7 @@ def replicas(
     + ". Nothing is written, and no value can be "
     "read.",
 )
-def plan_command(*, chosen: options.PlanOptions, where: options.Where) -> int:
+def plan_command(screen: Screen, *, chosen: options.PlanOptions, where: options.Where) -> int:
     """Show what a sweep would do, secret by secret, and what it would cost.
 
     Reads all secrets that the policy selects, as AWS reports them now, and decides with the function's own
@@ -153,7 +144,7 @@ def plan_command(*, chosen: options.PlanOptions, where: options.Where) -> int:
     from replicas.commands import compare, plan
 
     run = compare.run if chosen.against else plan.run
-    return run(chosen, where, Screen())
+    return run(chosen, where, screen)
 
 
 @command(
@@ -164,7 +155,7 @@ def plan_command(*, chosen: options.PlanOptions, where: options.Where) -> int:
     + "; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
     "function's log group. No value can be read.",
 )
-def apply_command(*, chosen: options.ApplyOptions, stacks: options.Stacks) -> int:
+def apply_command(screen: Screen, *, chosen: options.ApplyOptions, stacks: options.Stacks) -> int:
     """Carry out what `replicas plan` shows: send these secrets to the queue, and follow them to InSync.
 
     It writes to no secret itself: the function does, by its own policy and within its own budget. Shows the
@@ -177,7 +168,7 @@ def apply_command(*, chosen: options.ApplyOptions, stacks: options.Stacks) -> in
     )
     from replicas.commands import apply
 
-    return apply.run(chosen, stacks, Screen())
+    return apply.run(chosen, stacks, screen)
 
 
 @command(
@@ -187,7 +178,7 @@ def apply_command(*, chosen: options.ApplyOptions, stacks: options.Stacks) -> in
     + READ_ONLY
     + PEEK,
 )
-def status_command(*, chosen: options.StatusOptions, where: options.Where) -> int:
+def status_command(screen: Screen, *, chosen: options.StatusOptions, where: options.Where) -> int:
     """Show whether every selected secret is where it should be.
 
     A row for each secret, a column for each Region, with AWS's own statuses; `missing` is where AWS lists no
@@ -198,7 +189,7 @@ def status_command(*, chosen: options.StatusOptions, where: options.Where) -> in
     """
     from replicas.commands import status
 
-    return status.run(chosen, where, Screen())
+    return status.run(chosen, where, screen)
 
 
 @command(
@@ -206,20 +197,20 @@ def status_command(*, chosen: options.StatusOptions, where: options.Where) -> in
     epilog="**Exit codes:** 0 explained; 1 there is no such secret, or an error; 2 wrong usage; 130 stopped "
     "by Ctrl-C. " + READ_ONLY + PEEK,
 )
-def explain_command(*, chosen: options.ExplainOptions, where: options.WhereInOneAccount) -> int:
+def explain_command(
+    screen: Screen, *, chosen: options.ExplainOptions, where: options.WhereInOneAccount
+) -> int:
     """Say why a secret is, or is not, where it is.
 
     Its tags, what each rule of the policy requests or forbids and why one does not match, the key of
     each Region and where it is named, AWS's own status and message, the last dead letter, the deployed
     switches that matter, and what happens next. Typos in tags and names are pointed out.
     """
-    if bool(chosen.secret) == (chosen.tags is not None):
-        raise typer.BadParameter("give either a secret or --tags", param_hint="SECRET")
     if chosen.tags is not None and not where.allowed_regions:
         raise typer.BadParameter("say with --allowed-regions which Regions are allowed", param_hint="--tags")
     from replicas.commands import explain, validate
 
-    return (explain.run if chosen.tags is None else validate.foretell)(chosen, where, Screen())
+    return (explain.run if chosen.tags is None else validate.foretell)(chosen, where, screen)
 
 
 @command(
@@ -227,18 +218,14 @@ def explain_command(*, chosen: options.ExplainOptions, where: options.WhereInOne
     epilog="**Exit codes:** 0 valid, perhaps with warnings; 1 not valid, or not to be read; 2 wrong usage; "
     "130 stopped by Ctrl-C. Needs no permissions and no network.",
 )
-def validate_command(
-    *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy.")],
-    as_json: options.Json = False,
-) -> int:
+def validate_command(screen: Screen, *, chosen: options.ValidateOptions) -> int:
     """Say everything that is wrong with a policy. Without AWS, for CI.
 
     A Region that this version of botocore does not know is a warning: AWS may have made it since.
     """
     from replicas.commands import validate
 
-    return validate.run(file, Screen(), as_json=as_json)
+    return validate.run(chosen, screen)
 
 
 @command(
@@ -251,39 +238,7 @@ def validate_command(
     "SendMessage on the ReplicationQueue; for --fixed also lambda:GetFunctionConfiguration, GetFunction and "
     "secretsmanager:DescribeSecret.",
 )
-def redrive_command(
-    *,
-    secret: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME_OR_ARN", help="Only the dead letters of this secret. Repeat it for several secrets."
-        ),
-    ] = None,
-    error_type: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TYPE",
-            help="Only dead letters with this error type, as --dry-run shows it. Repeat it for several.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        options.flag("--dry-run", help="Show the dead letters, and leave all where they are."),
-    ] = False,
-    fixed: Annotated[
-        bool,
-        options.flag(
-            "--fixed",
-            help="Delete the dead letters of secrets that AWS reports InSync in every Region now; move none.",
-        ),
-    ] = False,
-    yes: options.Yes = False,
-    as_json: Annotated[
-        bool,
-        options.flag("--json", help="Write dead letters and result as JSON. Needs --yes or --dry-run."),
-    ] = False,
-    at: options.OneStack,
-) -> int:
+def redrive_command(screen: Screen, *, chosen: options.RedriveOptions, at: options.OneStack) -> int:
     """Move dead letters back into the queue, once their cause is fixed.
 
     A dead letter is a secret that could not be replicated, with the reason. This command shows them, asks,
@@ -294,14 +249,13 @@ def redrive_command(
     checked twice. Message bodies are never shown.
     """
     _require_yes(
-        as_json=as_json,
-        answered=yes or dry_run,
+        as_json=chosen.as_json,
+        answered=chosen.yes or chosen.dry_run,
         remedy="add --yes to move the dead letters, or --dry-run to see them",
     )
     from replicas.commands import redrive
 
-    chosen_options = redrive.Options(secret or (), error_type or (), yes, dry_run, as_json, fixed)
-    return redrive.run(chosen_options, at.stack, at.access, Screen())
+    return redrive.run(chosen, at, screen)
 
 
 @command(
@@ -312,7 +266,7 @@ def redrive_command(
     "function; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
     "function's log group.",
 )
-def sweep_command(*, chosen: options.SweepOptions, at: options.OneStack) -> int:
+def sweep_command(screen: Screen, *, chosen: options.SweepOptions, at: options.OneStack) -> int:
     """Check every selected secret now, and say what became of each.
 
     A sweep runs every day by itself; this starts one more: after installing, after a change of the policy, or
@@ -323,7 +277,7 @@ def sweep_command(*, chosen: options.SweepOptions, at: options.OneStack) -> int:
     """
     from replicas.commands import sweep
 
-    return sweep.run(chosen, at, Screen())
+    return sweep.run(chosen, at, screen)
 
 
 @command(
@@ -333,7 +287,7 @@ def sweep_command(*, chosen: options.SweepOptions, at: options.OneStack) -> int:
     + ", also in the replica Regions; kms:DescribeKey there"
     + PEEK,
 )
-def report_command(*, chosen: options.ReportOptions, where: options.Where) -> int:
+def report_command(screen: Screen, *, chosen: options.ReportOptions, where: options.Where) -> int:
     """Write one page that shows where every secret is, for an auditor or a dashboard screen.
 
     Coverage by Region and by any tag, what waits or failed and since when, drift, cost, and every secret,
@@ -342,7 +296,7 @@ def report_command(*, chosen: options.ReportOptions, where: options.Where) -> in
     """
     from replicas.commands.report import page
 
-    return page.run(chosen, where, Screen())
+    return page.run(chosen, where, screen)
 
 
 @command(
@@ -355,7 +309,7 @@ def report_command(*, chosen: options.ReportOptions, where: options.Where) -> in
     "SimulatePrincipalPolicy; sqs:GetQueueAttributes; cloudwatch:DescribeAlarms and GetMetricStatistics. "
     "Only DescribeStackResources and GetFunctionConfiguration are needed for an answer. Nothing is written.",
 )
-def doctor_command(*, as_json: options.Json = False, where: options.WhereDeployed) -> int:
+def doctor_command(screen: Screen, *, chosen: options.DoctorOptions, where: options.WhereDeployed) -> int:
     """Say whether all is there that the stack depends on, and whether it needs attention.
 
     Checks the function's settings, its version, a trail, the rules, the queues' key, recursive loop
@@ -365,7 +319,7 @@ def doctor_command(*, as_json: options.Json = False, where: options.WhereDeploye
     """
     from replicas.commands.doctor import command as doctor
 
-    return doctor.run(where, Screen(), as_json=as_json)
+    return doctor.run(chosen, where, screen)
 
 
 @command(
@@ -375,7 +329,7 @@ def doctor_command(*, as_json: options.Json = False, where: options.WhereDeploye
     "lambda:GetFunctionConfiguration; secretsmanager:CreateSecret, TagResource, DescribeSecret, "
     "RemoveRegionsFromReplication and DeleteSecret.",
 )
-def smoke_command(*, chosen: options.SmokeOptions, at: options.OneStack) -> int:
+def smoke_command(screen: Screen, *, chosen: options.SmokeOptions, at: options.OneStack) -> int:
     """Make one tagged secret, follow it until it is InSync in every Region, and remove it again.
 
     Says when each Region was seen with which status. Reads no value. Touches no other secret. Also when it is
@@ -383,7 +337,7 @@ def smoke_command(*, chosen: options.SmokeOptions, at: options.OneStack) -> int:
     """
     from replicas.commands import health
 
-    return health.run(chosen, at, Screen())
+    return health.run(chosen, at, screen)
 
 
 @command(
@@ -395,21 +349,7 @@ def smoke_command(*, chosen: options.SmokeOptions, at: options.OneStack) -> int:
     "130 stopped by Ctrl-C. " + READ_ONLY + ", also in the replica Regions; kms:DescribeKey there. With "
     "--from only secretsmanager:ListSecrets, there. Nothing is written, and no value can be read.",
 )
-def verify_command(
-    *,
-    choice: options.Choice,
-    from_region: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="REGION",
-            help="Ask this Region alone what it holds: for the hour when the primary Region does not answer.",
-            show_default=False,
-        ),
-    ] = "",
-    as_json: options.Json = False,
-    where: options.Where,
-) -> int:
+def verify_command(screen: Screen, *, chosen: options.VerifyOptions, where: options.Where) -> int:
     """Prove from the other side that the replicas are there and hold the current version.
 
     Lists the primaries and what each Region really holds, 100 secrets a call, and compares version ids. It
@@ -418,8 +358,7 @@ def verify_command(
     """
     from replicas.commands.failover import verify
 
-    chosen_options = verify.Options(choice, as_json=as_json)
-    return verify.run(chosen_options, where, Screen(), from_region)
+    return verify.run(chosen, where, screen)
 
 
 @command(
@@ -428,46 +367,17 @@ def verify_command(
     "130 stopped by Ctrl-C. **Permissions:** secretsmanager:ListSecrets, DescribeSecret, "
     "StopReplicationToReplica and TagResource in the replica Region alone. No value can be read.",
 )
-def promote_command(
-    *,
-    replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas are promoted.")],
-    primary_region: Annotated[
-        str, typer.Option(metavar="REGION", help="Only replicas of this Region.", show_default="of any")
-    ] = "",
-    choice: options.Choice,
-    reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Why: it becomes part of the hold tag.")
-    ] = "the primary Region does not answer",
-    journal: options.Journal = None,
-    writes_per_second: options.WritesPerSecond = 20,
-    dry_run: Annotated[
-        bool, options.flag("--dry-run", help="Show it all, and write nothing: the rehearsal.")
-    ] = False,
-    yes: options.Yes = False,
-    as_json: options.Json = False,
-    account: options.OneAccount,
-) -> int:
+def promote_command(screen: Screen, *, chosen: options.PromoteOptions, account: options.OneAccount) -> int:
     """Make replicas writable in their own Region, without the Region that is gone.
 
     Lists the replicas of one Region, asks, and calls StopReplicationToReplica for each, within the budget.
     Each gets the tag secret-replicator:hold, so that no stack touches it. Needs no stack and no policy. A
     journal is written before each call; stopped at any time, the same command goes on where it was.
     """
-    _require_yes(as_json=as_json, answered=yes or dry_run)
+    _require_yes(as_json=chosen.as_json, answered=chosen.yes or chosen.dry_run)
     from replicas.commands.failover import promote
 
-    chosen_options = promote.Options(
-        replica_region,
-        choice,
-        journal,
-        writes_per_second,
-        yes=yes,
-        dry_run=dry_run,
-        as_json=as_json,
-        primary_region=primary_region,
-        reason=reason,
-    )
-    return promote.run(chosen_options, account.access(replica_region), Screen())
+    return promote.run(chosen, account.access(chosen.replica_region), screen)
 
 
 @command(
@@ -478,60 +388,17 @@ def promote_command(
     "in both Regions; for keys of your own kms:Decrypt on the primary's, kms:GenerateDataKey and "
     "kms:Encrypt on the replica's. They are yours, never the function's. No value can be read.",
 )
-def rejoin_command(
-    *,
-    replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas were promoted.")],
-    choice: options.Choice,
-    primary: Annotated[
-        str,
-        typer.Option(
-            metavar="REGION",
-            help="Turn the relation round for what changed there: the same Region, it is the primary then.",
-            show_default=False,
-        ),
-    ] = "",
-    accept_home: Annotated[
-        bool,
-        options.flag("--accept-home", help="Also rejoin what changed at home and not there."),
-    ] = False,
-    discard: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Lose what the overwritten side of this secret has, for good. Repeat it."
-        ),
-    ] = None,
-    journal: options.Journal = None,
-    writes_per_second: options.WritesPerSecond = 20,
-    dry_run: Annotated[
-        bool, options.flag("--dry-run", help="Compare both sides, and write nothing.")
-    ] = False,
-    yes: options.Yes = False,
-    as_json: options.Json = False,
-    account: options.OneAccount,
-) -> int:
+def rejoin_command(screen: Screen, *, chosen: options.RejoinOptions, account: options.OneAccount) -> int:
     """Come back after a promotion, and overwrite nothing that changed by accident.
 
     Compares both sides by version ids and the journal. What is unchanged is replicated from home again. What
     changed is left and named, until you say which side to keep. Each step is in the journal, both sides are
     compared again before one is overwritten, and the hold tag goes last.
     """
-    _require_yes(as_json=as_json, answered=yes or dry_run)
-    if primary not in ("", replica_region):
-        raise typer.BadParameter("it must be the --replica-region", param_hint="--primary")
+    _require_yes(as_json=chosen.as_json, answered=chosen.yes or chosen.dry_run)
     from replicas.commands.failover import rejoin
-    from replicas.failover.compare import Wishes
 
-    chosen_options = rejoin.Options(
-        replica_region,
-        choice,
-        journal,
-        writes_per_second,
-        yes=yes,
-        dry_run=dry_run,
-        as_json=as_json,
-        wishes=Wishes(bool(primary), accept_home, frozenset(discard or ())),
-    )
-    return rejoin.run(chosen_options, account.access(replica_region), Screen())
+    return rejoin.run(chosen, account.access(chosen.replica_region), screen)
 
 
 def _require_yes(

@@ -3,8 +3,6 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
-from typing import ParamSpec
 
 from replicas.aws.errors import AWS_ERRORS, format_error
 from replicas.errors import OperatorError
@@ -12,24 +10,8 @@ from replicas.terminal import Screen
 
 OK, FAILED, CHANGES, WAITING, STOPPED = 0, 1, 2, 3, 130
 
-P = ParamSpec("P")
 
-
-def exiting(stopped: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
-    """Let a command that takes a screen return an exit code however it ends: see `exit_code`."""
-
-    def decorated(run: Callable[P, int]) -> Callable[P, int]:
-        @wraps(run)
-        def ended(*args: P.args, **kwargs: P.kwargs) -> int:
-            screen = next(given for given in (*args, *kwargs.values()) if isinstance(given, Screen))
-            return exit_code(lambda: run(*args, **kwargs), screen, stopped)
-
-        return ended
-
-    return decorated
-
-
-def exit_code(work: Callable[[], int], screen: Screen, stopped: str) -> int:
+def exit_code(work: Callable[[], int], screen: Screen) -> int:
     """Return what the work returns. Its errors and Ctrl-C are said in a sentence, each."""
     try:
         code = work()
@@ -43,7 +25,7 @@ def exit_code(work: Callable[[], int], screen: Screen, stopped: str) -> int:
         screen.say(format_error(error))
         return FAILED
     except KeyboardInterrupt as interrupt:
-        screen.say(stopped)
+        screen.say(screen.stopped)
         return int(getattr(interrupt, "exit_code", STOPPED))
     return code
 

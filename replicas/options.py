@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from pathlib import Path
@@ -159,6 +159,13 @@ class OneStack:
     def access(self) -> Access:
         """How to reach the stack's Region."""
         return Access(self.region, self.profile, self.endpoint_url, self.local)
+
+    @property
+    def where(self) -> "Where":
+        """The same for a command that decides as the function does."""
+        regions, profiles = ([value] if value else None for value in (self.region, self.profile))
+        there = Where(stack=self.stack, regions=regions, profiles=profiles)
+        return replace(there, local=self.local, endpoint_url=self.endpoint_url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,6 +381,55 @@ class ExplainOptions:
     no_dead_letters: NoDeadLetters = False
     as_json: Json = False
 
+    def __post_init__(self) -> None:
+        """Raise BadParameter for both, or neither."""
+        if bool(self.secret) == (self.tags is not None):
+            raise typer.BadParameter("give either a secret or --tags", param_hint="SECRET")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateOptions:
+    """What is asked of a validation."""
+
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy.")]
+    as_json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedriveOptions:
+    """What is asked of a redrive."""
+
+    secrets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret",
+            metavar="NAME_OR_ARN",
+            help="Only the dead letters of this secret. Repeat it for several secrets.",
+        ),
+    ] = None
+    error_types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--error-type",
+            metavar="TYPE",
+            help="Only dead letters with this error type, as --dry-run shows it. Repeat it for several.",
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool, flag("--dry-run", help="Show the dead letters, and leave all where they are.")
+    ] = False
+    fixed: Annotated[
+        bool,
+        flag(
+            "--fixed",
+            help="Delete the dead letters of secrets that AWS reports InSync in every Region now; move none.",
+        ),
+    ] = False
+    yes: Yes = False
+    as_json: Annotated[
+        bool, flag("--json", help="Write dead letters and result as JSON. Needs --yes or --dry-run.")
+    ] = False
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions:
@@ -428,3 +484,81 @@ class SmokeOptions:
     ] = False
     as_json: Json = False
     policy: PolicyFile = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions:
+    """What is asked of the doctor."""
+
+    as_json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    """What is asked of a verification."""
+
+    choice: Choice = EVERYTHING
+    from_region: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="REGION",
+            help="Ask this Region alone what it holds: for the hour when the primary Region does not answer.",
+            show_default=False,
+        ),
+    ] = ""
+    as_json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteOptions:
+    """What is asked of a promotion."""
+
+    replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas are promoted.")]
+    primary_region: Annotated[
+        str, typer.Option(metavar="REGION", help="Only replicas of this Region.", show_default="of any")
+    ] = ""
+    choice: Choice = EVERYTHING
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why: it becomes part of the hold tag.")] = (
+        "the primary Region does not answer"
+    )
+    journal: Journal = None
+    writes_per_second: WritesPerSecond = 20
+    dry_run: Annotated[bool, flag("--dry-run", help="Show it all, and write nothing: the rehearsal.")] = False
+    yes: Yes = False
+    as_json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejoinOptions:
+    """What is asked of a rejoin."""
+
+    replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas were promoted.")]
+    choice: Choice = EVERYTHING
+    primary: Annotated[
+        str,
+        typer.Option(
+            metavar="REGION",
+            help="Turn the relation round for what changed there: the same Region, it is the primary then.",
+            show_default=False,
+        ),
+    ] = ""
+    accept_home: Annotated[
+        bool, flag("--accept-home", help="Also rejoin what changed at home and not there.")
+    ] = False
+    discard: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Lose what the overwritten side of this secret has, for good. Repeat it."
+        ),
+    ] = None
+    journal: Journal = None
+    writes_per_second: WritesPerSecond = 20
+    dry_run: Annotated[bool, flag("--dry-run", help="Compare both sides, and write nothing.")] = False
+    yes: Yes = False
+    as_json: Json = False
+
+    def __post_init__(self) -> None:
+        """Raise BadParameter for a primary elsewhere."""
+        if self.primary not in ("", self.replica_region):
+            raise typer.BadParameter("it must be the --replica-region", param_hint="--primary")

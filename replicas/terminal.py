@@ -94,6 +94,8 @@ class Screen:
         default_factory=lambda: Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
     )
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    stopped: str = "Stopped."
+    """What is said after Ctrl-C."""
 
     def say(self, text: str) -> None:
         """Tell the person something that is no result."""

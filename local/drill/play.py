@@ -1,7 +1,7 @@
 """`make drill`: verify, promote, live there, come back; what is shown is checked."""
 
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,9 @@ from local.drill.scene import HOME, SECRETS, THERE, THIRD, Scene
 from local.errors import LocalError
 from replicas.commands.failover import promote, rejoin, verify
 from replicas.commands.failover.session import Surroundings
-from replicas.exit_codes import CHANGES, OK
-from replicas.failover.compare import Wishes
+from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.failover.hold import HOLD_TAG
-from replicas.options import EVERYTHING, Choice, Where
+from replicas.options import Choice, PromoteOptions, RejoinOptions, VerifyOptions, Where
 from replicas.terminal import Screen
 
 TURNED, ACCEPTED, BOTH, NEW = ("app/00", "app/01", "app/02"), "app/03", "app/04", "new/00"
@@ -33,14 +32,14 @@ def run(console: Console, worlds: str = "") -> int:
 
 def play(scene: Scene, screen: Screen) -> None:
     """Play every act; raise LocalError for the first thing that is not so."""
-    acts: list[tuple[str, Callable[[Scene, Screen], None]]] = [
+    acts = (
         (f"{SECRETS} secrets are replicated, and it is proved from the other side", _before),
         (f"{HOME} does not answer: the replicas of {THERE} are promoted", _during),
         (f"Life goes on in {THERE}: three secrets get new values, one is created", _alone),
         (f"{HOME} is back: what is unchanged is rejoined, the rest is named", _back),
         ("Three decisions are asked for, and taken", _decisions),
         ("Every value is the current one, or was discarded by name", _after),
-    ]
+    )
     for number, (title, act) in enumerate(acts, start=1):
         screen.out.print()
         screen.show(f"{number}. {title}", "bold")
@@ -60,7 +59,7 @@ def _during(scene: Scene, screen: Screen) -> None:
     where = Where(regions=[THERE], endpoint_url=scene.access(THERE).endpoint_url)
     _command(screen, f"verify --from {THERE} --secret app/0[0-2]")
     expect(
-        verify.run(verify.Options(Choice(["app/0[0-2]"])), where, screen, THERE),
+        verify.run(VerifyOptions(choice=Choice(["app/0[0-2]"]), from_region=THERE), where, screen),
         OK,
         "the Region answers alone",
     )
@@ -93,20 +92,22 @@ def _back(scene: Scene, screen: Screen) -> None:
     scene.discarded[BOTH] = scene.written[BOTH]
     scene.put(HOME, BOTH)
     scene.functions_run(HOME, THERE)
-    expect(scene.through_kills(lambda: _rejoin(scene, screen)), CHANGES, "five are left to decide about")
+    work = partial(_rejoin, scene, screen, _rejoining(scene))
+    expect(scene.through_kills(work), CHANGES, "five are left to decide about")
     left = [held.name for held in scene.held(THERE) if not held.is_replica]
     expect(left, [*TURNED, ACCEPTED, BOTH, NEW], "only those that changed are left")
 
 
 def _decisions(scene: Scene, screen: Screen) -> None:
-    for options, wishes, choice, code in (
-        (f"--primary {THERE}", Wishes(turn=True), EVERYTHING, CHANGES),
-        ("--accept-home", Wishes(accept_home=True), EVERYTHING, CHANGES),
-        (f"--discard {BOTH}", Wishes(discard=frozenset({BOTH})), EVERYTHING, OK),
+    asked = _rejoining(scene)
+    for text, options, code in (
+        (f"--primary {THERE}", replace(asked, primary=THERE), CHANGES),
+        ("--accept-home", replace(asked, accept_home=True), CHANGES),
+        (f"--discard {BOTH}", replace(asked, discard=[BOTH]), OK),
     ):
         scene.functions_run(HOME, THERE)
-        work = _rejoining(scene, screen, options, wishes, choice)
-        expect(scene.through_kills(work), code, f"{options} does what it says")
+        work = partial(_rejoin, scene, screen, options, text)
+        expect(scene.through_kills(work), code, f"{text} does what it says")
 
 
 def _after(scene: Scene, screen: Screen) -> None:
@@ -123,29 +124,22 @@ def _after(scene: Scene, screen: Screen) -> None:
 
 def _verify(scene: Scene, screen: Screen) -> int:
     _command(screen, "verify")
-    return verify.run(verify.Options(), scene.where(), screen, clock=scene.clock)
+    return exit_code(lambda: verify.run(VerifyOptions(), scene.where(), screen, scene.clock), screen)
 
 
 def _promote(scene: Scene, screen: Screen, *, dry_run: bool = False) -> int:
     _command(screen, f"promote --replica-region {THERE}" + (" --dry-run" if dry_run else ""))
-    asked = promote.Options(THERE, journal=_journal(scene), yes=True, dry_run=dry_run)
-    return promote.run(asked, scene.access(THERE), screen, _around(scene))
+    asked = PromoteOptions(replica_region=THERE, journal=_journal(scene), yes=True, dry_run=dry_run)
+    return exit_code(lambda: promote.run(asked, scene.access(THERE), screen, _around(scene)), screen)
 
 
-def _rejoin(scene: Scene, screen: Screen) -> int:
-    return _rejoining(scene, screen, "", rejoin.NO_WISHES, EVERYTHING)()
+def _rejoin(scene: Scene, screen: Screen, asked: RejoinOptions, text: str = "") -> int:
+    _command(screen, f"rejoin --replica-region {THERE} {text}".rstrip())
+    return exit_code(lambda: rejoin.run(asked, scene.access(THERE), screen, _around(scene)), screen)
 
 
-def _rejoining(
-    scene: Scene, screen: Screen, options: str, wishes: Wishes, choice: Choice
-) -> Callable[[], int]:
-    asked = rejoin.Options(THERE, choice, _journal(scene), yes=True, wishes=wishes)
-
-    def work() -> int:
-        _command(screen, f"rejoin --replica-region {THERE} {options}".rstrip())
-        return rejoin.run(asked, scene.access(THERE), screen, _around(scene))
-
-    return work
+def _rejoining(scene: Scene) -> RejoinOptions:
+    return RejoinOptions(replica_region=THERE, journal=_journal(scene), yes=True)
 
 
 def _around(scene: Scene) -> Surroundings:

@@ -11,7 +11,7 @@ from replicas.aws.function_log import Follower, SweepProgress, find_log_group, f
 from replicas.commands import plan, sweep
 from replicas.commands.steps import Region
 from replicas.errors import OperatorError
-from replicas.exit_codes import CHANGES, OK, exiting
+from replicas.exit_codes import CHANGES, OK
 from replicas.inventory.inventory import require_all_read, require_some
 from replicas.options import ApplyOptions, Where
 from replicas.terminal import Screen, count
@@ -27,11 +27,13 @@ class Sent:
     follower: Follower
 
 
-@exiting("Stopped. What was sent stays in the queue, and the function works on it: see replicas status.")
 def run(
     options: ApplyOptions, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep
 ) -> int:
     """Send and follow the planned secrets; return the exit code."""
+    screen.stopped = (
+        "Stopped. What was sent stays in the queue, and the function works on it: see replicas status."
+    )
     regions = []
     for deployment in deployments(where, deployed_first=True):
         screen.say(str(deployment))

@@ -9,7 +9,6 @@ from replicas.aws.accounts import Answers
 from replicas.aws.deployment import Deployment, load_policy, shown
 from replicas.commands import steps
 from replicas.commands.steps import Region, Step, Totals
-from replicas.exit_codes import exiting
 from replicas.inventory import pricing, wording
 from replicas.inventory.inventory import Reading, format_calls, selected
 from replicas.options import Choice, PlanOptions, Where
@@ -50,7 +49,6 @@ class Comparison(Totals):
         )
 
 
-@exiting("Stopped. Nothing was written.")
 def run(options: PlanOptions, where: Where, screen: Screen) -> int:
     """Show what changes from the policy `against` to the one that `where` names; return the exit code."""
     assert options.against is not None, "there is nothing to compare with"  # noqa: S101

@@ -8,7 +8,7 @@ from typing import Any
 from replicas.aws.dead_letters import DeadLetter
 from replicas.aws.deployment import Deployment, deployments, shown
 from replicas.errors import NoStackError, OperatorError
-from replicas.exit_codes import OK, exiting
+from replicas.exit_codes import OK
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
 from replicas.inventory.inventory import Reading, Seen, format_calls, require_all_read, seen_as
@@ -47,7 +47,6 @@ class Explanation:
     settled: bool
 
 
-@exiting("Stopped.")
 def run(options: ExplainOptions, where: Where, screen: Screen) -> int:
     """Explain the secret; return the exit code."""
     deployment, seen = _find(options.secret, where, screen)

@@ -8,7 +8,7 @@ from replicas.aws.deployment import policy_file
 from replicas.commands import smoke
 from replicas.commands.doctor.stack import Stack, read_stack
 from replicas.errors import OperatorError
-from replicas.exit_codes import FAILED, OK, exiting
+from replicas.exit_codes import FAILED, OK
 from replicas.options import OneStack, SmokeOptions
 from replicas.terminal import Screen
 from secret_replicator.policy import ALL
@@ -16,12 +16,6 @@ from secret_replicator.policy import ALL
 
 def run(options: SmokeOptions, at: OneStack, screen: Screen) -> int:
     """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
-    with interrupts.installed():
-        return _run(options, at, screen)
-
-
-@exiting("Stopped.")
-def _run(options: SmokeOptions, at: OneStack, screen: Screen) -> int:
     connection = connect(at.access)
     policy = policy_file(options.policy, local=at.local)
     found = read_stack(connection, at.stack or default_stack(), policy)
@@ -36,7 +30,8 @@ def _run(options: SmokeOptions, at: OneStack, screen: Screen) -> int:
         timeout_seconds=options.timeout,
         observe=options.observe,
     )
-    code = OK if smoke.run(trial) else FAILED
+    with interrupts.installed():
+        code = OK if smoke.run(trial) else FAILED
     if options.as_json:
         screen.write_json(smoke.document(trial))
     return code

@@ -9,7 +9,6 @@ from replicas.aws.accounts import Answers
 from replicas.aws.deployment import Deployment, shown
 from replicas.commands import steps
 from replicas.commands.steps import CHANGING, Region, Step, Totals
-from replicas.exit_codes import exiting
 from replicas.inventory import pricing, wording
 from replicas.inventory.inventory import Seen, read, sweep_calls
 from replicas.inventory.unselected import unselected
@@ -98,7 +97,6 @@ class Planning(Totals):
         }
 
 
-@exiting("Stopped. Nothing was written.")
 def run(options: PlanOptions, where: Where, screen: Screen) -> int:
     """Show the plan; return the exit code."""
 

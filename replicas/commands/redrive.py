@@ -1,7 +1,6 @@
 """`replicas redrive`: what is asked, what is shown, what is answered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
 
 from replicas.aws.connection import connect, default_stack, find_parts
@@ -17,11 +16,11 @@ from replicas.aws.dead_letters import (
 )
 from replicas.aws.deployment import Deployment, deployments
 from replicas.errors import OperatorError
-from replicas.exit_codes import FAILED, OK, exit_code
+from replicas.exit_codes import FAILED, OK
 from replicas.inventory.inventory import format_calls, patiently, seen_as
 from replicas.inventory.secret_status import SecretStatus, row
-from replicas.options import Access, Where
-from replicas.terminal import Cell, Column, Moment, Screen, count
+from replicas.options import OneStack, RedriveOptions
+from replicas.terminal import Column, Moment, Screen, count
 from secret_replicator.errors import AccessDeniedError, RefusedError, SecretNotFoundError
 
 _COLUMNS = (
@@ -33,60 +32,33 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks of a redrive."""
-
-    secrets: Sequence[str] = ()
-    error_types: Sequence[str] = ()
-    yes: bool = False
-    dry_run: bool = False
-    as_json: bool = False
-    fixed: bool = False
-
-
-def run(options: Options, stack: str | None, access: Access, screen: Screen) -> int:
+def run(options: RedriveOptions, at: OneStack, screen: Screen) -> int:
     """Redrive what is asked for; return the exit code."""
-    stopped = "Stopped. Nothing is lost: --dry-run shows the dead letters that are still there."
-    work = _clear_fixed if options.fixed else _run
-    return exit_code(lambda: work(options, stack, access, screen), screen, stopped)
+    screen.stopped = "Stopped. Nothing is lost: --dry-run shows the dead letters that are still there."
+    if options.fixed:
+        return _clear_fixed(options, at, screen)
+    parts = find_parts(connect(at.access), at.stack or default_stack())
+    return redrive_as_asked(options, parts.queues, screen)
 
 
-def _run(options: Options, stack: str | None, access: Access, screen: Screen) -> int:
-    connection = connect(access)
-    return redrive_as_asked(options, find_parts(connection, stack or default_stack()).queues, screen)
-
-
-def _clear_fixed(options: Options, stack: str | None, access: Access, screen: Screen) -> int:
+def _clear_fixed(options: RedriveOptions, at: OneStack, screen: Screen) -> int:
     """Delete the dead letters of secrets that are in their place now; return the exit code."""
-    regions, profiles = ([value] if value else None for value in (access.region, access.profile))
-    where = Where(
-        stack=stack,
-        regions=regions,
-        profiles=profiles,
-        local=access.local,
-        endpoint_url=access.endpoint_url,
-    )
-    (deployment,) = deployments(where, deployed_first=True)
+    (deployment,) = deployments(at.where, deployed_first=True)
     if not (queues := deployment.queues):
         raise OperatorError("Nothing is deployed there, so there are no dead letters: name the stack")
     found, unread = _read(options, queues, screen)
-    dead_letters = choose(found, options.secrets, options.error_types)
+    dead_letters = _chosen(options, found)
     secrets = {dead_letter.secret for dead_letter in dead_letters}
     fixed = {secret for secret in secrets if _is_fixed(deployment, secret)}
     chosen = [dead_letter for dead_letter in dead_letters if dead_letter.secret in fixed]
     if chosen and not options.as_json:
         show_dead_letters(screen, chosen)
-    wished = bool(chosen) and not options.dry_run
-    if wished and not options.yes:
-        wished = screen.ask(f"Delete {_dead_letters(len(chosen))} of secrets that are in their place?")
+    about = f"{count(len(chosen), 'dead letter')} of secrets that are in their place"
+    wished = bool(chosen) and not options.dry_run and (options.yes or screen.ask(f"Delete {about}?"))
     cleared = clear(queues, chosen, lambda _: None) if wished else 0
     if options.as_json:
         _print_json(chosen, 0, screen, cleared=cleared)
-    left = len(dead_letters) - len(chosen)
-    screen.say(
-        f"Cleared {cleared} of {_dead_letters(len(chosen))} of secrets that are in their place; {left} kept."
-    )
+    screen.say(f"Cleared {cleared} of {about}; {len(dead_letters) - len(chosen)} kept.")
     return _with_unread(unread, FAILED if wished and cleared < len(chosen) else OK, screen)
 
 
@@ -98,14 +70,14 @@ def _is_fixed(deployment: Deployment, name: str) -> bool:
         except (SecretNotFoundError, AccessDeniedError, RefusedError):
             return False
     seen = seen_as(deployment, secret)
-    todo = seen.decision.plan
-    return row(seen, []).status in (SecretStatus.IN_SYNC, SecretStatus.WANTS_NONE) and not todo.changes
+    status = row(seen, []).status
+    return status in (SecretStatus.IN_SYNC, SecretStatus.WANTS_NONE) and not seen.decision.plan.changes
 
 
-def redrive_as_asked(options: Options, queues: Queues, screen: Screen) -> int:
+def redrive_as_asked(options: RedriveOptions, queues: Queues, screen: Screen) -> int:
     """Show the dead letters, move them if that is wished, return the exit code. Raise as `redrive` does."""
     dead_letters, unread = _read(options, queues, screen)
-    chosen = choose(dead_letters, options.secrets, options.error_types)
+    chosen = _chosen(options, dead_letters)
     if not dead_letters and not unread:
         screen.say("There are no dead letters.")
     if chosen and not options.as_json:
@@ -117,13 +89,17 @@ def redrive_as_asked(options: Options, queues: Queues, screen: Screen) -> int:
     return _with_unread(unread, code, screen)
 
 
-def _read(options: Options, queues: Queues, screen: Screen) -> tuple[list[DeadLetter], int]:
+def _read(options: RedriveOptions, queues: Queues, screen: Screen) -> tuple[list[DeadLetter], int]:
     """Return the dead letters, and how many somebody else reads; raise OperatorError for a typo."""
     with screen.progress("Reading the dead letters") as report:
         found, unread = read_and_count(queues, report)
     if not unread:
         _require_chosen(options, found)
     return found, unread
+
+
+def _chosen(options: RedriveOptions, dead_letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    return choose(dead_letters, options.secrets or (), options.error_types or ())
 
 
 def _with_unread(unread: int, code: int, screen: Screen) -> int:
@@ -134,11 +110,11 @@ def _with_unread(unread: int, code: int, screen: Screen) -> int:
     return FAILED
 
 
-def _require_chosen(options: Options, dead_letters: Sequence[DeadLetter]) -> None:
+def _require_chosen(options: RedriveOptions, dead_letters: Sequence[DeadLetter]) -> None:
     """Raise OperatorError for what was named and is not there: a success of nothing hides a typo."""
-    missing = [name for name in options.secrets if not choose(dead_letters, [name], options.error_types)]
-    if missing:
-        of_type = f" with the error type {' or '.join(options.error_types)}" if options.error_types else ""
+    error_types = options.error_types or ()
+    of_type = f" with the error type {' or '.join(error_types)}" if error_types else ""
+    if missing := [name for name in options.secrets or () if not choose(dead_letters, [name], error_types)]:
         there = (
             f"`replicas redrive --dry-run` shows all {len(dead_letters)}"
             if dead_letters
@@ -147,24 +123,24 @@ def _require_chosen(options: Options, dead_letters: Sequence[DeadLetter]) -> Non
         raise OperatorError(
             f"No dead letter{of_type} is about {' or '.join(missing)}, and nothing was done: {there}"
         )
-    if options.error_types and dead_letters and not choose(dead_letters, (), options.error_types):
+    if dead_letters and not choose(dead_letters, (), error_types):
         types = ", ".join(sorted({dead_letter.error_type for dead_letter in dead_letters}))
         raise OperatorError(
-            f"No dead letter has the error type {' or '.join(options.error_types)}, and nothing was done: "
+            f"No dead letter has the error type {' or '.join(error_types)}, and nothing was done: "
             f"there are {types}"
         )
 
 
-def _is_wished(options: Options, chosen: Sequence[DeadLetter], screen: Screen) -> bool:
+def _is_wished(options: RedriveOptions, chosen: Sequence[DeadLetter], screen: Screen) -> bool:
     if not chosen or options.dry_run:
         return False
-    if options.yes or screen.ask(f"Move {_dead_letters(len(chosen))} into the ReplicationQueue?"):
+    if options.yes or screen.ask(f"Move {count(len(chosen), 'dead letter')} into the ReplicationQueue?"):
         return True
     screen.say("Nothing was moved.")
     return False
 
 
-def _move(options: Options, queues: Queues, chosen: Sequence[DeadLetter], screen: Screen) -> int:
+def _move(options: RedriveOptions, queues: Queues, chosen: Sequence[DeadLetter], screen: Screen) -> int:
     everything = not (options.secrets or options.error_types)
     done, finished = 0, False
     try:
@@ -179,17 +155,19 @@ def _move(options: Options, queues: Queues, chosen: Sequence[DeadLetter], screen
             finished = True
     finally:
         if not finished:
-            screen.say(f"Moved {done} of {_dead_letters(len(chosen))} until it was stopped.")
+            screen.say(f"Moved {done} of {count(len(chosen), 'dead letter')} until it was stopped.")
     return done
 
 
 def _report(moved: int, chosen: int, screen: Screen) -> int:
-    screen.say(f"Moved {moved} of {_dead_letters(chosen)}. What is not fixed comes back with its reason.")
+    screen.say(
+        f"Moved {moved} of {count(chosen, 'dead letter')}. What is not fixed comes back with its reason."
+    )
     if moved == chosen:
         return OK
     screen.say(
-        f"{_dead_letters(chosen - moved)} could not be moved: gone, or hidden because somebody else reads "
-        f"them. Run it again in {HIDDEN_SECONDS // 60} minutes."
+        f"{count(chosen - moved, 'dead letter')} could not be moved: gone, or hidden because somebody else "
+        f"reads them. Run it again in {HIDDEN_SECONDS // 60} minutes."
     )
     return FAILED
 
@@ -197,21 +175,19 @@ def _report(moved: int, chosen: int, screen: Screen) -> int:
 def show_dead_letters(screen: Screen, dead_letters: Sequence[DeadLetter]) -> None:
     """Print a line for each secret and reason: each sweep writes a dead letter for what is still wrong."""
     alike: dict[tuple[str, str, str], list[DeadLetter]] = {}
-    for dead_letter in dead_letters:
-        alike.setdefault((dead_letter.name, dead_letter.error_type, dead_letter.reason), []).append(
-            dead_letter
+    for found in dead_letters:
+        alike.setdefault((found.name, found.error_type, found.reason), []).append(found)
+    rows = [
+        (
+            f"{name} ({len(same)} times)" if len(same) > 1 else name,
+            error_type,
+            "-" if same[0].attempts is None else str(same[0].attempts),
+            Moment(same[0].since),
+            reason,
         )
-    screen.table(_COLUMNS, [_row(same[0], len(same)) for same in alike.values()])
-
-
-def _row(dead_letter: DeadLetter, times: int) -> tuple[Cell, ...]:
-    return (
-        f"{dead_letter.name} ({times} times)" if times > 1 else dead_letter.name,
-        dead_letter.error_type,
-        "-" if dead_letter.attempts is None else str(dead_letter.attempts),
-        Moment(dead_letter.since),
-        dead_letter.reason,
-    )
+        for (name, error_type, reason), same in alike.items()
+    ]
+    screen.table(_COLUMNS, rows)
 
 
 def _print_json(dead_letters: Sequence[DeadLetter], moved: int, screen: Screen, cleared: int = 0) -> None:
@@ -219,7 +195,3 @@ def _print_json(dead_letters: Sequence[DeadLetter], moved: int, screen: Screen, 
     screen.write_json(
         {"dead_letters": [dead_letter.entry() for dead_letter in dead_letters], "summary": summary}
     )
-
-
-def _dead_letters(number: int) -> str:
-    return count(number, "dead letter")

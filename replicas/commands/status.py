@@ -13,7 +13,7 @@ from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.errors import as_operator_errors
 from replicas.commands.failover.verify import Verified, compare
 from replicas.errors import OperatorError
-from replicas.exit_codes import CHANGES, OK, WAITING, exiting
+from replicas.exit_codes import CHANGES, OK, WAITING
 from replicas.inventory.inventory import Reading, format_unread, read, require_all_read, require_some
 from replicas.inventory.secret_status import (
     Counts,
@@ -71,7 +71,6 @@ class Status:
         return WAITING if self.counts.by_status[SecretStatus.WAITING] else OK
 
 
-@exiting("Stopped.")
 def run(
     options: StatusOptions, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep
 ) -> int:

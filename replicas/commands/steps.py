@@ -157,6 +157,7 @@ def run(
     screen: Screen,
 ) -> int:
     """Show what there is to say of all accounts; return the exit code, raise OperatorError."""
+    screen.stopped = "Stopped. Nothing was written."
 
     def totals_of(place: Where, own: Screen) -> T:
         return kind([region_of(deployment, own) for deployment in deployments(place)])

@@ -8,7 +8,7 @@ from uuid import uuid4
 from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import names_of
 from replicas.aws.function_log import Follower, SweepProgress, find_log_group, follow
-from replicas.exit_codes import CHANGES, FAILED, OK, exit_code
+from replicas.exit_codes import CHANGES, FAILED, OK
 from replicas.options import OneStack, SweepOptions
 from replicas.terminal import Screen
 from secret_replicator.messages import SweepRequest
@@ -22,15 +22,9 @@ def run(
 ) -> int:
     """Start a sweep and follow it; return the exit code."""
     sweep_id = str(uuid4())
-    stopped = (
+    screen.stopped = (
         f"Stopped following. A sweep that was started goes on; its id in the function's log is {sweep_id}."
     )
-    return exit_code(lambda: _run(options, at, screen, sleep, sweep_id), screen, stopped)
-
-
-def _run(
-    options: SweepOptions, at: OneStack, screen: Screen, sleep: Callable[[float], None], sweep_id: str
-) -> int:
     clients = connect(at.access)
     name = at.stack or default_stack()
     parts = find_parts(clients, name)

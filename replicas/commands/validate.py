@@ -7,12 +7,12 @@ from typing import Any
 
 from replicas.aws.deployment import load_policy, policy_file, shown
 from replicas.errors import OperatorError
-from replicas.exit_codes import FAILED, OK, exiting
+from replicas.exit_codes import FAILED, OK
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
 from replicas.inventory.inventory import Seen
 from replicas.inventory.regions import known_regions, unknown_in
-from replicas.options import ExplainOptions, Where
+from replicas.options import ExplainOptions, ValidateOptions, Where
 from replicas.terminal import Column, Screen
 from secret_replicator.errors import PolicyError
 from secret_replicator.models import Secret
@@ -39,25 +39,23 @@ class Prediction:
     problems: tuple[str, ...]
 
 
-@exiting("Stopped.")
-def run(file: Path, screen: Screen, *, as_json: bool) -> int:
+def run(options: ValidateOptions, screen: Screen) -> int:
     """Say everything that is wrong with a policy; return the exit code."""
     try:
-        text = file.read_text("utf-8")
+        text = options.file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{file} cannot be read ({error}): name a policy") from error
-    errors, warnings = _checked(text, shown(file))
-    if as_json:
+        raise OperatorError(f"{options.file} cannot be read ({error}): name a policy") from error
+    errors, warnings = _checked(text, shown(options.file))
+    if options.as_json:
         screen.write_json({"valid": not errors, "errors": errors, "warnings": warnings})
     else:
-        for line in errors or [f"{shown(file)} is valid"]:
+        for line in errors or [f"{shown(options.file)} is valid"]:
             screen.show(line, "bold red" if errors else "")
         for line in warnings:
             screen.show(f"Warning: {line}", "yellow")
     return FAILED if errors else OK
 
 
-@exiting("Stopped.")
 def foretell(options: ExplainOptions, where: Where, screen: Screen) -> int:
     """Say what would happen to a secret with these tags; return the exit code."""
     file = policy_file(where.policy, local=where.local)

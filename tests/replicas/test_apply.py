@@ -14,6 +14,7 @@ from replicas.aws import function_log
 from replicas.aws.checkout import POLICY, in_checkout
 from replicas.cli import app
 from replicas.commands import apply
+from replicas.exit_codes import exit_code
 from replicas.options import ApplyOptions, Where
 from replicas.terminal import Screen
 from secret_replicator.app import logger
@@ -61,7 +62,8 @@ def applied(desk: Desk, screen: Person, *, yes: bool = False, as_json: bool = Fa
         desk.world.clock.advance(30)
         desk.world.deliver()
 
-    return apply.run(ApplyOptions(as_json=as_json, yes=yes), where, screen, pause)
+    asked = ApplyOptions(as_json=as_json, yes=yes)
+    return exit_code(lambda: apply.run(asked, where, screen, pause), screen)
 
 
 def said(screen: Person) -> list[str]:
@@ -159,7 +161,7 @@ def test_stopped_by_ctrl_c_the_function_goes_on(desk: Desk, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     desk.world.add("a", "us-west-2")
-    monkeypatch.setattr(apply.run.__wrapped__, "__defaults__", (stop,))  # type: ignore[attr-defined]
+    monkeypatch.setattr(apply.run, "__defaults__", (stop,))
     result = desk.run("apply", "--yes")
     assert result.exit_code == 130
     assert result.stderr.endswith("the function works on it: see replicas status.\n")

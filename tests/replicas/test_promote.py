@@ -19,10 +19,10 @@ from local.secrets_manager.model import (
 from replicas.aws.connection import connect
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.cli import app
-from replicas.commands.failover.promote import Options, Surroundings, run
+from replicas.commands.failover.promote import Surroundings, run
 from replicas.failover.hold import HOLD_TAG
 from replicas.failover.journal import BEGUN, DONE, Journal, read_journal
-from replicas.options import Access, Choice
+from replicas.options import Access, Choice, PromoteOptions
 from replicas.terminal import Screen
 from secret_replicator.budget import Budget
 from tests.replicas.test_commands import permissions
@@ -63,7 +63,8 @@ def unpaced(access: Access, writes_per_second: float) -> RegionSecrets:
 def promote_at_once(desk: Desk, folder: Path, *names: str) -> tuple[int, str]:
     """Return the exit code, and what is printed."""
     screen = Screen(Console(file=(out := StringIO()), width=400), Console(file=StringIO()))
-    asked = Options(WEST, Choice(names), journal=folder / "journal.jsonl", yes=True)
+    file = folder / "journal.jsonl"
+    asked = PromoteOptions(replica_region=WEST, choice=Choice(names), journal=file, yes=True)
     access = Access(WEST, endpoint_url=desk.account.url)
     return run(asked, access, screen, Surroundings(unpaced)), out.getvalue()
 

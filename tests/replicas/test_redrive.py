@@ -34,10 +34,10 @@ from replicas.aws.dead_letters import (
     secret_name,
 )
 from replicas.cli import app
-from replicas.commands.redrive import Options, redrive_as_asked, run, show_dead_letters
+from replicas.commands.redrive import redrive_as_asked, run, show_dead_letters
 from replicas.errors import OperatorError
-from replicas.exit_codes import OK, STOPPED
-from replicas.options import Access
+from replicas.exit_codes import OK, STOPPED, exit_code
+from replicas.options import OneStack, RedriveOptions
 from replicas.terminal import Screen
 from secret_replicator.models import Kind, Outcome, Problem
 from secret_replicator.work_queue import REDRIVEN, Message, WorkQueue
@@ -681,7 +681,7 @@ def test_what_somebody_else_reads_may_be_the_secret_that_was_named(both: Both) -
     both.dead_letter("a")
     both.queues.client.receive_message(QueueUrl=both.queues.dead_letter_queue_url, MaxNumberOfMessages=10)
     screen = Screen(Console(file=StringIO(), width=400), Console(file=StringIO(), soft_wrap=True))
-    assert redrive_as_asked(Options(secrets=["a"], yes=True), both.queues, screen) == 1
+    assert redrive_as_asked(RedriveOptions(secrets=["a"], yes=True), both.queues, screen) == 1
     said = screen.err.file.getvalue()  # type: ignore[attr-defined]
     assert "No dead letter is about" not in said
 
@@ -701,7 +701,7 @@ def test_a_dead_letter_that_cannot_be_had_is_reported_and_fails(both: Both) -> N
     both.dead_letter("a")
     screen = Screen(Console(file=StringIO()), Console(file=StringIO(), soft_wrap=True))
     hide_at_the_second_reading(both)
-    assert redrive_as_asked(Options(error_types=["Policy"], yes=True), both.queues, screen) == 1
+    assert redrive_as_asked(RedriveOptions(error_types=["Policy"], yes=True), both.queues, screen) == 1
     assert "1 dead letter could not be moved" in screen.err.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -729,7 +729,7 @@ class Person(Screen):
 
 
 @pytest.mark.parametrize(
-    ("answer", "exit_code", "left"),
+    ("answer", "code", "left"),
     [
         pytest.param(True, OK, [], id="yes"),
         pytest.param(False, OK, ["a"], id="no"),
@@ -739,14 +739,15 @@ class Person(Screen):
 def test_the_person_decides(
     service: LocalSqs,
     answer: bool | None,  # noqa: FBT001
-    exit_code: int,
+    code: int,
     left: list[str],
 ) -> None:
     service.both.dead_letter("a")
     screen = Person(Console(file=StringIO()), Console(file=StringIO()))
     screen.answer = answer
-    asked = Options(secrets=["a"])
-    assert run(asked, "replicator", Access(HOME, endpoint_url=service.url), screen) == exit_code
+    asked = RedriveOptions(secrets=["a"])
+    at = OneStack(stack="replicator", region=HOME, endpoint_url=service.url)
+    assert exit_code(lambda: run(asked, at, screen), screen) == code
     assert (service.both.names(), service.both.hidden()) == (left, 0)
 
 
@@ -802,7 +803,7 @@ def test_dead_letters_that_somebody_else_reads_are_not_no_dead_letters(both: Bot
     both.dead_letter("b")
     both.queues.client.receive_message(QueueUrl=both.queues.dead_letter_queue_url, MaxNumberOfMessages=10)
     screen = Screen(Console(file=StringIO(), width=400), Console(file=StringIO(), soft_wrap=True))
-    assert redrive_as_asked(Options(yes=True), both.queues, screen) == 1
+    assert redrive_as_asked(RedriveOptions(yes=True), both.queues, screen) == 1
     said = screen.err.file.getvalue()  # type: ignore[attr-defined]
     assert "There are no dead letters" not in said
     assert "2 dead letters could not be read: somebody else reads them. Run it again in 2 minutes" in said

@@ -21,9 +21,9 @@ from replicas import interrupts
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import promote, rejoin
 from replicas.commands.failover.session import Surroundings
-from replicas.failover.compare import Wishes
+from replicas.exit_codes import exit_code
 from replicas.failover.hold import HOLD_TAG
-from replicas.options import Access, Choice
+from replicas.options import Access, Choice, PromoteOptions, RejoinOptions
 from replicas.terminal import Screen
 from secret_replicator.budget import Budget
 from tests.support.clients import client_of
@@ -95,14 +95,22 @@ class Stage:
         return self.fake.secret(region, name).is_replica
 
     def promote(self) -> int:
-        asked = promote.Options(WEST, journal=self.folder / "j.jsonl", yes=True)
-        return promote.run(asked, Access(WEST), quiet(), self.around)
+        asked = PromoteOptions(replica_region=WEST, journal=self.folder / "j.jsonl", yes=True)
+        screen = quiet()
+        return exit_code(lambda: promote.run(asked, Access(WEST), screen, self.around), screen)
 
     def rejoin(self, *names: str, turn: bool = False, accept: bool = False, discard: str = "") -> int:
-        wishes = Wishes(turn, accept, frozenset(discard.split()))
-        asked = rejoin.Options(WEST, Choice(names), self.folder / "j.jsonl", yes=True, wishes=wishes)
+        asked = RejoinOptions(
+            replica_region=WEST,
+            choice=Choice(names),
+            primary=WEST if turn else "",
+            accept_home=accept,
+            discard=discard.split(),
+            journal=self.folder / "j.jsonl",
+            yes=True,
+        )
         self.screen = quiet()
-        return rejoin.run(asked, Access(WEST), self.screen, self.around)
+        return exit_code(lambda: rejoin.run(asked, Access(WEST), self.screen, self.around), self.screen)
 
     def said(self) -> str:
         text: str = self.screen.out.file.getvalue()  # type: ignore[attr-defined]
@@ -374,7 +382,7 @@ def test_a_dry_run_shows_all_and_writes_nothing(stage: Stage) -> None:
     stage.promote()
     before, journal = writes(stage), (stage.folder / "j.jsonl").read_text("utf-8")
     screen = quiet()
-    asked = rejoin.Options(WEST, journal=stage.folder / "j.jsonl", dry_run=True)
+    asked = RejoinOptions(replica_region=WEST, journal=stage.folder / "j.jsonl", dry_run=True)
     assert rejoin.run(asked, Access(WEST), screen, stage.around) == 0
     assert "rejoin from home" in screen.out.file.getvalue()  # type: ignore[attr-defined]
     assert writes(stage) == before
@@ -388,7 +396,7 @@ def test_json_says_what_was_found_done_and_not_done(stage: Stage) -> None:
     stage.put(WEST, "left")
     stage.fake.set_outcome("fails", WEST, Outcome("Failed", "The KMS key is disabled", attempts=1))
     screen, journal = quiet(), stage.folder / "j.jsonl"
-    asked = rejoin.Options(WEST, journal=journal, yes=True, as_json=True)
+    asked = RejoinOptions(replica_region=WEST, journal=journal, yes=True, as_json=True)
     assert rejoin.run(asked, Access(WEST), screen, stage.around) == 1
     document = json.loads(screen.out.file.getvalue())  # type: ignore[attr-defined]
     known = ("name", "status", "action", "why")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from local.secrets_manager.model import Outcome
 from replicas.cli import app
 from replicas.commands import status
+from replicas.exit_codes import exit_code
 from replicas.options import StatusOptions, Where
 from replicas.terminal import Screen
 from secret_replicator.planner import HOLD_TAG
@@ -276,7 +277,8 @@ def test_watch_checks_again_until_ctrl_c(desk: Desk) -> None:
         if len(pauses) == 2:
             raise KeyboardInterrupt
 
-    assert status.run(StatusOptions(watch=True, interval=7), where(desk), screen, pause) == 130
+    asked = StatusOptions(watch=True, interval=7)
+    assert exit_code(lambda: status.run(asked, where(desk), screen, pause), screen) == 130
     text = printed(screen.out)
     assert pauses == [7, 7]
     assert text.index("0 of 1 selected secrets") < text.index("1 of 1 selected secrets")
@@ -314,7 +316,8 @@ def test_a_watch_says_what_could_not_be_read(desk: Desk) -> None:
     desk.world.add("a", "us-west-2")
     desk.account.denied.add("secretsmanager:DescribeSecret")
     screen = terminal()
-    assert status.run(StatusOptions(watch=True, interval=1), where(desk), screen, stopping()) == 130
+    asked = StatusOptions(watch=True, interval=1)
+    assert exit_code(lambda: status.run(asked, where(desk), screen, stopping()), screen) == 130
     assert "1 secret could not be read (a)" in printed(screen.err)
 
 
@@ -329,11 +332,12 @@ def test_a_watch_outlives_an_error_once_it_has_seen_something(desk: Desk) -> Non
         desk.account.denied.clear()
 
     asked = StatusOptions(watch=True, interval=1)
-    assert status.run(asked, where(desk), screen, stopping(fail, recover)) == 130
+    pauses = stopping(fail, recover)
+    assert exit_code(lambda: status.run(asked, where(desk), screen, pauses), screen) == 130
     assert "Permission secretsmanager:ListSecrets is missing" in printed(screen.err)
     assert printed(screen.out).count("0 of 1 selected secrets") == 2
     fail()
-    assert status.run(asked, where(desk), screen, stopping()) == 1
+    assert exit_code(lambda: status.run(asked, where(desk), screen, stopping()), screen) == 1
 
 
 def test_only_the_dead_letters_of_the_chosen_secrets_are_shown(desk: Desk) -> None:

@@ -17,6 +17,7 @@ from local.secrets_manager.model import DAY, Fault, Outcome
 from replicas.aws import function_log
 from replicas.aws.dead_letters import Queues
 from replicas.commands import sweep
+from replicas.exit_codes import exit_code
 from replicas.options import OneStack, SweepOptions
 from replicas.terminal import Screen
 from secret_replicator.app import logger
@@ -44,7 +45,8 @@ class Run:
 
     def sweep(self, **asked: Any) -> int:
         at = OneStack(stack=STACK, region=HOME, endpoint_url=self.desk.account.url)
-        return sweep.run(SweepOptions(**asked), at, self.screen, self._pause)
+        options = SweepOptions(**asked)
+        return exit_code(lambda: sweep.run(options, at, self.screen, self._pause), self.screen)
 
     def _pause(self, _seconds: float) -> None:
         self.pauses += 1

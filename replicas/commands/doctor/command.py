@@ -22,8 +22,7 @@ from replicas.commands.doctor.findings import (
     unknown,
 )
 from replicas.commands.doctor.stack import Check, Stack, read_stack
-from replicas.exit_codes import exit_code
-from replicas.options import Where
+from replicas.options import DoctorOptions, Where
 from replicas.terminal import Screen, count
 
 CHECKS: tuple[Check, ...] = (
@@ -80,19 +79,15 @@ class Examined:
         return ", ".join(f"{number:,} {status}" for status, number in self.counts().items())
 
 
-def run(where: Where, screen: Screen, *, as_json: bool) -> int:
+def run(options: DoctorOptions, where: Where, screen: Screen) -> int:
     """Show a line for each thing that was checked; return the exit code."""
-
-    def work() -> int:
-        answers = ask_each(where, lambda place, _: Examined([*_examined(place)]), Examined(), screen)
-        if as_json:
-            screen.write_json(document(answers))
-        else:
-            show(answers, screen)
-        answers.require_all()
-        return code_of(answers.total.findings)
-
-    return exit_code(work, screen, "Stopped.")
+    answers = ask_each(where, lambda place, _: Examined([*_examined(place)]), Examined(), screen)
+    if options.as_json:
+        screen.write_json(document(answers))
+    else:
+        show(answers, screen)
+    answers.require_all()
+    return code_of(answers.total.findings)
 
 
 def _examined(place: Where) -> Iterator[StackFindings]:

@@ -8,15 +8,15 @@ from typing import Any
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import session
-from replicas.commands.failover.session import REAL, Surroundings, Wording, carry_out, end
+from replicas.commands.failover.session import REAL, Surroundings, Wording, carry_out, end, journal_file
 from replicas.errors import OperatorError
-from replicas.exit_codes import OK, exit_code
+from replicas.exit_codes import OK
 from replicas.failover import journal
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held
 from replicas.failover.journal import Journal, read_journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import require_some
-from replicas.options import Access
+from replicas.options import Access, PromoteOptions
 from replicas.terminal import Cell, Column, Moment, Report, Screen, count, counted
 
 SHOWN = 20
@@ -27,14 +27,6 @@ primary must not be written to: what is written there does not arrive here. Ther
 
 
 _COLUMNS = (Column("Secret", short=False), Column("Primary"), Column("Version"), Column("Changed (UTC)"))
-
-
-@dataclass(frozen=True)
-class Options(session.Options):
-    """What the command line asks of a promotion."""
-
-    primary_region: str = ""
-    reason: str = "the primary Region does not answer"
 
 
 @dataclass(frozen=True)
@@ -53,22 +45,18 @@ class Result(session.Result):
     promoted: bool = True
 
 
-def run(options: Options, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
+def run(options: PromoteOptions, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
     """Promote what is asked for; return the exit code."""
-    stopped = (
+    screen.stopped = (
         "Stopped. What is done is in the journal "
-        f"{options.journal_file}: run it again, and it goes on where it stopped."
+        f"{journal_file(options)}: run it again, and it goes on where it stopped."
     )
-    return exit_code(lambda: _run(options, access, screen, around), screen, stopped)
-
-
-def _run(options: Options, access: Access, screen: Screen, around: Surroundings) -> int:
     there = around.regions(access, options.writes_per_second)
-    log = read_journal(options.journal_file, around.clock)
+    log = read_journal(journal_file(options), around.clock)
     with screen.progress(f"Listing {there.region}") as report:
         promotion = _promotion(options, there, log, report)
-    shows = f"`replicas verify --from {options.region}` shows what is there"
-    require_some(options.choice, f"replica in {options.region}", shows)
+    shows = f"`replicas verify --from {options.replica_region}` shows what is there"
+    require_some(options.choice, f"replica in {options.replica_region}", shows)
     if not options.as_json:
         _show(options, promotion, screen)
     work = [*promotion.replicas, *promotion.not_held]
@@ -78,7 +66,7 @@ def _run(options: Options, access: Access, screen: Screen, around: Surroundings)
     return OK if results is None else _end(options, promotion, results, screen)
 
 
-def _promotion(options: Options, there: RegionSecrets, log: Journal, report: Report) -> _Promotion:
+def _promotion(options: PromoteOptions, there: RegionSecrets, log: Journal, report: Report) -> _Promotion:
     replicas, not_held, done, promoted = list[Held](), list[Held](), 0, log.promoted()
     for held in counted(there.listed(), report):
         mine = held.is_replica and options.primary_region in ("", held.primary_region)
@@ -120,12 +108,12 @@ def _hold(there: RegionSecrets, log: Journal, held: Held, home: str, value: str)
     return Result(held.name)
 
 
-def _question(options: Options, promotion: _Promotion) -> str:
+def _question(options: PromoteOptions, promotion: _Promotion) -> str:
     hold = f", and hold {len(promotion.not_held):,} promoted before" if promotion.not_held else ""
-    return f"Promote {count(len(promotion.replicas), 'replica')} in {options.region}{hold}?"
+    return f"Promote {count(len(promotion.replicas), 'replica')} in {options.replica_region}{hold}?"
 
 
-def _show(options: Options, promotion: _Promotion, screen: Screen) -> None:
+def _show(options: PromoteOptions, promotion: _Promotion, screen: Screen) -> None:
     shown = promotion.replicas[:SHOWN] if screen.out.is_terminal else promotion.replicas
     if shown:
         screen.table(_COLUMNS, [_line(held) for held in shown])
@@ -134,10 +122,10 @@ def _show(options: Options, promotion: _Promotion, screen: Screen) -> None:
     if promotion.replicas:
         seconds = len(promotion.replicas) / options.writes_per_second
         screen.show(
-            f"{count(len(promotion.replicas), 'replica')} to promote in {options.region}, "
+            f"{count(len(promotion.replicas), 'replica')} to promote in {options.replica_region}, "
             f"about {max(1, round(seconds)):,} s at {options.writes_per_second:g} writes a second"
         )
-        screen.say(MEANING.format(region=options.region))
+        screen.say(MEANING.format(region=options.replica_region))
     if promotion.not_held:
         secrets = count(len(promotion.not_held), "secret")
         screen.show(f"{secrets} promoted before and not held: to get the tag")
@@ -149,7 +137,7 @@ def _line(held: Held) -> tuple[Cell, ...]:
     return held.name, held.primary_region, short(held.current), Moment(held.last_changed)
 
 
-def _end(options: Options, promotion: _Promotion, results: list[Result], screen: Screen) -> int:
+def _end(options: PromoteOptions, promotion: _Promotion, results: list[Result], screen: Screen) -> int:
     ended = {result.name: result for result in results}
     secrets = [_entry(held, ended.get(held.name)) for held in [*promotion.replicas, *promotion.not_held]]
     summary = {
@@ -160,7 +148,7 @@ def _end(options: Options, promotion: _Promotion, results: list[Result], screen:
     return end(options, results, secrets, summary, _account(options, promotion, results), screen)
 
 
-def _account(options: Options, promotion: _Promotion, results: list[Result]) -> str:
+def _account(options: PromoteOptions, promotion: _Promotion, results: list[Result]) -> str:
     if options.dry_run:
         return f"Dry run: {count(len(promotion.replicas), 'replica')} would be promoted, nothing was written"
     promoted = sum(result.promoted for result in results)
@@ -168,7 +156,7 @@ def _account(options: Options, promotion: _Promotion, results: list[Result]) -> 
     text = f"Promoted: {promoted:,}, {promotion.done:,} before, {len(problems):,} with a problem"
     if not_held := sum(result.promoted for result in problems):
         text += f" ({not_held:,} promoted, but not held: run it again)"
-    return f"{text}; journal {options.journal_file}" if results else text
+    return f"{text}; journal {journal_file(options)}" if results else text
 
 
 def _entry(held: Held, result: Result | None) -> dict[str, Any]:

@@ -9,10 +9,18 @@ from dataclasses import dataclass, field, replace
 
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets
-from replicas.commands.failover import session
-from replicas.commands.failover.session import REAL, Result, Surroundings, Wording, carry_out, each, end
+from replicas.commands.failover.session import (
+    REAL,
+    Result,
+    Surroundings,
+    Wording,
+    carry_out,
+    each,
+    end,
+    journal_file,
+)
 from replicas.errors import OperatorError
-from replicas.exit_codes import CHANGES, OK, exit_code
+from replicas.exit_codes import CHANGES, OK
 from replicas.failover import journal
 from replicas.failover.compare import (
     Action,
@@ -30,24 +38,16 @@ from replicas.failover.hold import HOLD_TAG, hold_value, is_held, is_held_by_us
 from replicas.failover.journal import Entry, Journal, read_journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import require_some
-from replicas.options import Access
+from replicas.options import Access, RejoinOptions
 from replicas.terminal import Column, Moment, Report, Screen, count
 from secret_replicator.models import FAILED as REPLICA_FAILED
 from secret_replicator.models import IN_SYNC, Replica, Secret
 
 POLL_SECONDS = 2.0
 IN_PROGRESS = "InProgress"
-NO_WISHES = Wishes()
+TIMEOUT_SECONDS = 300
 
 _HOME = re.compile(r" from ([a-z0-9-]+):")
-
-
-@dataclass(frozen=True)
-class Options(session.Options):
-    """What the command line asks of a rejoin."""
-
-    wishes: Wishes = NO_WISHES
-    timeout_seconds: float = 300
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Candidate:
 class _Desk:
     """What the work needs: both sides, the journal, and time."""
 
-    options: Options
+    options: RejoinOptions
     access: Access
     log: Journal
     around: Surroundings
@@ -97,7 +97,7 @@ class _Desk:
 
     def sides(self, home_region: str, identity: str) -> Sides:
         """Return how both sides are now."""
-        region = self.options.region
+        region = self.options.replica_region
         home, there = self._held_in(home_region, identity), self._held_in(region, identity)
         steps, promoted = tuple(self.log.of(identity)), self.log.promotion(identity)
         return Sides(home_region, region, identity, home, there, steps, promoted)
@@ -108,21 +108,17 @@ class _Desk:
         return secrets.describe(arn_in(region, identity)) or secrets.describe(name_in(identity))
 
 
-def run(options: Options, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
+def run(options: RejoinOptions, access: Access, screen: Screen, around: Surroundings = REAL) -> int:
     """Compare both sides, do what may be done, and return the exit code."""
-    stopped = (
+    screen.stopped = (
         "Stopped. Every value is still in at least one Region, and every step in the journal "
-        f"{options.journal_file}: run it again, and it goes on where it stopped."
+        f"{journal_file(options)}: run it again, and it goes on where it stopped."
     )
-    return exit_code(lambda: _run(options, access, screen, around), screen, stopped)
-
-
-def _run(options: Options, access: Access, screen: Screen, around: Surroundings) -> int:
-    desk = _Desk(options, access, read_journal(options.journal_file, around.clock), around)
+    desk = _Desk(options, access, read_journal(journal_file(options), around.clock), around)
     with screen.progress("Comparing both sides") as report:
         candidates = [*_candidates(desk, report)]
     shows = "without it, all that were promoted are shown with --dry-run"
-    require_some(options.choice, f"secret that was promoted in {options.region}", shows)
+    require_some(options.choice, f"secret that was promoted in {options.replica_region}", shows)
     if not options.as_json:
         _show(options, candidates, screen)
     work = [candidate for candidate in candidates if candidate.action is not Action.LEAVE]
@@ -135,7 +131,7 @@ def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:
     """Yield what was promoted here: by the journal, and by the hold tag where that is lost."""
     homes: dict[str, str] = {}
     options, known = desk.options, desk.log.promoted()
-    for held in desk.secrets(options.region).listed():
+    for held in desk.secrets(options.replica_region).listed():
         if (home := _home_of(held, known.get(held.identity))) and options.choice.takes(held):
             homes[held.identity] = home
     for identity, entry in known.items():
@@ -158,8 +154,9 @@ def _home_of(held: Held, promoted: Entry | None) -> str:
 
 def _candidate(desk: _Desk, home_region: str, identity: str) -> Candidate:
     sides = desk.sides(home_region, identity)
-    found = change(sides)
-    return Candidate(sides, found, action(found, sides.name, desk.options.wishes))
+    found, options = change(sides), desk.options
+    wishes = Wishes(bool(options.primary), options.accept_home, frozenset(options.discard or ()))
+    return Candidate(sides, found, action(found, sides.name, wishes))
 
 
 def _do(desk: _Desk, candidate: Candidate) -> Result:
@@ -243,7 +240,7 @@ def _forget_failed(desk: _Desk, primary: Held, replicas: list[Replica]) -> None:
 
 def _hold_home(desk: _Desk, home: Held) -> None:
     """Keep the stack at home from working on it meanwhile."""
-    reason = f"replicas rejoin --replica-region {desk.options.region}"
+    reason = f"replicas rejoin --replica-region {desk.options.replica_region}"
     with desk.step(journal.HOLD, home) as secrets:
         if not is_held(home.tags):
             secrets.tag(home.arn, HOLD_TAG, hold_value(reason, home.region, desk.around.now()))
@@ -255,7 +252,7 @@ def _settled(desk: _Desk, primary: Held, region: str) -> Held:
     while True:
         now = desk.now(primary)
         replica = now.replica_in(region)
-        if replica is None or replica.status != IN_PROGRESS or waited >= desk.options.timeout_seconds:
+        if replica is None or replica.status != IN_PROGRESS or waited >= TIMEOUT_SECONDS:
             return now
         desk.around.sleep(POLL_SECONDS)
         waited += POLL_SECONDS
@@ -304,7 +301,7 @@ def _follow(desk: _Desk, primary: Held, regions: list[str]) -> str:
         found = [now.replica_in(region) or Replica(region, "not listed") for region in regions]
         open_ = [replica for replica in found if replica.status != IN_SYNC]
         failed = [replica for replica in open_ if replica.status == REPLICA_FAILED]
-        if failed or (open_ and waited >= desk.options.timeout_seconds):
+        if failed or (open_ and waited >= TIMEOUT_SECONDS):
             return "; ".join(
                 f"{replica.region} is {replica.status}: {replica.message}" for replica in failed or open_
             )
@@ -351,21 +348,21 @@ def _key_in_journal(sides: Sides) -> str:
     return removed[-1].regions[sides.region] if removed else ""
 
 
-def _question(options: Options, work: list[Candidate]) -> str:
+def _question(options: RejoinOptions, work: list[Candidate]) -> str:
     turned = sum(candidate.action is Action.TURN for candidate in work)
-    named = [candidate.name for candidate in work if candidate.name in options.wishes.discard]
+    named = [candidate.name for candidate in work if candidate.name in (options.discard or ())]
     parts = [f"Rejoin {count(len(work), 'secret')}"]
-    parts += [f"{turned:,} of them with {options.region} as the primary"] if turned else []
+    parts += [f"{turned:,} of them with {options.replica_region} as the primary"] if turned else []
     parts += [f"and lose for good what the other side of {', '.join(named)} has"] if named else []
     return ", ".join(parts) + "?"
 
 
-def _show(options: Options, candidates: list[Candidate], screen: Screen) -> None:
+def _show(options: RejoinOptions, candidates: list[Candidate], screen: Screen) -> None:
     columns = (
         Column("Secret", short=False),
         Column("State"),
         Column("At home", labelled=True),
-        Column(options.region, labelled=True),
+        Column(options.replica_region, labelled=True),
         Column("Done", labelled=True),
         Column("Or", short=False, below=True),
     )
@@ -390,7 +387,7 @@ def _version(held: Held | None, screen: Screen) -> str:
     return f"{short(held.current)}{when}"
 
 
-def _end(options: Options, candidates: list[Candidate], results: list[Result], screen: Screen) -> int:
+def _end(options: RejoinOptions, candidates: list[Candidate], results: list[Result], screen: Screen) -> int:
     problems = {result.name: result.problem for result in results if result.problem}
     left = Counter(str(candidate.found) for candidate in candidates if candidate.action is Action.LEAVE)
     secrets = [
@@ -410,7 +407,9 @@ def _end(options: Options, candidates: list[Candidate], results: list[Result], s
     return end(options, results, secrets, summary, text, screen) or (CHANGES if left else OK)
 
 
-def _account(options: Options, candidates: list[Candidate], results: list[Result], left: Counter[str]) -> str:
+def _account(
+    options: RejoinOptions, candidates: list[Candidate], results: list[Result], left: Counter[str]
+) -> str:
     names = {result.name for result in results if not result.problem}
     turned = sum(candidate.action is Action.TURN and candidate.name in names for candidate in candidates)
     problems = sum(bool(result.problem) for result in results)
@@ -420,4 +419,4 @@ def _account(options: Options, candidates: list[Candidate], results: list[Result
     parts += [f"{problems:,} with a problem"] if problems else []
     parts += [f"{left.total():,} left ({states})"] if left else []
     text = ", ".join(parts)
-    return f"{text}; journal {options.journal_file}" if results else text
+    return f"{text}; journal {journal_file(options)}" if results else text

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from replicas.aws.connection import connect
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.exit_codes import FAILED, OK
-from replicas.options import EVERYTHING, Access, Choice
+from replicas.options import Access, PromoteOptions, RejoinOptions
 from replicas.terminal import Report, Screen
 
 WORKERS = 8
@@ -20,22 +20,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks of both."""
+Options = PromoteOptions | RejoinOptions
 
-    region: str
-    choice: Choice = EVERYTHING
-    journal: Path | None = None
-    writes_per_second: float = 20
-    yes: bool = False
-    dry_run: bool = False
-    as_json: bool = False
 
-    @property
-    def journal_file(self) -> Path:
-        """Where the journal is: one for all runs about this Region, so that each goes on from the last."""
-        return self.journal or Path(f"failover-{self.region}.jsonl")
+def journal_file(options: Options) -> Path:
+    """Return where the journal is: one for all runs about a Region, so that each goes on from the last."""
+    return options.journal or Path(f"failover-{options.replica_region}.jsonl")
 
 
 @dataclass(frozen=True)
@@ -103,10 +93,10 @@ def end(  # noqa: PLR0913, PLR0917  what is said of it, for people and for progr
     """Show how it ended; return the exit code."""
     problems = [result for result in results if result.problem]
     if options.as_json:
-        journal = str(options.journal_file) if results else None
+        journal = str(journal_file(options)) if results else None
         counts = {**summary, "problems": len(problems), "text": text}
         screen.write_json(
-            {"region": options.region, "secrets": secrets, "journal": journal, "summary": counts}
+            {"region": options.replica_region, "secrets": secrets, "journal": journal, "summary": counts}
         )
     else:
         for result in problems:

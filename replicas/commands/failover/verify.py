@@ -13,10 +13,10 @@ from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.errors import OperatorError
-from replicas.exit_codes import CHANGES, FAILED, OK, WAITING, exiting
+from replicas.exit_codes import CHANGES, FAILED, OK, WAITING
 from replicas.failover.states import SOUND, Finding, Pair, State, finding, state_of, told_by_aws
 from replicas.inventory.inventory import require_some
-from replicas.options import EVERYTHING, Choice, Where
+from replicas.options import Choice, VerifyOptions, Where
 from replicas.terminal import Cell, Column, Moment, Report, Screen, count, counted
 from secret_replicator.planner import decision
 
@@ -44,14 +44,6 @@ _FROM = (
     Column("Version"),
     Column("Changed (UTC)"),
 )
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks of a verify."""
-
-    choice: Choice = EVERYTHING
-    as_json: bool = False
 
 
 @dataclass
@@ -151,17 +143,11 @@ class _Side:
             self.open.append(pair)
 
 
-@exiting("Stopped. Nothing was written.")
-def run(
-    options: Options,
-    where: Where,
-    screen: Screen,
-    from_region: str = "",
-    clock: Callable[[], float] = time.time,
-) -> int:
+def run(options: VerifyOptions, where: Where, screen: Screen, clock: Callable[[], float] = time.time) -> int:
     """Compare, show what is not as it must be, and return the exit code."""
-    if from_region:
-        return _show_held(options, where, from_region, screen)
+    screen.stopped = "Stopped. Nothing was written."
+    if options.from_region:
+        return _show_held(options, where, screen)
 
     def verified_in(place: Where, own: Screen) -> Verified:
         verified = Verified(place.account)
@@ -284,7 +270,7 @@ def _check_keys(side: _Side, verified: Verified, sound: set[State]) -> None:
                 verified.note(finding(pair, State.KEY_UNUSABLE, problem))
 
 
-def _show(options: Options, answers: Answers[Verified], screen: Screen) -> None:
+def _show(options: VerifyOptions, answers: Answers[Verified], screen: Screen) -> None:
     verified = answers.total
     if options.as_json:
         screen.write_json(_document(verified) | {"accounts": answers.entries()})
@@ -368,7 +354,9 @@ class _Holding:
         return f"{self.region} holds " + ", ".join([*parts, f"{alone:,} that follow nobody"])
 
 
-def _show_held(options: Options, where: Where, region: str, screen: Screen) -> int:
+def _show_held(options: VerifyOptions, where: Where, screen: Screen) -> int:
+    region = options.from_region
+
     def held_in(place: Where, own: Screen) -> _Holding:
         there = region_secrets(connect(place.access(region)))
         with own.progress(f"Listing {region}") as report:

@@ -19,7 +19,7 @@ from replicas.commands.failover.verify import entries
 from replicas.commands.report.proof import Proof
 from replicas.commands.status import AS_IT_MUST_BE, Status, check, document
 from replicas.errors import OperatorError
-from replicas.exit_codes import OK, exiting
+from replicas.exit_codes import OK
 from replicas.inventory import pricing
 from replicas.inventory.explanation import MISSING
 from replicas.inventory.inventory import require_all_read, sweep_calls
@@ -63,7 +63,6 @@ class Coverage:
         return round(100 * self.in_sync / self.wanted, 1) if self.wanted else 100
 
 
-@exiting("Stopped. No file was changed.")
 def run(
     options: ReportOptions,
     where: Where,
@@ -71,6 +70,7 @@ def run(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> int:
     """Write the report; return the exit code."""
+    screen.stopped = "Stopped. No file was changed."
     page_file = options.html or (None if options.as_json else Path("replicas-report.html"))
     _require_two_files(page_file, options.csv)
     answers = check(options, where, screen, options.by or (), verifying=True)
