@@ -82,11 +82,9 @@ class Answers(Generic[T]):
 
 
 def accounts(where: Where) -> list[Where]:
-    """Return where to look, account by account; raise OperatorError for a file that is wrong."""
+    """Return the place of each account; raise OperatorError for a file that is wrong."""
     if where.accounts:
-        places = [_from_file(where, entry) for entry in _entries(where.accounts)]
-        _require_each_once(where.accounts, places)
-        return places
+        return _in_file(where, where.accounts)
     profiles = where.profiles or ()
     if len(profiles) < 2:  # noqa: PLR2004  one is not several
         return [where]
@@ -163,17 +161,47 @@ def _ask(
         return Answer(place.account, None, str(error)), said.getvalue()
 
 
-def _entries(file: Path) -> Iterator[Mapping[str, Any]]:
+def _in_file(where: Where, file: Path) -> list[Where]:
     try:
         entries = tomllib.loads(file.read_text("utf-8")).get("accounts")
     except (OSError, ValueError) as error:
         raise OperatorError(f"{file} cannot be read ({error}): name a TOML file with --accounts") from error
     if not isinstance(entries, list) or not entries:
         raise OperatorError(f"{file} names no account: write [[accounts]] with profile or role_arn, for each")
-    names = [_checked(file, number, entry) for number, entry in enumerate(entries, start=1)]
+    for number, entry in enumerate(entries, start=1):
+        if problem := _problem(entry):
+            raise OperatorError(f"{file}, account {number}: {problem}. There are {', '.join(_KEYS)}")
+    places = [_place(where, entry) for entry in entries]
+    names = [place.account for place in places]
     if twice := {name for name in names if names.count(name) > 1}:
         raise OperatorError(f"{file} names {', '.join(sorted(twice))} twice: give each a name of its own")
-    yield from entries
+    _require_each_once(file, places)
+    return places
+
+
+def _problem(entry: object) -> str:
+    """Return why an entry of the file cannot be an account, nothing if it can."""
+    given = entry if isinstance(entry, dict) else {}
+    wrong = [key for key in given if type(given[key]) is not _KEYS.get(key)]
+    if not wrong and not all(map(is_region, given.get("regions", []))):
+        wrong = ["regions"]
+    if wrong:
+        return f"{', '.join(wrong)} cannot be so"
+    return "" if {"profile", "role_arn"} & given.keys() else "it has neither profile nor role_arn"
+
+
+def _place(where: Where, entry: Mapping[str, Any]) -> Where:
+    role_arn, profile = entry.get("role_arn", ""), entry.get("profile", "")
+    account = _account_in(role_arn)
+    return replace(
+        where,
+        accounts=None,
+        account=entry.get("name") or (account if account != role_arn else profile),
+        profiles=[profile] if "profile" in entry else where.profiles,
+        role=Role(role_arn, entry.get("external_id", "")) if "role_arn" in entry else None,
+        regions=entry.get("regions") or where.regions,
+        stack=entry.get("stack") or where.stack,
+    )
 
 
 def _require_each_once(file: Path, places: Sequence[Where]) -> None:
@@ -195,33 +223,3 @@ def _account_in(role_arn: str) -> str:
     """Return the account's id; what is no ARN as it is."""
     parts = role_arn.split(":")
     return parts[4] if len(parts) > 4 else role_arn  # noqa: PLR2004
-
-
-def _checked(file: Path, number: int, entry: Any) -> str:  # noqa: ANN401  whatever the file has
-    """Return the account's name; raise OperatorError for what cannot be one."""
-    wrong = isinstance(entry, dict) and [key for key in entry if type(entry[key]) is not _KEYS.get(key)]
-    if not wrong and isinstance(entry, dict) and not all(map(is_region, entry.get("regions", []))):
-        wrong = ["regions"]
-    if wrong or not isinstance(entry, dict) or not {"profile", "role_arn"} & entry.keys():
-        said = f"{', '.join(wrong)} cannot be so" if wrong else "it has neither profile nor role_arn"
-        raise OperatorError(f"{file}, account {number}: {said}. There are {', '.join(_KEYS)}")
-    return _name(entry)
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    role_arn = entry.get("role_arn", "")
-    account = _account_in(role_arn)
-    return str(entry.get("name") or (account if account != role_arn else entry.get("profile", "")))
-
-
-def _from_file(where: Where, entry: Mapping[str, Any]) -> Where:
-    role = Role(entry["role_arn"], entry.get("external_id", "")) if "role_arn" in entry else None
-    return replace(
-        where,
-        accounts=None,
-        account=_name(entry),
-        profiles=[entry["profile"]] if "profile" in entry else where.profiles,
-        role=role,
-        regions=entry.get("regions") or where.regions,
-        stack=entry.get("stack") or where.stack,
-    )

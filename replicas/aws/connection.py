@@ -49,19 +49,19 @@ _IMPATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attem
 
 @dataclass
 class Throttling:
-    """How often AWS asked to be asked more slowly. Counted in many threads."""
+    """How often AWS throttled. Counted in many threads."""
 
     times: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, response: "tuple[object, Mapping[str, Any]] | None", **_: object) -> None:
-        """Look at an answer before botocore decides whether to ask again."""
+        """Count an answer that throttles, before botocore decides whether to try again."""
         if response and is_throttling(response[1].get("Error", {}).get("Code", "")):
             with self._lock:
                 self.times += 1
 
     def caused(self, error: Exception) -> bool:
-        """Tell whether AWS only asked to be asked more slowly."""
+        """Tell whether AWS only throttled."""
         cause = error.__cause__
         return isinstance(cause, ClientError) and is_throttling(cause.response["Error"].get("Code", ""))
 

@@ -1,4 +1,4 @@
-"""What the function of a Region decides by, and the ways to what it looks at.
+"""What the function of a Region decides by, and the way to its secrets and queues.
 
 The switches are those of the function's own environment, read by the function's own reader. The policy is
 the one that is named, else this checkout's, else the deployed one. The others are compared with that.
@@ -92,16 +92,8 @@ def policy_file(named: Path | None, *, local: bool) -> Path:
 
 
 def source_of(file: Path, connection: Connection, function: str) -> PolicySource:
-    """Return the policy in the file; if it would be that of a checkout and is not there, the deployed one.
-
-    The functions of the local AWS decide by a file of their own, not by that in their code.
-    """
-    local = local_policy(connection.functions.meta.endpoint_url)
-    if local and file in (local, in_checkout(POLICY)):
-        return replace(_in_file(local), is_deployed=True)
-    if file == in_checkout(POLICY) and not file.is_file():
-        return _as_deployed(policy_if_allowed(connection, function))
-    return _in_file(file)
+    """Return the policy in the file; if it would be that of a checkout and is not there, the deployed one."""
+    return _on_disk(file, connection) or _as_deployed(policy_if_allowed(connection, function))
 
 
 def load_policy(file: Path) -> Policy:
@@ -119,7 +111,10 @@ def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deploy
     connection = connect(access)
     region = connection.region
     gateway = Gateway(connection.secrets)
-    own = _own_policy(where, connection)
+    if where.policy:
+        own: PolicySource | None = _in_file(where.policy)
+    else:
+        own = _on_disk(policy_file(None, local=where.local), connection)
     if where.allowed_regions:
         source = own or _in_file(in_checkout(POLICY))
         settings = _settings({"ALLOWED_REGIONS": where.allowed_regions} | _NO_QUEUES, region, source)
@@ -149,15 +144,15 @@ def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deploy
     )
 
 
-def _own_policy(where: Where, connection: Connection) -> PolicySource | None:
-    """Return the policy on this disk: the named one, the local stack's, or the checkout's; None without."""
-    if where.policy:
-        return _in_file(where.policy)
-    endpoint_url = connection.functions.meta.endpoint_url
-    if local := policy_file(None, local=True) if where.local else local_policy(endpoint_url):
+def _on_disk(file: Path, connection: Connection) -> PolicySource | None:
+    """Return the policy in the file, None if it would be that of a checkout and is not there.
+
+    The functions of the local AWS decide by a file of their own, not by that in their code.
+    """
+    local = local_policy(connection.functions.meta.endpoint_url)
+    if local and file in (local, in_checkout(POLICY)):
         return replace(_in_file(local), is_deployed=True)
-    file = in_checkout(POLICY)
-    return _in_file(file) if file.is_file() else None
+    return None if file == in_checkout(POLICY) and not file.is_file() else _in_file(file)
 
 
 def _in_file(file: Path) -> PolicySource:

@@ -154,21 +154,12 @@ def _changed_at_home(sides: Sides, home: Held, there: Held) -> bool:
         return bool(home.versions.keys() - known) or (bool(before) and home.current != before)
     if promoted is None or home.last_changed is None:
         return True
-    if seen := _home_when_held(sides):
-        return home.current != seen.current
-    return home.last_changed > _when_promoted(sides, promoted)
-
-
-def _when_promoted(sides: Sides, begun: Entry) -> datetime:
-    """Return when the promotion was over: it may itself change the date of the old primary."""
-    done = (step.time for step in sides.steps if step.action == PROMOTE and step.result == DONE)
-    return datetime.fromisoformat(next(done, begun.time))
-
-
-def _home_when_held(sides: Sides) -> Entry | None:
-    """Return home as it was when an earlier run set its tag, which changes its date."""
+    # A tag that an earlier run set changed the date, and so may have the promotion.
     held = (step for step in sides.steps if step.action == HOLD and step.region == sides.home_region)
-    return next(held, None)
+    if seen := next(held, None):
+        return home.current != seen.current
+    done = (step.time for step in sides.steps if step.action == PROMOTE and step.result == DONE)
+    return home.last_changed > datetime.fromisoformat(next(done, promoted.time))
 
 
 def _state(held: Held | None) -> tuple[object, ...] | None:

@@ -41,7 +41,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """How it stands with a secret in a Region. `aws_says` is the status in the primary's list, if asked."""
+    """The state of a secret in a Region. `aws_says` is the status in the primary's list, if asked."""
 
     home: str
     name: str
@@ -89,7 +89,7 @@ def state_of(pair: Pair) -> State:
 
 
 def finding(pair: Pair, state: State | None = None, why: str = "") -> Finding:
-    """Return how it stands, with the time since when a secret that is not as it must be may be so."""
+    """Return the finding, with the time since when a secret that is not as it must be may be so."""
     primary = pair.primary
     known = state or state_of(pair)
     changed = pair.there if pair.there and known in (State.STANDALONE, State.ANOTHER) else primary

@@ -58,7 +58,6 @@ class Verified:
     unchecked_keys: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     """The Regions that could not be read, each with the reason."""
-    regions: set[str] = field(default_factory=set)
 
     @property
     def counts(self) -> Counter[State]:
@@ -92,7 +91,6 @@ class Verified:
         self.not_comparable += other.not_comparable
         self.unchecked_keys += other.unchecked_keys
         self.unread += other.unread
-        self.regions |= other.regions
 
     @property
     def remarks(self) -> Iterator[str]:
@@ -110,13 +108,12 @@ class Verified:
         """Say how many are how."""
         counts = self.counts
         wanted = counts.total() - counts[State.UNWANTED]
-        others = [
-            f"{counts[state]:,} {state}" for state in State if state is not State.CURRENT and counts[state]
-        ]
-        head = f"{counts[State.CURRENT]:,} of {count(wanted, 'replica')} current"
+        regions = count(len(self.states), "Region")
+        parts = [f"{counts.pop(State.CURRENT, 0):,} of {count(wanted, 'replica')} current in {regions}"]
+        parts += [f"{counts[state]:,} {state}" for state in State if counts[state]]
         if self.unread:
-            others.append(f"{count(len(self.unread), 'Region')} not read")
-        return ", ".join([f"{head} in {count(len(self.regions), 'Region')}", *others])
+            parts.append(f"{count(len(self.unread), 'Region')} not read")
+        return ", ".join(parts)
 
 
 @dataclass
@@ -179,7 +176,7 @@ def compare(
     for region in sorted(wanted.keys() | {*deployment.settings.allowed_regions} - {home.region}):
         try:
             side = _Side(home, region_secrets(deployment.connection.in_region(region)), clock)
-            found = Verified(verified.account, regions={region})
+            found = Verified(verified.account)
             with screen.progress(f"Listing {region}") as report:
                 for unwanted in _read_side(side, primaries, wanted.get(region, set()), choice, report):
                     found.note(unwanted)
@@ -223,7 +220,7 @@ def _read_side(
 
 
 def _settle(side: _Side, verified: Verified) -> None:
-    """Ask again what the lists may not show yet, and note how each secret stands."""
+    """Ask again what the lists may not show yet, and note the state of each secret."""
     verified.states[side.there.region].update((primary.arn, State.CURRENT) for primary in side.sound)
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         for found in pool.map(lambda pair: _settled(side, pair), side.open):
