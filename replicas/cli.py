@@ -335,9 +335,9 @@ def smoke_command(screen: Screen, *, chosen: options.SmokeOptions, at: options.O
     Says when each Region was seen with which status. Reads no value. Touches no other secret. Also when it is
     interrupted, all that it made is removed.
     """
-    from replicas.commands import health
+    from replicas.commands import smoke
 
-    return health.run(chosen, at, screen)
+    return smoke.run(chosen, at, screen)
 
 
 @command(

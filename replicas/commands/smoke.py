@@ -6,16 +6,23 @@ No value is read, and no secret is touched but the one that is made here.
 import secrets as random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from replicas import interrupts
-from replicas.aws.connection import Connection
+from replicas.aws.connection import Connection, connect, default_stack
+from replicas.aws.deployment import policy_file
 from replicas.aws.errors import AWS_ERRORS
+from replicas.commands.doctor.stack import Stack, read_stack
+from replicas.errors import OperatorError
+from replicas.exit_codes import FAILED, OK
 from replicas.inventory.explanation import MISSING
-from secret_replicator.models import FAILED, IN_SYNC
+from replicas.options import OneStack, SmokeOptions
+from replicas.terminal import Screen
+from secret_replicator.models import FAILED as REPLICA_FAILED
+from secret_replicator.models import IN_SYNC
+from secret_replicator.policy import ALL
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -23,95 +30,120 @@ if TYPE_CHECKING:
 
 PREFIX = "secret-replicator-smoke/"
 POLL_SECONDS = 1.0
-TIMEOUT_SECONDS = 300.0
 CLEANUP_SECONDS = 120.0
 VISIBLE_SECONDS = 20.0
 """As in the function: what is not visible for so long after its creation is not there."""
 
-_GONE = "ResourceNotFoundException"
-_NOT_YET = ("InvalidParameterException", "InvalidRequestException")
-"""What is refused may be so by an old reading: DescribeSecret is eventually consistent."""
 
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Time, as it passes here."""
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-
-@dataclass(frozen=True)
+@dataclass
 class Trial:
-    """What is tried: a secret of this name, in these Regions."""
+    """What is tried: a secret of this name, in these Regions; and what was seen of it."""
 
     connection: Connection
     regions: Sequence[str]
     tag_key: str
     tag_value: str
-    say: Say
-    timeout_seconds: float = TIMEOUT_SECONDS
+    say: Callable[[str], None]
+    timeout_seconds: float = 300
     observe: bool = False
-    clock: Clock = field(default_factory=Clock)
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
     name: str = field(default_factory=lambda: PREFIX + random.token_hex(6))
-    seen: "Seen" = field(default_factory=lambda: Seen())  # noqa: PLW0108  it is below
+    arn: str = ""
+    visible: bool = False
+    untagged: bool = False
+    first: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """By Region: how many seconds after its creation it was seen there, and with which status."""
+    in_sync: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    primary_region: str = ""
+    removed: bool = False
 
     @property
     def home(self) -> "SecretsManagerClient":
         """Secrets Manager in the stack's Region."""
         return self.connection.secrets
 
-
-@dataclass
-class Seen:
-    """What was seen of the secret: when, in seconds after its creation, and with what words of AWS."""
-
-    arn: str = ""
-    visible: bool = False
-    untagged: bool = False
-    first: dict[str, tuple[float, str]] = field(default_factory=dict)
-    in_sync: dict[str, float] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    primary_region: str = ""
-    removed: bool = False
+    @property
+    def all_in_sync(self) -> bool:
+        """Whether it was InSync in every Region."""
+        return self.in_sync.keys() == {*self.regions}
 
 
-def run(trial: Trial) -> bool:
+def run(options: SmokeOptions, at: OneStack, screen: Screen) -> int:
+    """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
+    with interrupts.installed():
+        trial = _trial(options, at, screen)
+        code = OK if carry_out(trial) else FAILED
+        if options.as_json:
+            screen.write_json(document(trial))
+        return code
+
+
+def _trial(options: SmokeOptions, at: OneStack, screen: Screen) -> Trial:
+    policy = policy_file(options.policy, local=at.local)
+    stack = read_stack(connect(at.access), at.stack or default_stack(), policy)
+    regions = options.to or ()
+    return Trial(
+        connection=stack.connection,
+        regions=_regions(stack, regions),
+        tag_key=stack.policy.tag_key,
+        # A tag has at most 256 characters: all Regions may be more.
+        tag_value=" ".join(sorted({*regions})) or ALL,
+        say=screen.say if options.as_json else screen.show,
+        timeout_seconds=options.timeout,
+        observe=options.observe,
+    )
+
+
+def _regions(stack: Stack, chosen: Sequence[str]) -> list[str]:
+    allowed = {*stack.environment.get("ALLOWED_REGIONS", "").split(",")} - {"", stack.connection.region}
+    if unknown := {*chosen} - allowed:
+        raise OperatorError(
+            f"{', '.join(sorted(unknown))}: not in AllowedRegions; choose among {', '.join(sorted(allowed))}"
+        )
+    if not allowed:
+        raise OperatorError(
+            "AllowedRegions names no other Region than the stack's own: there is nothing to try"
+        )
+    return sorted({*chosen} or allowed)
+
+
+def carry_out(trial: Trial) -> bool:
     """Try it, and remove everything again, however it ends.
 
     Return whether every Region was InSync, and nothing is left.
     Raise ClientError or BotoCoreError. What could not be removed is said.
     """
-    seen, began = trial.seen, trial.clock.now()
+    began = trial.now()
     trial.say(f"Create {trial.name} with the tag {trial.tag_key}={trial.tag_value}")
     try:
         with interrupts.shielded():
-            seen.arn = _create(trial)
-        _follow(trial, seen, began)
+            trial.arn = _create(trial)
+        _follow(trial, began)
     finally:
         interrupts.end()
-        seen.removed = _remove(trial, seen, trial.clock.now() + CLEANUP_SECONDS)
+        trial.removed = _remove(trial, trial.now() + CLEANUP_SECONDS)
     if trial.observe:
-        _show_observations(trial, seen)
-    return seen.removed and _all_in_sync(trial, seen)
+        _show_observations(trial)
+    return trial.removed and trial.all_in_sync
 
 
 def document(trial: Trial) -> dict[str, object]:
     """Return what was seen as JSON has it."""
-    seen = trial.seen
-    statuses = {region: status for region, (_, status) in seen.first.items()}
-    statuses |= dict.fromkeys(seen.failed, FAILED) | dict.fromkeys(seen.in_sync, IN_SYNC)
+    statuses = {region: status for region, (_, status) in trial.first.items()}
+    statuses |= dict.fromkeys(trial.failed, REPLICA_FAILED) | dict.fromkeys(trial.in_sync, IN_SYNC)
     return {
         "primary_region": trial.connection.region,
         "name": trial.name,
-        "arn": seen.arn or None,
-        "status": IN_SYNC if _all_in_sync(trial, seen) else "not InSync",
+        "arn": trial.arn or None,
+        "status": IN_SYNC if trial.all_in_sync else "not InSync",
         "regions": {region: statuses.get(region, MISSING) for region in trial.regions},
-        "seconds_to_in_sync": {region: round(seconds, 1) for region, seconds in sorted(seen.in_sync.items())},
-        "why": "; ".join(f"{region}: {reason}" for region, reason in sorted(seen.failed.items())) or None,
-        "removed": seen.removed,
+        "seconds_to_in_sync": {
+            region: round(seconds, 1) for region, seconds in sorted(trial.in_sync.items())
+        },
+        "why": "; ".join(f"{region}: {reason}" for region, reason in sorted(trial.failed.items())) or None,
+        "removed": trial.removed,
     }
 
 
@@ -127,86 +159,80 @@ def _create(trial: Trial) -> str:
 # --- from the event to InSync
 
 
-def _follow(trial: Trial, seen: Seen, began: float) -> None:
+def _follow(trial: Trial, began: float) -> None:
     """Check until each Region is InSync or Failed, or time is up; say each step when it is seen."""
     while True:
-        seconds = trial.clock.now() - began
+        seconds = trial.now() - began
         described = _describe(trial)
         if described:
-            seen.visible = True
-            _note(trial, seen, described, seconds)
-        if {*seen.in_sync, *seen.failed} == {*trial.regions}:
+            trial.visible = True
+            _note(trial, described, seconds)
+        if {*trial.in_sync, *trial.failed} == {*trial.regions}:
             return
         if seconds > trial.timeout_seconds:
-            _give_up(trial, seen)
+            _give_up(trial)
             return
-        trial.clock.sleep(POLL_SECONDS)
+        trial.sleep(POLL_SECONDS)
 
 
-def _note(trial: Trial, seen: Seen, described: "DescribeSecretResponseTypeDef", seconds: float) -> None:
+def _note(trial: Trial, described: "DescribeSecretResponseTypeDef", seconds: float) -> None:
     for entry in described.get("ReplicationStatus", []):
         region, status = entry.get("Region", ""), entry.get("Status", "")
         if region not in trial.regions:
             continue
-        if region not in seen.first:
-            seen.first[region] = (seconds, status)
+        if region not in trial.first:
+            trial.first[region] = (seconds, status)
             trial.say(f"{seconds:7.1f} s  {region} is {status}")
-        if status == IN_SYNC and region not in seen.in_sync:
-            seen.in_sync[region] = seconds
-            if seen.first[region][1] != IN_SYNC:
+        if status == IN_SYNC and region not in trial.in_sync:
+            trial.in_sync[region] = seconds
+            if trial.first[region][1] != IN_SYNC:
                 trial.say(f"{seconds:7.1f} s  {region} is {status}")
-        if status == FAILED and region not in seen.failed:
-            seen.failed[region] = entry.get("StatusMessage", "AWS gives no reason")
-            trial.say(f"{seconds:7.1f} s  {region} is {status}: {seen.failed[region]}")
+        if status == REPLICA_FAILED and region not in trial.failed:
+            trial.failed[region] = entry.get("StatusMessage", "AWS gives no reason")
+            trial.say(f"{seconds:7.1f} s  {region} is {status}: {trial.failed[region]}")
 
 
-def _give_up(trial: Trial, seen: Seen) -> None:
-    missing = [region for region in trial.regions if region not in seen.in_sync]
+def _give_up(trial: Trial) -> None:
+    missing = [region for region in trial.regions if region not in trial.in_sync]
     trial.say(
         f"Not InSync after {trial.timeout_seconds:.0f} s: {', '.join(missing)}. "
         + (
             "`replicas redrive --dry-run` shows whether a dead letter says why"
-            if seen.first
+            if trial.first
             else "No event reached the function, or it could not act: `replicas doctor` says what is missing"
         )
     )
 
 
-def _all_in_sync(trial: Trial, seen: Seen) -> bool:
-    return seen.in_sync.keys() == {*trial.regions}
-
-
 def _describe(trial: Trial, region: str = "") -> "DescribeSecretResponseTypeDef | None":
     """Return what the stack's Region, or another one, shows of the secret; None if it shows nothing."""
+    there = trial.connection.in_region(region).secrets if region else trial.home
     try:
-        there = trial.connection.in_region(region).secrets if region else trial.home
         return there.describe_secret(SecretId=trial.name)
-    except ClientError as error:
-        if error.response["Error"].get("Code") != _GONE:
-            raise
+    except there.exceptions.ResourceNotFoundException:
         return None
 
 
-def _show_observations(trial: Trial, seen: Seen) -> None:
+def _show_observations(trial: Trial) -> None:
     """Say what was seen of AWS that its documentation leaves open, a line each."""
-    for region, (first, status) in sorted(seen.first.items()):
-        if region in seen.in_sync and status != IN_SYNC:
-            trial.say(f"Observed: {region} was {status} for {seen.in_sync[region] - first:.1f} s")
-    if seen.primary_region:
-        trial.say(f"Observed: after the last replica was removed, PrimaryRegion was {seen.primary_region}")
+    for region, (first, status) in sorted(trial.first.items()):
+        if region in trial.in_sync and status != IN_SYNC:
+            trial.say(f"Observed: {region} was {status} for {trial.in_sync[region] - first:.1f} s")
+    if trial.primary_region:
+        trial.say(f"Observed: after the last replica was removed, PrimaryRegion was {trial.primary_region}")
 
 
 # --- removal
 
 
-def _remove(trial: Trial, seen: Seen, deadline: float) -> bool:
+def _remove(trial: Trial, deadline: float) -> bool:
     """Take the tag back, remove the replicas, delete the secret for good; return whether nothing is left."""
     try:
-        while not _is_removed(trial, seen, deadline):
-            if trial.clock.now() > deadline:
+        while not _is_removed(trial, deadline):
+            if trial.now() > deadline:
                 _say_what_is_left(trial)
                 return False
-            trial.clock.sleep(POLL_SECONDS)
+            trial.sleep(POLL_SECONDS)
     except AWS_ERRORS:
         _say_what_is_left(trial)
         raise
@@ -214,43 +240,31 @@ def _remove(trial: Trial, seen: Seen, deadline: float) -> bool:
     return True
 
 
-def _is_removed(trial: Trial, seen: Seen, deadline: float) -> bool:
+def _is_removed(trial: Trial, deadline: float) -> bool:
     """Do the next step of the removal; tell whether nothing is left to do."""
     described = _describe(trial)
     if described is None:
         # A new secret may not be visible yet.
-        invisible_seconds = CLEANUP_SECONDS - (deadline - trial.clock.now())
-        known = seen.visible or not seen.arn or invisible_seconds > VISIBLE_SECONDS
-        return known and not any(_describe(trial, region) for region in seen.first)
-    seen.visible = True
-    if not seen.untagged:
+        invisible_seconds = CLEANUP_SECONDS - (deadline - trial.now())
+        known = trial.visible or not trial.arn or invisible_seconds > VISIBLE_SECONDS
+        return known and not any(_describe(trial, region) for region in trial.first)
+    trial.visible = True
+    if not trial.untagged:
         # As long as the tag asks for them, replicas come back.
         trial.home.tag_resource(SecretId=trial.name, Tags=[{"Key": trial.tag_key, "Value": "none"}])
-        seen.untagged = True
+        trial.untagged = True
     regions = [entry["Region"] for entry in described.get("ReplicationStatus", []) if "Region" in entry]
-    if regions:
-        _remove_replicas(trial, regions)
-    else:
-        if seen.first:
-            seen.primary_region = "still there" if "PrimaryRegion" in described else "gone"
-        _delete(trial)
+    if not regions and trial.first:
+        trial.primary_region = "still there" if "PrimaryRegion" in described else "gone"
+    refused = trial.home.exceptions
+    not_yet = (refused.InvalidParameterException, refused.InvalidRequestException)
+    # What is refused may be so by an old reading: DescribeSecret is eventually consistent.
+    with suppress(*not_yet, refused.ResourceNotFoundException):
+        if regions:
+            trial.home.remove_regions_from_replication(SecretId=trial.name, RemoveReplicaRegions=regions)
+        else:
+            trial.home.delete_secret(SecretId=trial.name, ForceDeleteWithoutRecovery=True)
     return False
-
-
-def _delete(trial: Trial) -> None:
-    try:
-        trial.home.delete_secret(SecretId=trial.name, ForceDeleteWithoutRecovery=True)
-    except ClientError as error:
-        if error.response["Error"].get("Code") not in (*_NOT_YET, _GONE):
-            raise
-
-
-def _remove_replicas(trial: Trial, regions: Sequence[str]) -> None:
-    try:
-        trial.home.remove_regions_from_replication(SecretId=trial.name, RemoveReplicaRegions=[*regions])
-    except ClientError as error:
-        if error.response["Error"].get("Code") not in _NOT_YET:
-            raise
 
 
 def _say_what_is_left(trial: Trial) -> None:

@@ -338,7 +338,7 @@ def a_try(screen: Screen) -> None:
     connection = Connection(boto3.Session(region_name=HOME), None, None, Config())
     trial = smoke.Trial(connection, REGIONS, "replicate-to", "all", screen.show, name=smoke.PREFIX + "0")
     trial.say(f"Create {trial.name} with the tag {trial.tag_key}={trial.tag_value}")
-    smoke._give_up(trial, smoke.Seen())
+    smoke._give_up(trial)
     smoke._say_what_is_left(trial)
 
 

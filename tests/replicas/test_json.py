@@ -120,7 +120,7 @@ def written(desk: Desk, folder: Path, line: str) -> dict[str, Any]:
 def smoked(desk: Desk) -> dict[str, Any]:
     connection = Connection(boto3.Session(region_name=HOME), desk.account.url, None, Config())
     trial = smoke.Trial(connection, (WEST, "eu-west-1"), "replicate-to", WEST, lambda _: None)
-    trial.seen.first[WEST], trial.seen.in_sync[WEST], trial.seen.arn = (1.0, "InProgress"), 2.0, "arn:…"
+    trial.first[WEST], trial.in_sync[WEST], trial.arn = (1.0, "InProgress"), 2.0, "arn:…"
     document = smoke.document(trial)
     assert document["regions"] == {WEST: "InSync", "eu-west-1": "missing"}
     assert smoke.document(replace(trial, regions=(WEST,)))["status"] == "InSync"

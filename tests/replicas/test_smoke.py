@@ -14,7 +14,7 @@ from local.secrets_manager.model import Fault, Outcome
 from replicas import interrupts
 from replicas.aws.connection import Connection
 from replicas.commands import smoke
-from replicas.commands.smoke import Clock, Trial
+from replicas.commands.smoke import Trial
 from tests.support.world import HOME, World
 
 REGIONS = ("eu-west-1", "us-west-2")
@@ -42,7 +42,8 @@ class Account:
             say=self.said.append,
             tag_value=" ".join(REGIONS),
             observe=True,
-            clock=Clock(self.world.clock, self.sleep),
+            now=self.world.clock,
+            sleep=self.sleep,
             name=NAME,
         )
 
@@ -74,7 +75,7 @@ def account(world: World) -> Iterator[Account]:
 
 
 def test_a_secret_is_followed_to_insync_and_removed(account: Account) -> None:
-    assert smoke.run(account.trial()) is True
+    assert smoke.carry_out(account.trial()) is True
     assert "eu-west-1 is InProgress" in account.text
     assert "us-west-2 is InSync" in account.text
     assert f"Removed {NAME} and its replicas" in account.text
@@ -82,18 +83,18 @@ def test_a_secret_is_followed_to_insync_and_removed(account: Account) -> None:
 
 
 def test_no_value_is_read(account: Account) -> None:
-    smoke.run(account.trial())
+    smoke.carry_out(account.trial())
     assert not account.world.secrets.calls_of("GetSecretValue", "BatchGetSecretValue")
 
 
 def test_what_was_observed_is_said_a_line_each(account: Account) -> None:
-    smoke.run(account.trial())
+    smoke.carry_out(account.trial())
     assert re.search(r"^Observed: eu-west-1 was InProgress for \d+\.\d s$", account.text, re.MULTILINE)
     assert "Observed: after the last replica was removed, PrimaryRegion was " in account.text
 
 
 def test_nothing_is_observed_unless_it_is_asked_for(account: Account) -> None:
-    smoke.run(replace(account.trial(), observe=False))
+    smoke.carry_out(replace(account.trial(), observe=False))
     assert "Observed" not in account.text
 
 
@@ -102,21 +103,21 @@ def test_a_region_that_failed_and_then_heals_is_one_region(account: Account) -> 
     account.world.secrets.set_outcome(NAME, "eu-west-1", Outcome("Failed", "no luck", seconds=1, attempts=1))
     account.world.secrets.set_outcome(NAME, "us-west-2", Outcome(seconds=90))
     heals = account.world.secrets.worlds.repeat == "accepted"
-    assert smoke.run(account.trial()) is heals
+    assert smoke.carry_out(account.trial()) is heals
     assert "eu-west-1 is Failed: no luck" in account.text
     assert "us-west-2 is InSync" in account.text
 
 
 def test_a_region_that_fails_is_reported_with_awss_reason_and_all_is_removed(account: Account) -> None:
     account.world.secrets.add_secret("us-west-2", NAME)
-    assert smoke.run(account.trial()) is False
+    assert smoke.carry_out(account.trial()) is False
     assert "us-west-2 is Failed: " in account.text
     assert account.left_over() == [NAME], "somebody else's secret of that name stays"
 
 
 def test_a_function_that_hears_of_nothing_is_found_out_and_the_secret_removed(account: Account) -> None:
     account.hears = False
-    assert smoke.run(account.trial()) is False
+    assert smoke.carry_out(account.trial()) is False
     assert "Not InSync after 300 s: eu-west-1, us-west-2. No event reached the function" in account.text
     assert account.left_over() == []
 
@@ -131,7 +132,7 @@ def test_interrupted_at_any_check_it_leaves_nothing(account: Account, checks: in
 
     account.when_asleep = stop_in_time
     with pytest.raises(interrupts.Interrupted):
-        smoke.run(account.trial())
+        smoke.carry_out(account.trial())
     assert account.left_over() == []
 
 
@@ -143,16 +144,16 @@ def test_what_is_left_is_said_when_the_network_is_gone(account: Account) -> None
 
     trial.home.meta.events.register("before-send.secrets-manager.RemoveRegionsFromReplication", break_off)
     with pytest.raises(EndpointConnectionError):
-        smoke.run(trial)
+        smoke.carry_out(trial)
     assert f"{NAME} could not be removed. Remove it by hand: aws secretsmanager" in account.text
 
 
 def test_a_full_disk_leaves_nothing(account: Account) -> None:
     with Path("/dev/full").open("wb", 0) as full:
         trial = account.trial()
-        trial = replace(trial, say=lambda text: trial.seen.arn and full.write(text.encode()))
+        trial.say = lambda text: trial.arn and full.write(text.encode())
         with pytest.raises(OSError, match="No space left"):
-            smoke.run(trial)
+            smoke.carry_out(trial)
     assert account.world.secrets.calls_of("CreateSecret"), "it ended before there was anything to remove"
     assert account.left_over() == []
 
@@ -160,5 +161,5 @@ def test_a_full_disk_leaves_nothing(account: Account) -> None:
 def test_what_cannot_be_removed_is_said_with_the_way_to_do_it_by_hand(account: Account) -> None:
     account.world.secrets.fail_next("RemoveRegionsFromReplication", *[Fault("InternalServiceError")] * 3)
     with pytest.raises(ClientError, match="InternalServiceError"):
-        smoke.run(account.trial())
+        smoke.carry_out(account.trial())
     assert f"{NAME} could not be removed. Remove it by hand: aws secretsmanager" in account.text
