@@ -15,13 +15,13 @@ import typer
 from replicas import options
 from replicas.terminal import Screen
 
-READ_ONLY = (
+READING = (
     "**Permissions:** cloudformation:DescribeStacks on the stack; lambda:GetFunctionConfiguration and, "
     "to compare its policy, GetFunction on its function; secretsmanager:ListSecrets and DescribeSecret"
 )
-PEEK = (
-    "; sqs:GetQueueAttributes, ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue. Nothing is "
-    "written, and no value can be read."
+NOTHING = "Nothing is written, and no value can be read."
+READING_DEAD_LETTERS = (
+    f"; sqs:GetQueueAttributes, ReceiveMessage and ChangeMessageVisibility on the DeadLetterQueue. {NOTHING}"
 )
 
 app = typer.Typer(
@@ -125,9 +125,7 @@ def replicas(
     "plan",
     epilog="**Exit codes:** 0 done; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. With "
     "--detailed-exitcode: 0 nothing to add, retry or remove; 2 there is, or wrong usage. "
-    + READ_ONLY
-    + ". Nothing is written, and no value can be "
-    "read.",
+    f"{READING}. {NOTHING}",
 )
 def plan_command(screen: Screen, *, chosen: options.PlanOptions, where: options.Where) -> int:
     """Show what a sweep would do, secret by secret, and what it would cost.
@@ -150,10 +148,8 @@ def plan_command(screen: Screen, *, chosen: options.PlanOptions, where: options.
 @command(
     "apply",
     epilog="**Exit codes:** 0 all InSync, or nothing to do; 1 an error; 2 wrong usage, or some are dead "
-    "letters or drift now; 130 stopped by Ctrl-C. "
-    + READ_ONLY
-    + "; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
-    "function's log group. No value can be read.",
+    f"letters or drift now; 130 stopped by Ctrl-C. {READING}; sqs:SendMessage and GetQueueAttributes on the "
+    "ReplicationQueue; logs:FilterLogEvents on the function's log group. No value can be read.",
 )
 def apply_command(screen: Screen, *, chosen: options.ApplyOptions, stacks: options.Stacks) -> int:
     """Carry out what `replicas plan` shows: send these secrets to the queue, and follow them to InSync.
@@ -175,8 +171,7 @@ def apply_command(screen: Screen, *, chosen: options.ApplyOptions, stacks: optio
     "status",
     epilog="**Exit codes:** 0 all InSync; 1 an error; 2 wrong usage, or something needs attention: a dead "
     "letter, or a secret that cannot be where its tags ask for; 3 some only wait; 130 stopped by Ctrl-C. "
-    + READ_ONLY
-    + PEEK,
+    f"{READING}{READING_DEAD_LETTERS}",
 )
 def status_command(screen: Screen, *, chosen: options.StatusOptions, where: options.Where) -> int:
     """Show whether every selected secret is where it should be.
@@ -195,7 +190,7 @@ def status_command(screen: Screen, *, chosen: options.StatusOptions, where: opti
 @command(
     "explain",
     epilog="**Exit codes:** 0 explained; 1 there is no such secret, or an error; 2 wrong usage; 130 stopped "
-    "by Ctrl-C. " + READ_ONLY + PEEK,
+    f"by Ctrl-C. {READING}{READING_DEAD_LETTERS}",
 )
 def explain_command(
     screen: Screen, *, chosen: options.ExplainOptions, where: options.WhereInOneAccount
@@ -230,13 +225,12 @@ def validate_command(screen: Screen, *, chosen: options.ValidateOptions) -> int:
 
 @command(
     "redrive",
-    epilog="**Exit codes:** 0 moved, or nothing to move; 1 something failed, or no dead letter "
-    "is what was named; 2 wrong usage; 130 stopped by Ctrl-C. **Permissions:** "
-    "cloudformation:DescribeStacks on the stack; "
-    "sqs:GetQueueAttributes, ReceiveMessage, ChangeMessageVisibility, DeleteMessage, StartMessageMoveTask, "
-    "ListMessageMoveTasks and CancelMessageMoveTask on the DeadLetterQueue; sqs:GetQueueAttributes and "
-    "SendMessage on the ReplicationQueue; for --fixed also lambda:GetFunctionConfiguration, GetFunction and "
-    "secretsmanager:DescribeSecret.",
+    epilog="**Exit codes:** 0 moved, or nothing to move; 1 something failed, or no dead letter is what was "
+    "named; 2 wrong usage; 130 stopped by Ctrl-C. **Permissions:** cloudformation:DescribeStacks on the "
+    "stack; sqs:GetQueueAttributes, ReceiveMessage, ChangeMessageVisibility, DeleteMessage, "
+    "StartMessageMoveTask, ListMessageMoveTasks and CancelMessageMoveTask on the DeadLetterQueue; "
+    "sqs:GetQueueAttributes and SendMessage on the ReplicationQueue; for --fixed also "
+    "lambda:GetFunctionConfiguration, GetFunction and secretsmanager:DescribeSecret.",
 )
 def redrive_command(screen: Screen, *, chosen: options.RedriveOptions, at: options.OneStack) -> int:
     """Move dead letters back into the queue, once their cause is fixed.
@@ -282,10 +276,8 @@ def sweep_command(screen: Screen, *, chosen: options.SweepOptions, at: options.O
 
 @command(
     "report",
-    epilog="**Exit codes:** 0 written; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. "
-    + READ_ONLY
-    + ", also in the replica Regions; kms:DescribeKey there"
-    + PEEK,
+    epilog=f"**Exit codes:** 0 written; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. {READING}, also in "
+    f"the replica Regions; kms:DescribeKey there{READING_DEAD_LETTERS}",
 )
 def report_command(screen: Screen, *, chosen: options.ReportOptions, where: options.Where) -> int:
     """Write one page that shows where every secret is, for an auditor or a dashboard screen.
@@ -342,12 +334,10 @@ def smoke_command(screen: Screen, *, chosen: options.SmokeOptions, at: options.O
 
 @command(
     "verify",
-    epilog="**Exit codes:** 0 every wanted replica is there and current; "
-    "1 an error, or a Region that could not be read; "
-    "2 wrong usage, or one needs attention: missing, behind, standalone, another secret, key unusable; "
-    "3 some are under way; "
-    "130 stopped by Ctrl-C. " + READ_ONLY + ", also in the replica Regions; kms:DescribeKey there. With "
-    "--from only secretsmanager:ListSecrets, there. Nothing is written, and no value can be read.",
+    epilog="**Exit codes:** 0 every wanted replica is there and current; 1 an error, or a Region that could "
+    "not be read; 2 wrong usage, or one needs attention: missing, behind, standalone, another secret, key "
+    f"unusable; 3 some are under way; 130 stopped by Ctrl-C. {READING}, also in the replica Regions; "
+    f"kms:DescribeKey there. With --from only secretsmanager:ListSecrets, there. {NOTHING}",
 )
 def verify_command(screen: Screen, *, chosen: options.VerifyOptions, where: options.Where) -> int:
     """Prove from the other side that the replicas are there and hold the current version.
@@ -402,10 +392,7 @@ def rejoin_command(screen: Screen, *, chosen: options.RejoinOptions, account: op
 
 
 def _require_yes(
-    *,
-    as_json: bool,
-    answered: bool,
-    remedy: str = "add --yes, or see what would be done with --dry-run",
+    *, as_json: bool, answered: bool, remedy: str = "add --yes, or see what would be done with --dry-run"
 ) -> None:
     if not answered and (as_json or not sys.stdin.isatty()):
         raise typer.BadParameter(
