@@ -1,6 +1,6 @@
 """`replicas explain`: why a secret is, or is not, where it is, and what happens next."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
@@ -12,7 +12,7 @@ from replicas.exit_codes import OK
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
 from replicas.inventory.inventory import Reading, Seen, format_calls, require_all_read, seen_as
-from replicas.inventory.secret_status import DeadLetters, dead_letters_of
+from replicas.inventory.secret_status import DeadLetters, alike, dead_letters_of
 from replicas.inventory.suggest import suggestion
 from replicas.options import ExplainOptions, Where
 from replicas.terminal import Column, Moment, Screen, count
@@ -35,16 +35,14 @@ _COLUMNS = (
 class Explanation:
     """Everything there is to say about a secret."""
 
-    seen: Seen
-    answer: str
-    misspelt: tuple[str, ...]
-    closest: Source | None
-    sources: tuple[Source, ...]
-    places: tuple[Place, ...]
-    dead_letters: tuple[DeadLetter, ...]
-    switches: tuple[str, ...]
-    next_steps: tuple[str, ...]
-    settled: bool
+    secret: Secret
+    deployment: Deployment
+    dead_letters: Sequence[DeadLetter]
+    answers: Sequence[str]
+    sources: Sequence[Source]
+    places: Sequence[Place]
+    switches: Sequence[str]
+    next_steps: Sequence[str]
 
 
 def run(options: ExplainOptions, where: Where, screen: Screen) -> int:
@@ -52,40 +50,52 @@ def run(options: ExplainOptions, where: Where, screen: Screen) -> int:
     deployment, seen = _find(options.secret, where, screen)
     reading = Reading()
     everything = [] if options.no_dead_letters else dead_letters_of(deployment, reading, screen)
-    dead_letters = DeadLetters(everything).about(seen.secret.arn)
-    explanation = explain(seen, deployment, dead_letters)
+    explanation = _explain(seen, deployment, DeadLetters(everything).about(seen.secret.arn))
     if options.as_json:
-        screen.write_json(_document(explanation, deployment))
+        screen.write_json(_document(explanation))
     else:
-        _show(options, explanation, deployment, screen)
+        _show(options, explanation, screen)
     require_all_read([reading])
     return OK
 
 
-def explain(seen: Seen, deployment: Deployment, dead_letters: list[DeadLetter]) -> Explanation:
-    """Return why the secret is where it is."""
-    policy, settings, secret = deployment.policy, deployment.settings, seen.secret
-    found = facts.sources(seen, policy)
-    places = facts.places(seen)
-    aws_regions = deployment.connection.session.get_available_regions("secretsmanager")
-    selected = seen.decision.desired.selected
+def _explain(seen: Seen, deployment: Deployment, dead_letters: Sequence[DeadLetter]) -> Explanation:
+    policy, settings = deployment.policy, deployment.settings
+    sources, places = facts.sources(seen, policy), facts.places(seen)
     gave_up = [dead_letter.reason for dead_letter in dead_letters]
     deployed = bool(deployment.stack)
     next_steps = facts.next_steps(seen, settings, places, deployed=deployed, dead_letters=gave_up)
     unselected = seen.decision.skip == "not_selected"
-    select = [facts.how_to_select(policy, settings)] if unselected else []
     return Explanation(
-        seen=seen,
-        answer=facts.answer(seen, policy, places),
-        misspelt=tuple(facts.misspelt(policy, settings, secret, aws_regions)),
-        closest=None if selected else facts.closest_rule(found, policy),
-        sources=tuple(found),
-        places=tuple(places),
-        dead_letters=tuple(dead_letters),
-        switches=tuple(facts.switches(seen, settings, places)),
-        next_steps=(*select, *next_steps),
-        settled=facts.is_settled(seen, places),
+        secret=seen.secret,
+        deployment=deployment,
+        dead_letters=dead_letters,
+        answers=[*_answers(seen, deployment, dead_letters, sources, places)],
+        sources=sources,
+        places=places,
+        switches=[*facts.switches(seen, settings, places)],
+        next_steps=[*([facts.how_to_select(policy, settings)] if unselected else []), *next_steps],
     )
+
+
+def _answers(
+    seen: Seen,
+    deployment: Deployment,
+    dead_letters: Sequence[DeadLetter],
+    sources: Sequence[Source],
+    places: Sequence[Place],
+) -> Iterator[str]:
+    policy = deployment.policy
+    yield facts.answer(seen, policy, places)
+    for dead_letter in dead_letters[-1:]:
+        settled = facts.is_settled(seen, places)
+        before = "Its dead letter is from before" if settled else "The function gave up"
+        yield f"{before}: {dead_letter.error_type}: {dead_letter.reason}."
+    aws_regions = deployment.connection.session.get_available_regions("secretsmanager")
+    for text in facts.misspelt(policy, deployment.settings, seen.secret, aws_regions):
+        yield f"{text[0].upper()}{text[1:]}"
+    if not seen.decision.desired.selected and (closest := facts.closest_rule(sources, policy)):
+        yield f"The closest rule is {closest.name}: {closest.text}."
 
 
 def _find(name: str, where: Where, screen: Screen) -> tuple[Deployment, Seen]:
@@ -124,20 +134,16 @@ def _describe(name: str, deployment: Deployment) -> Secret | None:
 
 
 def _not_there(name: str, checked_in: list[Deployment], screen: Screen) -> str:
-    regions = ", ".join(deployment.region for deployment in checked_in)
     names: set[str] = set()
     for deployment in checked_in:
         with screen.progress(f"Looking for names like {name}") as report:
             for found in _all_names(deployment):
                 names.add(found)
                 report(len(names))
+    regions = ", ".join(deployment.region for deployment in checked_in)
     suggested = suggestion(name, names)
-    hint = (
-        f"did you mean {suggested}?"
-        if suggested
-        else "name another Region with --region, or another --profile"
-    )
-    return f"There is no secret {name} in {regions}: {hint}"
+    other = "name another Region with --region, or another --profile"
+    return f"There is no secret {name} in {regions}: {f'did you mean {suggested}?' if suggested else other}"
 
 
 def _all_names(deployment: Deployment) -> Iterator[str]:
@@ -151,31 +157,22 @@ def _all_names(deployment: Deployment) -> Iterator[str]:
                 return
 
 
-def _show(options: ExplainOptions, explanation: Explanation, deployment: Deployment, screen: Screen) -> None:
-    secret = explanation.seen.secret
+def _show(options: ExplainOptions, explanation: Explanation, screen: Screen) -> None:
+    secret, deployment = explanation.secret, explanation.deployment
     screen.show(f"{secret.name} in {deployment.region}", "bold")
     screen.show(secret.arn)
-    _section(screen, "Answer", _answers(explanation))
+    _section(screen, "Answer", explanation.answers)
     _section(screen, "Tags", [f"{key} = {value}" for key, value in sorted(secret.tags.items())] or ["none"])
     policy = shown(deployment.settings.policy_file)
     _section(screen, f"What selects it (policy {policy})", map(str, explanation.sources))
     if explanation.places:
         _section(screen, "Regions", ())
         screen.table(_COLUMNS, [_line(place) for place in explanation.places])
-    dead_letters = [*_dead_letter_lines(explanation.dead_letters, screen)]
+    about_it = [replace(dead_letter, secret=secret.arn) for dead_letter in explanation.dead_letters]
+    dead_letters = [*_dead_letter_lines(about_it, screen)]
     _section(screen, "Dead letters", dead_letters or [_no_dead_letters(options, deployment)])
     _section(screen, "Deployed switches that matter", explanation.switches or ["none"])
     _section(screen, "What happens next", explanation.next_steps)
-
-
-def _answers(explanation: Explanation) -> Iterator[str]:
-    yield explanation.answer
-    before = "Its dead letter is from before" if explanation.settled else "The function gave up"
-    for dead_letter in explanation.dead_letters[-1:]:
-        yield f"{before}: {dead_letter.error_type}: {dead_letter.reason}."
-    yield from (f"{text[0].upper()}{text[1:]}" for text in explanation.misspelt)
-    if closest := explanation.closest:
-        yield f"The closest rule is {closest.name}: {closest.text}."
 
 
 def _section(screen: Screen, title: str, lines: Iterable[str]) -> None:
@@ -193,15 +190,12 @@ def _line(place: Place) -> tuple[str, ...]:
 
 
 def _dead_letter_lines(dead_letters: Iterable[DeadLetter], screen: Screen) -> Iterator[str]:
-    """Yield a line for each reason: every sweep writes a dead letter of a secret that is still wrong."""
-    alike: dict[str, list[DeadLetter]] = {}
-    for dead_letter in dead_letters:
-        alike.setdefault(f"{dead_letter.error_type}: {dead_letter.reason}", []).append(dead_letter)
-    for reason, (oldest, *more) in alike.items():
+    """Yield a line for each reason."""
+    for oldest, *more in alike(dead_letters):
         attempts = "" if oldest.attempts is None else f" after {count(oldest.attempts, 'attempt')}"
         since = screen.when(Moment(oldest.since)) + ("" if screen.out.is_terminal else " UTC")
         often = f" ({1 + len(more)} times)" if more else ""
-        yield f"{since}{attempts}{often}: {reason}"
+        yield f"{since}{attempts}{often}: {oldest.error_type}: {oldest.reason}"
 
 
 def _no_dead_letters(options: ExplainOptions, deployment: Deployment) -> str:
@@ -210,18 +204,18 @@ def _no_dead_letters(options: ExplainOptions, deployment: Deployment) -> str:
     return "not read" if options.no_dead_letters else "none"
 
 
-def _document(explanation: Explanation, deployment: Deployment) -> dict[str, Any]:
-    secret = explanation.seen.secret
+def _document(explanation: Explanation) -> dict[str, Any]:
+    secret, deployment = explanation.secret, explanation.deployment
     return {
         "primary_region": deployment.region,
         "name": secret.name,
         "arn": secret.arn,
-        "answer": [*_answers(explanation)],
+        "answer": explanation.answers,
         "tags": dict(secret.tags),
         "policy": shown(deployment.settings.policy_file),
         "sources": [source.entry() for source in explanation.sources],
         "replicas": [place.entry() for place in explanation.places],
         "dead_letters": [dead_letter.entry() for dead_letter in explanation.dead_letters],
-        "switches": [*explanation.switches],
-        "next": [*explanation.next_steps],
+        "switches": explanation.switches,
+        "next": explanation.next_steps,
     }

@@ -18,7 +18,7 @@ from replicas.aws.deployment import Deployment, deployments
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK
 from replicas.inventory.inventory import format_calls, patiently, seen_as
-from replicas.inventory.secret_status import SecretStatus, row
+from replicas.inventory.secret_status import SecretStatus, alike, row
 from replicas.options import OneStack, RedriveOptions
 from replicas.terminal import Column, Moment, Screen, count
 from secret_replicator.errors import AccessDeniedError, RefusedError, SecretNotFoundError
@@ -173,19 +173,16 @@ def _report(moved: int, chosen: int, screen: Screen) -> int:
 
 
 def show_dead_letters(screen: Screen, dead_letters: Sequence[DeadLetter]) -> None:
-    """Print a line for each secret and reason: each sweep writes a dead letter for what is still wrong."""
-    alike: dict[tuple[str, str, str], list[DeadLetter]] = {}
-    for found in dead_letters:
-        alike.setdefault((found.name, found.error_type, found.reason), []).append(found)
+    """Print a line for each secret and reason."""
     rows = [
         (
-            f"{name} ({len(same)} times)" if len(same) > 1 else name,
-            error_type,
-            "-" if same[0].attempts is None else str(same[0].attempts),
-            Moment(same[0].since),
-            reason,
+            f"{oldest.name} ({1 + len(more)} times)" if more else oldest.name,
+            oldest.error_type,
+            "-" if oldest.attempts is None else str(oldest.attempts),
+            Moment(oldest.since),
+            oldest.reason,
         )
-        for (name, error_type, reason), same in alike.items()
+        for oldest, *more in alike(dead_letters)
     ]
     screen.table(_COLUMNS, rows)
 

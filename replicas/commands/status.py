@@ -1,7 +1,6 @@
 """`replicas status`: is everything where it should be? What needs a person comes first."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -20,6 +19,7 @@ from replicas.inventory.secret_status import (
     DeadLetters,
     Row,
     SecretStatus,
+    alike,
     dead_letters_of,
     regions_of,
     row,
@@ -188,9 +188,9 @@ def _show(options: StatusOptions, answers: Answers[Status], screen: Screen) -> N
     rows = _chosen(options, status, screen)
     if rows:
         show_matrix(rows, screen)
-    for (name, error_type, reason), times in _alike(status.other_dead_letters):
-        often = f" ({times} times)" if times > 1 else ""
-        screen.show(f"Dead letter about {name}{often}: {error_type}: {reason}")
+    for oldest, *more in alike(status.other_dead_letters):
+        often = f" ({1 + len(more)} times)" if more else ""
+        screen.show(f"Dead letter about {oldest.name}{often}: {oldest.error_type}: {oldest.reason}")
     answers.show(screen)
     screen.show(str(status), "bold")
     for deployment in status.deployments:
@@ -198,13 +198,6 @@ def _show(options: StatusOptions, answers: Answers[Status], screen: Screen) -> N
             screen.say(f"{deployment.place} is deployed with Mode=plan: what waits there waits for ever.")
         if not deployment.stack:
             screen.say(f"{deployment.place}: nothing is deployed, so nobody works on what waits.")
-
-
-def _alike(dead_letters: Iterable[DeadLetter]) -> Iterable[tuple[tuple[str, str, str], int]]:
-    """Return each secret and reason once, and how many dead letters say so: every sweep writes another."""
-    return Counter(
-        (dead_letter.name, dead_letter.error_type, dead_letter.reason) for dead_letter in dead_letters
-    ).items()
 
 
 def _chosen(options: StatusOptions, status: Status, screen: Screen) -> list[Row]:

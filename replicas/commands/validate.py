@@ -1,15 +1,12 @@
 """`replicas validate` and `replicas explain --tags`: what a policy says, without AWS."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 from replicas.aws.deployment import load_policy, policy_file, shown
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK
 from replicas.inventory import explanation as facts
-from replicas.inventory.explanation import Place, Source
+from replicas.inventory.explanation import Place
 from replicas.inventory.inventory import Seen
 from replicas.inventory.regions import known_regions, unknown_in
 from replicas.options import ExplainOptions, ValidateOptions, Where
@@ -26,17 +23,6 @@ _COLUMNS = (
     Column("Wanted by", short=False, below=True),
     Column("Key, and where it is named", short=False, below=True),
 )
-_ANY_HOME = "the home Region"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the function would do about a secret with these tags."""
-
-    answer: str
-    sources: tuple[Source, ...]
-    regions: tuple[Place, ...]
-    problems: tuple[str, ...]
 
 
 def run(options: ValidateOptions, screen: Screen) -> int:
@@ -45,7 +31,11 @@ def run(options: ValidateOptions, screen: Screen) -> int:
         text = options.file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OperatorError(f"{options.file} cannot be read ({error}): name a policy") from error
-    errors, warnings = _checked(text, shown(options.file))
+    errors, warnings = list[str](), list[str]()
+    try:
+        warnings = [*unknown_in(parse_policy(text, shown(options.file)))]
+    except PolicyError as error:
+        errors = [f"{shown(options.file)}: {problem}" for problem in error.reasons]
     if options.as_json:
         screen.write_json({"valid": not errors, "errors": errors, "warnings": warnings})
     else:
@@ -60,16 +50,28 @@ def foretell(options: ExplainOptions, where: Where, screen: Screen) -> int:
     """Say what would happen to a secret with these tags; return the exit code."""
     file = policy_file(where.policy, local=where.local)
     policy, tags = load_policy(file), tags_of(options.tags or "")
-    home = where.regions[0] if where.regions else _ANY_HOME
-    found = predicted(tags, policy, where.allowed_regions, home)
+    seen, problems = _decided(tags, policy, where)
+    answer, sources, places = _answer(seen, policy), facts.sources(seen, policy), facts.places(seen)
     if options.as_json:
-        screen.write_json(_document(found, tags, file))
+        document = {
+            "tags": tags,
+            "policy": shown(file),
+            "answer": [answer],
+            "problems": problems,
+            "sources": [source.entry() for source in sources],
+            "replicas": [{**place.entry(), "status": None} for place in places],
+        }
+        screen.write_json(document)
     else:
-        for line in _lines(found, file, where.allowed_regions):
+        sentences = [
+            f"{text[0].upper()}{text[1:]}" + ("" if text.endswith("?") else ".") for text in problems
+        ]
+        selects = f"What selects it (policy {shown(file)}, AllowedRegions={where.allowed_regions})"
+        for line in (answer, *sentences, "", selects, *(f"  {source}" for source in sources)):
             screen.show(line)
-        if found.regions:
-            screen.table(_COLUMNS, [_row(place) for place in found.regions])
-    return FAILED if found.problems else OK
+        if places:
+            screen.table(_COLUMNS, [_row(place) for place in places])
+    return FAILED if problems else OK
 
 
 def tags_of(text: str) -> dict[str, str]:
@@ -87,19 +89,16 @@ def tags_of(text: str) -> dict[str, str]:
     return tags
 
 
-def predicted(tags: Mapping[str, str], policy: Policy, allowed_regions: str, home: str) -> Prediction:
-    """Return what the function would do, decided with its own code."""
+def _decided(tags: Mapping[str, str], policy: Policy, where: Where) -> tuple[Seen, list[str]]:
+    """Return what the function would do, decided with its own code, and what is wrong with the tags."""
+    home = where.regions[0] if where.regions else "the home Region"
     nothing = {"QUEUE_URL": "not deployed", "DEAD_LETTER_QUEUE_URL": "not deployed"}
-    settings = read_settings({"AWS_REGION": home, "ALLOWED_REGIONS": allowed_regions, **nothing})
+    settings = read_settings({"AWS_REGION": home, "ALLOWED_REGIONS": where.allowed_regions, **nothing})
     secret = Secret(arn="", name="a secret with these tags", tags=tags)
-    seen = Seen(home, secret, decision(secret, policy, settings, 0))
-    typos = facts.misspelt(policy, settings, secret, known_regions())
-    return Prediction(
-        answer=_answer(seen, policy),
-        sources=tuple(facts.sources(seen, policy)),
-        regions=tuple(facts.places(seen)),
-        problems=(*(f"{problem.text} - {problem.remedy}" for problem in seen.decision.problems), *typos),
-    )
+    found = decision(secret, policy, settings, 0)
+    problems = [f"{problem.text} - {problem.remedy}" for problem in found.problems]
+    problems += facts.misspelt(policy, settings, secret, known_regions())
+    return Seen(home, secret, found), problems
 
 
 def _answer(seen: Seen, policy: Policy) -> str:
@@ -109,34 +108,6 @@ def _answer(seen: Seen, policy: Policy) -> str:
     return f"It would be replicated to {regions}." if regions else "It would be replicated nowhere."
 
 
-def _checked(text: str, name: str) -> tuple[list[str], list[str]]:
-    try:
-        return [], [*unknown_in(parse_policy(text, name))]
-    except PolicyError as error:
-        return [f"{name}: {problem}" for problem in error.reasons], []
-
-
-def _lines(found: Prediction, file: Path, allowed_regions: str) -> Iterator[str]:
-    yield found.answer
-    for text in found.problems:
-        yield f"{text[0].upper()}{text[1:]}" + ("" if text.endswith("?") else ".")
-    yield ""
-    yield f"What selects it (policy {shown(file)}, AllowedRegions={allowed_regions})"
-    for source in found.sources:
-        yield f"  {source}"
-
-
 def _row(place: Place) -> tuple[str, ...]:
     replica = "yes" if place.wanted else f"no: {place.cut}"
     return place.region, replica, ", ".join(place.asked_by), place.named_key
-
-
-def _document(found: Prediction, tags: Mapping[str, str], file: Path) -> dict[str, Any]:
-    return {
-        "tags": dict(tags),
-        "policy": shown(file),
-        "answer": [found.answer],
-        "problems": [*found.problems],
-        "sources": [source.entry() for source in found.sources],
-        "replicas": [{**place.entry(), "status": None} for place in found.regions],
-    }

@@ -137,6 +137,15 @@ class Counts:
         return "; ".join(parts)
 
 
+def alike(dead_letters: Iterable[DeadLetter]) -> list[list[DeadLetter]]:
+    """Return those about one secret with one reason together: every sweep writes another."""
+    found: dict[tuple[str, str, str], list[DeadLetter]] = {}
+    for dead_letter in dead_letters:
+        key = dead_letter.name, dead_letter.error_type, dead_letter.reason
+        found.setdefault(key, []).append(dead_letter)
+    return [*found.values()]
+
+
 def dead_letters_of(deployment: Deployment, reading: Reading, screen: Screen) -> list[DeadLetter]:
     """Return the dead letters of a Region, none where nothing is deployed; raise OperatorError.
 
