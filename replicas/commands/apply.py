@@ -3,9 +3,9 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from uuid import uuid4
 
+from replicas.aws.dead_letters import Queues
 from replicas.aws.deployment import Deployment, deployments
 from replicas.aws.function_log import Follower, SweepProgress, find_log_group, follow
 from replicas.commands import plan, sweep
@@ -18,13 +18,8 @@ from replicas.terminal import Screen, count
 from secret_replicator.errors import TransientError
 from secret_replicator.work_queue import WorkQueue
 
-
-@dataclass(frozen=True)
-class Sent:
-    """What was sent in one Region, and how to follow it."""
-
-    deployment: Deployment
-    follower: Follower
+BATCH = 10
+"""Messages that SQS takes in one call."""
 
 
 def run(
@@ -34,33 +29,38 @@ def run(
     screen.stopped = (
         "Stopped. What was sent stays in the queue, and the function works on it: see replicas status."
     )
-    regions = []
-    for deployment in deployments(where, deployed_first=True):
-        screen.say(str(deployment))
-        if deployment.is_deployed_policy is None:
-            screen.say(
-                f"{deployment.region}: whether the function decides by this policy is not known, so it may "
-                "do other than the plan says: allow lambda:GetFunction for the role or user that runs this"
-            )
-        _require_function(deployment)
-        regions.append(plan.make(deployment, options.choice, screen))
+    planning = plan.Planning(
+        [_planned(deployment, options, screen) for deployment in deployments(where, deployed_first=True)]
+    )
     require_some(options.choice)
-    planning = plan.Planning(regions)
     if not options.as_json:
         planning.show(screen)
     question = f"Send {count(planning.changing, 'secret')} to the ReplicationQueue?"
-    wished = bool(planning.changing) and (options.yes or screen.ask(question))
-    code = _apply(regions, options, screen, sleep) if wished else _say_nothing_was_sent(options, screen)
+    code = OK
+    if planning.changing and (options.yes or screen.ask(question)):
+        code = _apply(planning.parts, options, screen, sleep)
+    elif options.as_json:
+        screen.write_json(sweep.document(None, []))
+    else:
+        screen.show("Nothing was sent.", "bold")
     require_all_read(planning.readings)
     return code
 
 
-def _require_function(deployment: Deployment) -> None:
+def _planned(deployment: Deployment, options: ApplyOptions, screen: Screen) -> Region:
+    """Return what would be sent; raise OperatorError where the function would write nothing."""
+    screen.say(str(deployment))
+    if deployment.is_deployed_policy is None:
+        screen.say(
+            f"{deployment.region}: whether the function decides by this policy is not known, so it may "
+            "do other than the plan says: allow lambda:GetFunction for the role or user that runs this"
+        )
     if deployment.settings.mode == "plan":
         raise OperatorError(
             f"{deployment.region} is deployed with Mode=plan: its function writes nothing. "
             "Deploy Mode=apply first"
         )
+    return plan.make(deployment, options.choice, screen)
 
 
 def _apply(
@@ -68,52 +68,33 @@ def _apply(
 ) -> int:
     sweep_id = str(uuid4())
     followed = [_send(region, sweep_id, screen) for region in regions if region.to_change()]
-    for sent in followed:
-        queues = sent.deployment.queues
-        assert queues is not None, "without a stack there is no apply"  # noqa: S101
-        follow(sent.follower, queues, screen, sleep)
+    for queues, follower in followed:
+        follow(follower, queues, screen, sleep)
         if not options.as_json:
-            sweep.show(sent.follower.progress, screen)
+            sweep.show(follower.progress, screen)
+    progress = [follower.progress for _, follower in followed]
     if options.as_json:
-        screen.write_json(sweep.document(sweep_id, [sent.follower.progress for sent in followed]))
-    return max(_code(sent.follower.progress) for sent in followed)
+        screen.write_json(sweep.document(sweep_id, progress))
+    return max(sweep.code_of(each) or (CHANGES if each.drift else OK) for each in progress)
 
 
-def _code(progress: SweepProgress) -> int:
-    code = sweep.code_of(progress)
-    return CHANGES if code == OK and progress.drift else code
-
-
-def _send(region: Region, sweep_id: str, screen: Screen) -> Sent:
+def _send(region: Region, sweep_id: str, screen: Screen) -> tuple[Queues, Follower]:
     """Enqueue the secrets that something would be done about; return what is to be followed."""
-    deployment, queues = region.deployment, region.deployment.queues
+    connection, queues = region.deployment.connection, region.deployment.queues
     assert queues is not None, "without a stack there is no apply"  # noqa: S101
     arns = region.to_change()
-    log_group = find_log_group(deployment.connection, deployment.function)
+    log_group = find_log_group(connection, region.deployment.function)
     since = int(time.time() * 1000) - sweep.EARLIER_MILLISECONDS
     queue = WorkQueue(queues.client, queues.queue_url, queues.dead_letter_queue_url)
     with screen.progress("Sending", len(arns)) as report:
-        for start in range(0, len(arns), 10):
-            _enqueue(queue, arns, start, sweep_id)
-            report(start + 10)
-    progress = SweepProgress(frozenset(arns))
-    return Sent(deployment, Follower(deployment.connection.logs, log_group, sweep_id, progress, since))
-
-
-def _enqueue(queue: WorkQueue, arns: Sequence[str], start: int, sweep_id: str) -> None:
-    bodies = [json.dumps({"secret_id": arn, "sweep_id": sweep_id}) for arn in arns[start : start + 10]]
-    try:
-        queue.enqueue(bodies)
-    except TransientError as error:
-        raise OperatorError(
-            f"Sent {start} of {count(len(arns), 'secret')}: {error.problem}. Run it again: what "
-            "comes twice does no harm"
-        ) from error
-
-
-def _say_nothing_was_sent(options: ApplyOptions, screen: Screen) -> int:
-    if options.as_json:
-        screen.write_json(sweep.document(None, []))
-    else:
-        screen.show("Nothing was sent.", "bold")
-    return OK
+        for start in range(0, len(arns), BATCH):
+            batch = arns[start : start + BATCH]
+            try:
+                queue.enqueue([json.dumps({"secret_id": arn, "sweep_id": sweep_id}) for arn in batch])
+            except TransientError as error:
+                raise OperatorError(
+                    f"Sent {start} of {count(len(arns), 'secret')}: {error.problem}. Run it again: what "
+                    "comes twice does no harm"
+                ) from error
+            report(start + BATCH)
+    return queues, Follower(connection.logs, log_group, sweep_id, SweepProgress(frozenset(arns)), since)

@@ -34,9 +34,6 @@ SHOWN_IN_SYNC = 20
 
 AS_IT_MUST_BE = (SecretStatus.IN_SYNC, SecretStatus.WANTS_NONE)
 
-SINCE = f"Known since{UTC_TITLE}"
-"""AWS keeps no time of a status: each says how it is known, see `Row`."""
-
 
 @dataclass
 class Status:
@@ -81,7 +78,12 @@ def run(
             screen.say(unread)
         screen.say(f"Again every {options.interval:g} s, until Ctrl-C.")
         sleep(options.interval)
-        answers = _check_again(options, where, screen) or answers
+        try:
+            with as_operator_errors():
+                answers = _check_and_show(options, where, screen)
+        except OperatorError as error:
+            # What was seen once can be seen again, when the network is back.
+            screen.say(str(error))
     require_all_read(answers.total.readings)
     answers.require_all()
     return answers.total.exit_code
@@ -116,17 +118,17 @@ def _check(options: StatusOptions | ReportOptions, where: Where, screen: Screen,
     status = Status()
     for deployment in deployments(where):
         screen.say(str(deployment))
-        status.deployments.append(deployment)
         reading = Reading()
+        status.deployments.append(deployment)
         status.readings.append(reading)
         dead_letters = [] if options.no_dead_letters else dead_letters_of(deployment, reading, screen)
-        about = DeadLetters(dead_letters)
+        by_secret = DeadLetters(dead_letters)
         reading_of = f"Reading the secrets of {deployment.region}"
         with screen.progress(reading_of, note=deployment.connection.throttling.__str__) as report:
             seen = read(deployment, options.choice, reading, report)
             others = unselected(deployment, options.choice, reading, screen)
-            rows = (row(secret, about.about(secret.secret.arn), by) for secret in chain(seen, others))
-            _count(status, rows, dead_letters, about, options.choice)
+            rows = (row(secret, by_secret.about(secret.secret.arn), by) for secret in chain(seen, others))
+            _count(status, rows, dead_letters, by_secret, options.choice)
     return status
 
 
@@ -134,16 +136,17 @@ def _count(
     status: Status,
     rows: Iterable[Row],
     dead_letters: Sequence[DeadLetter],
-    about: DeadLetters,
+    by_secret: DeadLetters,
     choice: Choice,
 ) -> None:
     """Note all rows and dead letters. One counts for itself unless its secret is not yet as it must be."""
     waiting_for: set[str] = set()
     arns: dict[str, str] = {}
     for found in rows:
-        arns.update((dead_letter.message_id, found.arn) for dead_letter in about.about(found.arn))
-        if found.dead_letters and found.status < SecretStatus.IN_SYNC:
-            waiting_for.update(dead_letter.message_id for dead_letter in about.about(found.arn))
+        ids = [dead_letter.message_id for dead_letter in by_secret.about(found.arn)]
+        arns |= dict.fromkeys(ids, found.arn)
+        if found.status < SecretStatus.IN_SYNC:
+            waiting_for.update(ids)
         status.rows.append(found)
         status.counts.count(found)
     if choice != EVERYTHING:
@@ -159,16 +162,6 @@ def _count(
     status.counts.other_dead_letters += len(others)
 
 
-def _check_again(options: StatusOptions, where: Where, screen: Screen) -> Answers[Status] | None:
-    """Say an error and go on: what was seen once can be seen again, when the network is back."""
-    try:
-        with as_operator_errors():
-            return _check_and_show(options, where, screen)
-    except OperatorError as error:
-        screen.say(str(error))
-        return None
-
-
 def _check_and_show(options: StatusOptions, where: Where, screen: Screen) -> Answers[Status]:
     answers = check(options, where, screen)
     if options.watch and screen.out.is_terminal:
@@ -180,14 +173,13 @@ def _check_and_show(options: StatusOptions, where: Where, screen: Screen) -> Ans
 def _show(options: StatusOptions, answers: Answers[Status], screen: Screen) -> None:
     status = answers.total
     if options.as_json:
-        rows = [
-            row for row in status.rows if not options.failed or row.status is SecretStatus.NEEDS_ATTENTION
-        ]
+        bad = [row for row in status.rows if row.status is SecretStatus.NEEDS_ATTENTION]
+        rows = bad if options.failed else status.rows
         screen.write_json(document(answers, rows, with_dead_letters=not options.no_dead_letters))
         return
     rows = _chosen(options, status, screen)
     if rows:
-        show_matrix(rows, screen)
+        _show_rows(rows, screen)
     for oldest, *more in alike(status.other_dead_letters):
         often = f" ({1 + len(more)} times)" if more else ""
         screen.show(f"Dead letter about {oldest.name}{often}: {oldest.error_type}: {oldest.reason}")
@@ -213,8 +205,7 @@ def _chosen(options: StatusOptions, status: Status, screen: Screen) -> list[Row]
     return [row for row in status.rows if row.arn not in arns]
 
 
-def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
-    """Print the secrets and their Regions."""
+def _show_rows(rows: Sequence[Row], screen: Screen) -> None:
     regions, wanted = regions_of(rows), wanted_regions_of(rows)
     columns = [
         ACCOUNT,
@@ -222,40 +213,35 @@ def show_matrix(rows: Sequence[Row], screen: Screen) -> None:
         Column("Secret", short=False),
         Column("Status"),
         *(Column(region, narrow=True, labelled=True, unwanted=region not in wanted) for region in regions),
-        Column(SINCE, below=True),
+        # AWS keeps no time of a status: each says how it is known, see `Row`.
+        Column(f"Known since{UTC_TITLE}", below=True),
         Column("Why", short=False, below=True),
     ]
-    screen.table(columns, [_line(row, regions) for row in rows])
-
-
-def _line(row: Row, regions: Sequence[str]) -> tuple[Cell, ...]:
-    cells = dict(row.cells)
-    statuses = (cells.get(region, "-") for region in regions)
-    return (
-        row.account,
-        row.home,
-        row.name,
-        str(row.status),
-        *statuses,
-        Moment(row.since, row.since_what),
-        row.why or "-",
-    )
+    lines: list[tuple[Cell, ...]] = [
+        (
+            *(row.account, row.home, row.name, str(row.status)),
+            *(dict(row.cells).get(region, "-") for region in regions),
+            *(Moment(row.since, row.since_what), row.why or "-"),
+        )
+        for row in rows
+    ]
+    screen.table(columns, lines)
 
 
 def document(answers: Answers[Status], rows: Iterable[Row], *, with_dead_letters: bool) -> dict[str, Any]:
     """Return the rows, and all that was counted, as JSON has them."""
-    status = answers.total
+    status, by_status = answers.total, answers.total.counts.by_status
     return {
-        "secrets": [entry(row) for row in rows],
+        "secrets": [_entry(row) for row in rows],
         "other_dead_letters": [dead_letter.entry() for dead_letter in status.other_dead_letters],
         "unread": sorted(name for reading in status.readings for name in reading.unread),
         "summary": {
             "selected": status.counts.selected,
-            "in_sync": status.counts.by_status[SecretStatus.IN_SYNC],
-            "want_none": status.counts.by_status[SecretStatus.WANTS_NONE],
-            "waiting": status.counts.by_status[SecretStatus.WAITING],
-            "need_attention": status.counts.by_status[SecretStatus.NEEDS_ATTENTION],
-            "not_selected": status.counts.by_status[SecretStatus.NOT_SELECTED],
+            "in_sync": by_status[SecretStatus.IN_SYNC],
+            "want_none": by_status[SecretStatus.WANTS_NONE],
+            "waiting": by_status[SecretStatus.WAITING],
+            "need_attention": by_status[SecretStatus.NEEDS_ATTENTION],
+            "not_selected": by_status[SecretStatus.NOT_SELECTED],
             "orphaned_replicas": status.counts.orphaned,
             "drifted": status.counts.drifted,
             "dead_letters": status.counts.dead_letters if with_dead_letters else None,
@@ -265,8 +251,7 @@ def document(answers: Answers[Status], rows: Iterable[Row], *, with_dead_letters
     }
 
 
-def entry(row: Row) -> dict[str, Any]:
-    """Return the secret as JSON has it."""
+def _entry(row: Row) -> dict[str, Any]:
     return {
         "account": row.account or None,
         "primary_region": row.home,
