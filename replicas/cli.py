@@ -107,10 +107,10 @@ def replicas(
     version: Annotated[
         bool,
         options.flag(
+            "Show the version of this command and, where the stack can be read, of the deployed one.",
             "--version",
             is_eager=True,
             callback=_show_version,
-            help="Show the version of this command and, where the stack can be read, of the deployed one.",
         ),
     ] = False,
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +17,13 @@ _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 _EMPTY = "it is empty: a variable that is not set?"
 _USUAL = "that of the profile or environment"
 
-flag = partial(typer.Option, metavar="")
+
+def option(metavar: str, text: str, *names: str, **more: Any) -> Any:  # noqa: ANN401  as Typer has them
+    """Return what Typer needs of an option that takes a value."""
+    return typer.Option(*names, metavar=metavar, help=text, **more)
+
+
+flag = partial(option, "")
 
 
 def is_region(value: object) -> bool:
@@ -59,53 +65,46 @@ def _url(text: str) -> str:
 
 Stack = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
+    option(
+        "NAME",
+        "Name of the deployed stack.",
         callback=_not_empty,
-        help="Name of the deployed stack.",
         show_default="stack_name in samconfig.toml",
     ),
 ]
 Region = Annotated[
-    str | None,
-    typer.Option(metavar="REGION", callback=_region, help="Region of the stack.", show_default=_USUAL),
+    str | None, option("REGION", "Region of the stack.", callback=_region, show_default=_USUAL)
 ]
 Profile = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", callback=_not_empty, help="Profile of your AWS configuration: which account."
-    ),
+    str | None, option("NAME", "Profile of your AWS configuration: which account.", callback=_not_empty)
 ]
 EndpointUrl = Annotated[
-    str | None,
-    typer.Option(metavar="URL", callback=_url, help="AWS endpoint URL, for example https://127.0.0.1:4566."),
+    str | None, option("URL", "AWS endpoint URL, for example https://127.0.0.1:4566.", callback=_url)
 ]
-Local = Annotated[bool, flag("--local", help="Use the running `make local`, and its policy.")]
+Local = Annotated[bool, flag("Use the running `make local`, and its policy.", "--local")]
 PolicyFile = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Decide by this policy, deployed or not.",
+    option(
+        "FILE",
+        "Decide by this policy, deployed or not.",
         show_default="functions/policy.toml of this checkout, else the deployed one; local/policy.toml "
         "on the local AWS",
     ),
 ]
 Journal = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Where every step is written to before it is done.",
-        show_default="failover-REGION.jsonl here",
+    option(
+        "FILE", "Where every step is written to before it is done.", show_default="failover-REGION.jsonl here"
     ),
 ]
 WritesPerSecond = Annotated[
-    float, typer.Option(metavar="NUMBER", min=1, max=50, help="AWS takes 50, shared with all that rotates.")
+    float, option("NUMBER", "AWS takes 50, shared with all that rotates.", min=1, max=50)
 ]
-Json = Annotated[bool, flag("--json", help="Write JSON, for programs.")]
+Json = Annotated[bool, flag("Write JSON, for programs.", "--json")]
 NoDeadLetters = Annotated[
-    bool, flag("--no-dead-letters", help="Leave the DeadLetterQueue alone: needs no SQS permissions.")
+    bool, flag("Leave the DeadLetterQueue alone: needs no SQS permissions.", "--no-dead-letters")
 ]
-Yes = Annotated[bool, flag("--yes", "-y", help="Do it without asking. For scripts.")]
+Yes = Annotated[bool, flag("Do it without asking. For scripts.", "--yes", "-y")]
 
 
 @dataclass(frozen=True)
@@ -175,9 +174,9 @@ class Where:
     policy: PolicyFile = None
     allowed_regions: Annotated[
         str,
-        typer.Option(
-            metavar="REGIONS",
-            help="Before anything is deployed: decide as if AllowedRegions were these, separated by commas. "
+        option(
+            "REGIONS",
+            "Before anything is deployed: decide as if AllowedRegions were these, separated by commas. "
             "No stack is read, and all other switches have their defaults.",
             show_default=False,
         ),
@@ -185,31 +184,27 @@ class Where:
     stack: Stack = None
     regions: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "REGION",
+            "Region of the stack and the primaries. Repeat it for several Regions.",
             "--region",
-            metavar="REGION",
             callback=_region,
-            help="Region of the stack and the primaries. Repeat it for several Regions.",
             show_default=_USUAL,
         ),
     ] = None
     profiles: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "NAME",
+            "Profile of your AWS configuration: which account. Some commands answer for several: repeat it.",
             "--profile",
-            metavar="NAME",
             callback=_not_empty,
-            help="Profile of your AWS configuration: which account. Some commands answer for several: "
-            "repeat it.",
         ),
     ] = None
     local: Local = False
     endpoint_url: EndpointUrl = None
     accounts: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Answer for all accounts that this TOML file lists.", show_default=False
-        ),
+        Path | None, option("FILE", "Answer for all accounts that this TOML file lists.", show_default=False)
     ] = None
     role: Role | None = None
     account: str = ""
@@ -259,16 +254,11 @@ class Choice:
     """Which of the selected secrets a person wants to see: by name and by tag, with wildcards."""
 
     names: Annotated[
-        list[str] | None,
-        typer.Option("--secret", metavar="NAME", help="Only secrets of this name; * is any text. Repeat it."),
+        list[str] | None, option("NAME", "Only secrets of this name; * is any text. Repeat it.", "--secret")
     ] = None
     tags: Annotated[
         list[str] | None,
-        typer.Option(
-            "--tag",
-            metavar="KEY=VALUE",
-            help="Only secrets with this tag; KEY alone is any value. Repeat it.",
-        ),
+        option("KEY=VALUE", "Only secrets with this tag; KEY alone is any value. Repeat it.", "--tag"),
     ] = None
     taken: set[str] = field(default_factory=set, compare=False)
     """The names that a secret was found for; the empty one if any was found."""
@@ -316,22 +306,17 @@ class PlanOptions:
     choice: Choice = EVERYTHING
     replica_regions: Annotated[
         list[str] | None,
-        typer.Option(
-            "--replica-region",
-            metavar="REGION",
-            help="Only what concerns replicas in this Region. Repeat it.",
-        ),
+        option("REGION", "Only what concerns replicas in this Region. Repeat it.", "--replica-region"),
     ] = None
     against: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Show only what changes from this policy to the other: who gains or loses which Region or "
-            "key.",
+        option(
+            "FILE",
+            "Show only what changes from this policy to the other: who gains or loses which Region or key.",
         ),
     ] = None
     detailed_exitcode: Annotated[
-        bool, flag("--detailed-exitcode", help="Exit with 2 if there is something to do.")
+        bool, flag("Exit with 2 if there is something to do.", "--detailed-exitcode")
     ] = False
     as_json: Json = False
 
@@ -350,14 +335,12 @@ class StatusOptions:
     """What is asked of a status."""
 
     choice: Choice = EVERYTHING
-    failed: Annotated[bool, flag("--failed", help="Only the secrets that need attention.")] = False
+    failed: Annotated[bool, flag("Only the secrets that need attention.", "--failed")] = False
     everything: Annotated[
-        bool, flag("--all", help="All secrets, also on a terminal, where else 20 that are InSync are shown.")
+        bool, flag("All secrets, also on a terminal, where else 20 that are InSync are shown.", "--all")
     ] = False
-    watch: Annotated[bool, flag("--watch", "-w", help="Repeat until Ctrl-C.")] = False
-    interval: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="How long --watch waits before it repeats.")
-    ] = 10
+    watch: Annotated[bool, flag("Repeat until Ctrl-C.", "--watch", "-w")] = False
+    interval: Annotated[float, option("SECONDS", "How long --watch waits before it repeats.", min=1)] = 10
     no_dead_letters: NoDeadLetters = False
     as_json: Json = False
 
@@ -371,9 +354,9 @@ class ExplainOptions:
     ] = ""
     tags: Annotated[
         str | None,
-        typer.Option(
-            metavar="TAGS",
-            help="Instead of a secret, without AWS: what would happen to one with these tags, as "
+        option(
+            "TAGS",
+            "Instead of a secret, without AWS: what would happen to one with these tags, as "
             "`replicate-to=dr team=payments`. Needs --allowed-regions; exit code 1 if they ask for what "
             "is not to be had.",
         ),
@@ -401,33 +384,31 @@ class RedriveOptions:
 
     secrets: Annotated[
         list[str] | None,
-        typer.Option(
-            "--secret",
-            metavar="NAME_OR_ARN",
-            help="Only the dead letters of this secret. Repeat it for several secrets.",
+        option(
+            "NAME_OR_ARN", "Only the dead letters of this secret. Repeat it for several secrets.", "--secret"
         ),
     ] = None
     error_types: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "TYPE",
+            "Only dead letters with this error type, as --dry-run shows it. Repeat it for several.",
             "--error-type",
-            metavar="TYPE",
-            help="Only dead letters with this error type, as --dry-run shows it. Repeat it for several.",
         ),
     ] = None
-    dry_run: Annotated[
-        bool, flag("--dry-run", help="Show the dead letters, and leave all where they are.")
-    ] = False
+    dry_run: Annotated[bool, flag("Show the dead letters, and leave all where they are.", "--dry-run")] = (
+        False
+    )
     fixed: Annotated[
         bool,
         flag(
+            "Delete the dead letters of secrets that AWS reports InSync in every Region now; move none.",
             "--fixed",
-            help="Delete the dead letters of secrets that AWS reports InSync in every Region now; move none.",
         ),
     ] = False
     yes: Yes = False
     as_json: Annotated[
-        bool, flag("--json", help="Write dead letters and result as JSON. Needs --yes or --dry-run.")
+        bool, flag("Write dead letters and result as JSON. Needs --yes or --dry-run.", "--json")
     ] = False
 
 
@@ -435,9 +416,7 @@ class RedriveOptions:
 class SweepOptions:
     """What is asked of a sweep."""
 
-    no_follow: Annotated[
-        bool, flag("--no-follow", help="Only start it; its id is in the function's log.")
-    ] = False
+    no_follow: Annotated[bool, flag("Only start it; its id is in the function's log.", "--no-follow")] = False
     as_json: Json = False
 
 
@@ -447,20 +426,14 @@ class ReportOptions:
 
     html: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where the page goes to.",
-            show_default="replicas-report.html; with --json no page",
-        ),
+        option("FILE", "Where the page goes to.", show_default="replicas-report.html; with --json no page"),
     ] = None
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the same as CSV, too.")] = None
+    csv: Annotated[Path | None, option("FILE", "Write the same as CSV, too.")] = None
     by: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="TAG", help="Also show the coverage by the values of this tag, as team. Repeat it."
-        ),
+        option("TAG", "Also show the coverage by the values of this tag, as team. Repeat it."),
     ] = None
-    title: Annotated[str, typer.Option(metavar="TEXT", help="Title of the page.")] = "Secret replicas"
+    title: Annotated[str, option("TEXT", "Title of the page.")] = "Secret replicas"
     choice: Choice = EVERYTHING
     no_dead_letters: NoDeadLetters = False
     as_json: Json = False
@@ -472,16 +445,10 @@ class SmokeOptions:
 
     to: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="REGION", help="Replicate to this Region. Repeat it.", show_default="all AllowedRegions"
-        ),
+        option("REGION", "Replicate to this Region. Repeat it.", show_default="all AllowedRegions"),
     ] = None
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="How long to wait for InSync.")] = (
-        300
-    )
-    observe: Annotated[
-        bool, typer.Option("--observe", help="Also say what was seen that AWS does not document.")
-    ] = False
+    timeout: Annotated[float, option("SECONDS", "How long to wait for InSync.", min=1)] = 300
+    observe: Annotated[bool, flag("Also say what was seen that AWS does not document.", "--observe")] = False
     as_json: Json = False
     policy: PolicyFile = None
 
@@ -500,10 +467,10 @@ class VerifyOptions:
     choice: Choice = EVERYTHING
     from_region: Annotated[
         str,
-        typer.Option(
+        option(
+            "REGION",
+            "Ask this Region alone what it holds: for the hour when the primary Region does not answer.",
             "--from",
-            metavar="REGION",
-            help="Ask this Region alone what it holds: for the hour when the primary Region does not answer.",
             show_default=False,
         ),
     ] = ""
@@ -514,17 +481,17 @@ class VerifyOptions:
 class PromoteOptions:
     """What is asked of a promotion."""
 
-    replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas are promoted.")]
+    replica_region: Annotated[str, option("REGION", "Where the replicas are promoted.")]
     primary_region: Annotated[
-        str, typer.Option(metavar="REGION", help="Only replicas of this Region.", show_default="of any")
+        str, option("REGION", "Only replicas of this Region.", show_default="of any")
     ] = ""
     choice: Choice = EVERYTHING
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why: it becomes part of the hold tag.")] = (
+    reason: Annotated[str, option("TEXT", "Why: it becomes part of the hold tag.")] = (
         "the primary Region does not answer"
     )
     journal: Journal = None
     writes_per_second: WritesPerSecond = 20
-    dry_run: Annotated[bool, flag("--dry-run", help="Show it all, and write nothing: the rehearsal.")] = False
+    dry_run: Annotated[bool, flag("Show it all, and write nothing: the rehearsal.", "--dry-run")] = False
     yes: Yes = False
     as_json: Json = False
 
@@ -533,28 +500,26 @@ class PromoteOptions:
 class RejoinOptions:
     """What is asked of a rejoin."""
 
-    replica_region: Annotated[str, typer.Option(metavar="REGION", help="Where the replicas were promoted.")]
+    replica_region: Annotated[str, option("REGION", "Where the replicas were promoted.")]
     choice: Choice = EVERYTHING
     primary: Annotated[
         str,
-        typer.Option(
-            metavar="REGION",
-            help="Turn the relation round for what changed there: the same Region, it is the primary then.",
+        option(
+            "REGION",
+            "Turn the relation round for what changed there: the same Region, it is the primary then.",
             show_default=False,
         ),
     ] = ""
-    accept_home: Annotated[
-        bool, flag("--accept-home", help="Also rejoin what changed at home and not there.")
-    ] = False
+    accept_home: Annotated[bool, flag("Also rejoin what changed at home and not there.", "--accept-home")] = (
+        False
+    )
     discard: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Lose what the overwritten side of this secret has, for good. Repeat it."
-        ),
+        option("NAME", "Lose what the overwritten side of this secret has, for good. Repeat it."),
     ] = None
     journal: Journal = None
     writes_per_second: WritesPerSecond = 20
-    dry_run: Annotated[bool, flag("--dry-run", help="Compare both sides, and write nothing.")] = False
+    dry_run: Annotated[bool, flag("Compare both sides, and write nothing.", "--dry-run")] = False
     yes: Yes = False
     as_json: Json = False
 
