@@ -37,3 +37,13 @@ class Held(Secret):
     def replica_in(self, region: str) -> Replica | None:
         """Return what its list of replicas says of a Region."""
         return next((replica for replica in self.replicas if replica.region == region), None)
+
+
+def arn_in(region: str, identity: str) -> str:
+    """Return the ARN in a Region."""
+    return identity.replace("::", f":{region}:", 1)
+
+
+def name_in(identity: str) -> str:
+    """Return the name in an ARN, which ends in a hyphen and six characters."""
+    return identity.partition(":secret:")[2][:-7]

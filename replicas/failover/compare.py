@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from replicas.aws.held import Held
+from replicas.aws.held import Held, name_in
 from replicas.failover.journal import DONE, HOLD, PROMOTE, Entry
+from replicas.options import RejoinOptions
 
 
 class Change(StrEnum):
@@ -55,25 +56,6 @@ class Sides:
         return _state(self.home) == _state(other.home) and _state(self.there) == _state(other.there)
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What the person has said: from where, and what may be lost."""
-
-    turn: bool = False
-    accept_home: bool = False
-    discard: AbstractSet[str] = frozenset()
-
-
-def name_in(identity: str) -> str:
-    """Return the name in an ARN, which ends in a hyphen and six characters."""
-    return identity.partition(":secret:")[2][:-7]
-
-
-def arn_in(region: str, identity: str) -> str:
-    """Return the ARN in a Region."""
-    return identity.replace("::", f":{region}:", 1)
-
-
 def change(sides: Sides) -> Change:
     """Return what became of it. Where it cannot be known, it counts as changed."""
     home, there = sides.home, sides.there
@@ -96,17 +78,17 @@ def change(sides: Sides) -> Change:
     }[changed]
 
 
-def action(found: Change, name: str, wishes: Wishes) -> Action:
+def action(found: Change, name: str, options: RejoinOptions) -> Action:
     """Return what may be done: nothing is overwritten that changed, unless it was named."""
     if found in (Change.FOLLOWS, Change.TURNED):
         return Action.FINISH
-    named = name in wishes.discard
-    if wishes.turn:
+    named = name in (options.discard or ())
+    if options.primary:
         turns = found in (Change.THERE, Change.GONE) or (named and found in (Change.BOTH, Change.AT_HOME))
         return Action.TURN if turns else Action.LEAVE
     rejoins = (
         found in (Change.UNCHANGED, Change.GONE_THERE)
-        or (found is Change.AT_HOME and wishes.accept_home)
+        or (found is Change.AT_HOME and options.accept_home)
         or (named and found in (Change.THERE, Change.BOTH, Change.AT_HOME))
     )
     return Action.REJOIN if rejoins else Action.LEAVE
@@ -126,9 +108,8 @@ def remedy(found: Change, region: str) -> str:
     }.get(found, "")
 
 
-def comparable(home: Held, there: Held, promoted: Entry | None) -> bool:
-    """Tell whether both sides name versions alike: home has an id that the copy has or had."""
-    known = there.versions.keys() | (promoted.versions.keys() if promoted else set())
+def comparable(home: Held, known: AbstractSet[str]) -> bool:
+    """Tell whether both sides name versions alike: home has an id that is known from the other."""
     return not home.versions.keys().isdisjoint(known) or not home.versions.keys() | known
 
 
@@ -148,10 +129,10 @@ def _changed_at_home(sides: Sides, home: Held, there: Held) -> bool:
     promoted = sides.promoted
     if home.current == there.current and home.versions.keys() <= there.versions.keys():
         return False
-    if comparable(home, there, promoted):
-        known = there.versions.keys() | (promoted.versions.keys() if promoted else set())
+    known = there.versions.keys() | (promoted.versions.keys() if promoted else set())
+    if comparable(home, known):
         before = promoted.current if promoted else ""
-        return bool(home.versions.keys() - known) or (bool(before) and home.current != before)
+        return bool(home.versions.keys() - known) or before not in ("", home.current)
     if promoted is None or home.last_changed is None:
         return True
     # A tag that an earlier run set changed the date, and so may have the promotion.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from replicas.aws.deployment import Deployment
-from replicas.aws.held import Held
+from replicas.aws.held import Held, arn_in
 from replicas.aws.region_secrets import region_secrets
 from replicas.errors import OperatorError
 from replicas.inventory.inventory import Reading, Seen, format_calls, listed, seen_as
@@ -19,7 +19,7 @@ def unselected(deployment: Deployment, choice: Choice, reading: Reading, screen:
     """Yield such secrets, after all that are selected were read. No secret is described for it."""
     found = {secret.arn: secret for secret in _with_similar_tag(deployment)}
     for held in _replicas(deployment, screen):
-        arn = held.arn.replace(f":{held.region}:", f":{deployment.region}:", 1)
+        arn = arn_in(deployment.region, held.identity)
         if arn in reading.arns:
             continue
         secret = found.setdefault(arn, replace(held, arn=arn))

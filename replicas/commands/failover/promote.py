@@ -156,7 +156,7 @@ def _account(options: PromoteOptions, promotion: _Promotion, results: list[Resul
     text = f"Promoted: {promoted:,}, {promotion.done:,} before, {len(problems):,} with a problem"
     if not_held := sum(result.promoted for result in problems):
         text += f" ({not_held:,} promoted, but not held: run it again)"
-    return f"{text}; journal {journal_file(options)}" if results else text
+    return text
 
 
 def _entry(held: Held, result: Result | None) -> dict[str, Any]:

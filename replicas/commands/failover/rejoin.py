@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from replicas.aws.held import Held
+from replicas.aws.held import Held, arn_in, name_in
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover.session import (
     REAL,
@@ -22,18 +22,7 @@ from replicas.commands.failover.session import (
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK
 from replicas.failover import journal
-from replicas.failover.compare import (
-    Action,
-    Change,
-    Sides,
-    Wishes,
-    action,
-    arn_in,
-    change,
-    comparable,
-    name_in,
-    remedy,
-)
+from replicas.failover.compare import Action, Change, Sides, action, change, comparable, remedy
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held, is_held_by_us
 from replicas.failover.journal import Entry, Journal, read_journal
 from replicas.failover.states import short
@@ -137,9 +126,7 @@ def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:
     for identity, entry in known.items():
         if options.choice.takes(Secret(arn=entry.arn, name=entry.name, tags={})):
             homes.setdefault(identity, entry.primary_region)
-    yield from each(
-        homes.items(), lambda pair: _candidate(desk, pair[1], pair[0]), report, desk.around.workers
-    )
+    yield from each(homes.items(), lambda pair: _candidate(desk, *pair), report, desk.around.workers)
 
 
 def _home_of(held: Held, promoted: Entry | None) -> str:
@@ -152,11 +139,10 @@ def _home_of(held: Held, promoted: Entry | None) -> str:
     return held.primary_region if held.is_replica else (said[1] if said else "")
 
 
-def _candidate(desk: _Desk, home_region: str, identity: str) -> Candidate:
+def _candidate(desk: _Desk, identity: str, home_region: str) -> Candidate:
     sides = desk.sides(home_region, identity)
-    found, options = change(sides), desk.options
-    wishes = Wishes(bool(options.primary), options.accept_home, frozenset(options.discard or ()))
-    return Candidate(sides, found, action(found, sides.name, wishes))
+    found = change(sides)
+    return Candidate(sides, found, action(found, sides.name, desk.options))
 
 
 def _do(desk: _Desk, candidate: Candidate) -> Result:
@@ -316,7 +302,7 @@ def _check(desk: _Desk, primary: Held, region: str) -> str:
     there = desk.secrets(region).describe(arn_in(region, primary.identity))
     if there is None or there.primary_region != primary.region:
         return f"AWS says InSync, but in {region} it does not follow {primary.region}: see replicas verify"
-    if comparable(primary, there, None) and there.current != primary.current:
+    if comparable(primary, there.versions.keys()) and there.current != primary.current:
         return f"AWS says InSync, but {region} holds another version: see replicas verify"
     return ""
 
@@ -403,13 +389,11 @@ def _end(options: RejoinOptions, candidates: list[Candidate], results: list[Resu
     ]
     rejoined = len(results) - len(problems)
     summary = {"promoted": len(candidates), "rejoined": rejoined, "left": left.total()}
-    text = _account(options, candidates, results, left)
+    text = _account(candidates, results, left)
     return end(options, results, secrets, summary, text, screen) or (CHANGES if left else OK)
 
 
-def _account(
-    options: RejoinOptions, candidates: list[Candidate], results: list[Result], left: Counter[str]
-) -> str:
+def _account(candidates: list[Candidate], results: list[Result], left: Counter[str]) -> str:
     names = {result.name for result in results if not result.problem}
     turned = sum(candidate.action is Action.TURN and candidate.name in names for candidate in candidates)
     problems = sum(bool(result.problem) for result in results)
@@ -418,5 +402,4 @@ def _account(
     parts += [f"{turned:,} of them turned round"] if turned else []
     parts += [f"{problems:,} with a problem"] if problems else []
     parts += [f"{left.total():,} left ({states})"] if left else []
-    text = ", ".join(parts)
-    return f"{text}; journal {journal_file(options)}" if results else text
+    return ", ".join(parts)

@@ -92,8 +92,9 @@ def end(  # noqa: PLR0913, PLR0917  what is said of it, for people and for progr
 ) -> int:
     """Show how it ended; return the exit code."""
     problems = [result for result in results if result.problem]
+    journal = str(journal_file(options)) if results else None
+    text += f"; journal {journal}" if journal else ""
     if options.as_json:
-        journal = str(journal_file(options)) if results else None
         counts = {**summary, "problems": len(problems), "text": text}
         screen.write_json(
             {"region": options.replica_region, "secrets": secrets, "journal": journal, "summary": counts}
