@@ -241,15 +241,23 @@ def _facts(
     status: Status, options: ReportOptions, made: datetime, accounts: Sequence[Answer[Status]]
 ) -> dict[str, Any]:
     rows, counts, proof = status.rows, status.counts, Proof(status.rows, status.verified)
-    in_sync = counts.by_status[SecretStatus.IN_SYNC]
+    in_sync, unread = counts.by_status[SecretStatus.IN_SYNC], ("?", "dead letters: not read")
+    totals = f"{count(len(accounts), 'account')}, {count(len(status.deployments), 'stack')}"
     return {
         "title": options.title,
         "covered": percent(in_sync, counts.wanting),
         "counts": str(counts),
         "made": made,
-        "deployments": [*_deployments(status, accounts)],
+        "deployments": [totals] if accounts else [*map(str, status.deployments)],
         "shown": SHOWN,
-        "tiles": [*_tiles(status, with_dead_letters=not options.no_dead_letters)],
+        "tiles": [
+            (f"{counts.selected:,}", "secrets are selected"),
+            (f"{in_sync:,}", "InSync in every Region"),
+            (f"{counts.by_status[SecretStatus.WAITING]:,}", "waiting"),
+            (f"{counts.by_status[SecretStatus.NEEDS_ATTENTION]:,}", "need attention"),
+            unread if options.no_dead_letters else (f"{counts.dead_letters:,}", "dead letters"),
+            (f"{counts.drifted:,}", "drifted"),
+        ],
         "proof": proof,
         "verified": f"Verified: {status.verified}",
         "disagreement": _disagreement(proof.disagreements) if proof.disagreements else "",
@@ -260,30 +268,11 @@ def _facts(
         "by_region": by_region(proof),
         "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(options.by or ())],
         "drift": [row for row in rows if row.drift],
-        "costs": [*_costs(status)],
+        "costs": [(item, number, pricing.dollars(cost)) for _, item, number, cost in _costs(status)],
         "regions": sorted({*regions_of(rows), *proof.regions}),
         "tag_keys": options.by or (),
         "rows": rows,
     }
-
-
-def _deployments(status: Status, accounts: Sequence[Answer[Status]]) -> Iterator[str]:
-    """Yield by what is decided: a line for each stack, of several accounts only how many there are."""
-    if not accounts:
-        yield from map(str, status.deployments)
-        return
-    yield f"{count(len(accounts), 'account')}, {count(len(status.deployments), 'stack')}"
-
-
-def _tiles(status: Status, *, with_dead_letters: bool) -> Iterator[dict[str, str]]:
-    counts = status.counts
-    yield {"number": f"{counts.selected:,}", "text": "secrets are selected"}
-    yield {"number": f"{counts.by_status[SecretStatus.IN_SYNC]:,}", "text": "InSync in every Region"}
-    yield {"number": f"{counts.by_status[SecretStatus.WAITING]:,}", "text": "waiting"}
-    yield {"number": f"{counts.by_status[SecretStatus.NEEDS_ATTENTION]:,}", "text": "need attention"}
-    dead_letters = f"{counts.dead_letters:,}" if with_dead_letters else "?"
-    yield {"number": dead_letters, "text": "dead letters" if with_dead_letters else "dead letters: not read"}
-    yield {"number": f"{counts.drifted:,}", "text": "drifted"}
 
 
 def _document(answers: Answers[Status], options: ReportOptions) -> dict[str, Any]:
@@ -306,26 +295,12 @@ def _document(answers: Answers[Status], options: ReportOptions) -> dict[str, Any
             | {"in_sync": found.in_sync, "desired": found.wanted, "current": found.current}
             for group, found in coverage
         ],
-        "cost_dollars_per_month": {cost.key: float(cost.amount) for cost in _costs(answers.total)},
+        "cost_dollars_per_month": {key: float(dollars) for key, _, _, dollars in _costs(answers.total)},
     }
 
 
-@dataclass(frozen=True)
-class _Cost:
-    """A line of the bill, and its key in JSON."""
-
-    key: str
-    item: str
-    number: int
-    amount: Decimal
-
-    @property
-    def dollars(self) -> str:
-        """As a person reads it."""
-        return pricing.dollars(self.amount)
-
-
-def _costs(status: Status) -> Iterator[_Cost]:
+def _costs(status: Status) -> Iterator[tuple[str, str, int, Decimal]]:
+    """Yield the lines of the bill: the key in JSON, the text, how many, dollars a month."""
     cells = [text for row in status.rows for _, text in row.cells]
     unwanted = sum("unwanted" in text for text in cells)
     missing = cells.count(MISSING)
@@ -336,5 +311,5 @@ def _costs(status: Status) -> Iterator[_Cost]:
         ("missing_replicas", "Wanted replicas that are missing", missing),
         ("unwanted_replicas", "Replicas that nobody wants", unwanted),
     ):
-        yield _Cost(key, item, replicas, pricing.of_replicas(replicas))
-    yield _Cost("sweep_calls", "Calls of a daily sweep", calls, pricing.of_calls(calls))
+        yield key, item, replicas, pricing.of_replicas(replicas)
+    yield "sweep_calls", "Calls of a daily sweep", calls, pricing.of_calls(calls)
