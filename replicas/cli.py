@@ -139,10 +139,9 @@ def plan_command(screen: Screen, *, chosen: options.PlanOptions, where: options.
     `replicas plan --policy functions/policy.toml --allowed-regions eu-west-1,us-west-2`
     """
     _require_regions(chosen.replica_regions or (), "--replica-region")
-    from replicas.commands import compare, plan
+    from replicas.commands import plan
 
-    run = compare.run if chosen.against else plan.run
-    return run(chosen, where, screen)
+    return plan.run(chosen, where, screen)
 
 
 @command(

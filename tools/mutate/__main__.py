@@ -1130,7 +1130,7 @@ MUTATIONS = (
     ),
     Mutation(
         "ops: another policy promises nothing for what is left alone",
-        "replicas/commands/compare.py",
+        "replicas/commands/plan.py",
         "    if found.skip:\n",
         "    if not found:\n",
         "tests/replicas/test_plan.py",
