@@ -129,8 +129,16 @@ class Totals:
             Column("Key"),
             Column("Why", short=False, below=True),
         )
-        if self.planned:
-            screen.table(columns, [row for secret in self.planned for row in _rows(secret, self.marks)])
+        rows = [
+            (
+                *(secret.account, secret.home, secret.name),
+                *(f"{self.marks[step.action]} {step}", step.region, step.key, step.why),
+            )
+            for secret in self.planned
+            for step in secret.steps
+        ]
+        if rows:
+            screen.table(columns, rows)
         if answers:
             answers.show(screen)
         screen.show(f"{self.title}: {self}", "bold")
@@ -172,13 +180,3 @@ def run(
     require_all_read(answers.total.readings)
     answers.require_all()
     return CHANGES if options.detailed_exitcode and answers.total.changing else OK
-
-
-def _rows(secret: Planned, marks: Mapping[str, str]) -> list[tuple[str, ...]]:
-    return [
-        (
-            *(secret.account, secret.home, secret.name),
-            *(f"{marks[step.action]} {step}", step.region, step.key, step.why),
-        )
-        for step in secret.steps
-    ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from replicas.commands.doctor.findings import MAKE_IT_AGAIN, Finding, bad, good, is_gone, refused
+from replicas.commands.doctor.findings import MAKE_IT_AGAIN, Finding, bad, good, is_gone, refused, usable_key
 from replicas.commands.doctor.stack import QUEUE, Stack
 
 if TYPE_CHECKING:
@@ -103,20 +103,14 @@ def _rule_findings(stack: Stack, logical_id: str, name: str) -> Iterator[Finding
 def _queue_key_finding(stack: Stack, key: str, queues: str) -> Finding:
     if not key:
         return good(f"{queues}: encrypted with SQS's own key")
-    try:
-        found = stack.connection.keys.describe_key(KeyId=key)["KeyMetadata"]
-    except ClientError as error:
-        if error.response["Error"].get("Code") != "NotFoundException":
-            return refused(f"The key {key} of {queues}", error)
-        return bad(f"The key {key} of {queues} is not there", "deploy with another QueueKmsKeyArn, or none")
+    gone = bad(f"The key {key} of {queues} is not there", "deploy with another QueueKmsKeyArn, or none")
+    found = usable_key(stack.connection, key, f"of {queues}", gone, "deploy with another")
+    if isinstance(found, Finding):
+        return found
     if found.get("KeyManager") == "AWS":
         return bad(
             f"EventBridge can deliver nothing to {queues}: AWS manages the key {key}, and its policy shuts "
             "EventBridge out",
             "deploy with QueueKmsKeyArn empty, or with a customer managed key",
-        )
-    if found.get("KeyState") != "Enabled":
-        return bad(
-            f"The key {key} of {queues} is {found.get('KeyState')}", "enable it, or deploy with another"
         )
     return good(f"{queues}: the key {key} is enabled; its policy must let EventBridge use it")

@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from replicas.aws.connection import Connection
 from replicas.aws.errors import action_of
 from replicas.exit_codes import FAILED, OK, WAITING
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms.type_defs import KeyMetadataTypeDef
 
 _DENIED = ("AccessDenied", "UnauthorizedOperation", "NotAuthorized")
 _GONE = ("ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
@@ -66,6 +71,20 @@ def refused(subject: str, error: ClientError) -> Finding:
             f"{subject}: the permission {action_of(error)} is missing", "allow it for who runs this"
         )
     return unknown(f"{subject}: {error.operation_name} failed ({code})", "run it again")
+
+
+def usable_key(
+    connection: Connection, key: str, place: str, gone: Finding, other: str
+) -> "KeyMetadataTypeDef | Finding":
+    """Return what KMS says of a key that is enabled, else why it cannot be used."""
+    try:
+        found = connection.keys.describe_key(KeyId=key)["KeyMetadata"]
+    except ClientError as error:
+        missing = error.response["Error"].get("Code") == "NotFoundException"
+        return gone if missing else refused(f"The key {key} {place}", error)
+    if found.get("KeyState") == "Enabled":
+        return found
+    return bad(f"The key {key} {place} is {found.get('KeyState')}", f"enable it, or {other}")
 
 
 def is_gone(error: ClientError) -> bool:

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 
-from botocore.exceptions import ClientError
-
-from replicas.commands.doctor.findings import Finding, bad, good, refused
+from replicas.commands.doctor.findings import Finding, bad, good, usable_key
 from replicas.commands.doctor.stack import ROLE, Stack
 from secret_replicator.policy import Policy
 
@@ -34,9 +32,10 @@ def regions_can_be_used(stack: Stack) -> Iterator[Finding]:
 
 def keys_can_be_used(stack: Stack) -> Iterator[Finding]:
     """Say whether each key of the policy resolves in its Region, and the role's policies let it be used."""
-    role = _role_arn(stack)
+    name = stack.names[ROLE]["ReplicatorFunctionRole"]
+    role = stack.connection.iam.get_role(RoleName=name)["Role"]["Arn"]
     for region, key in sorted(_keys(stack.policy)):
-        yield from _key_finding(stack, region, key, role)
+        yield _key_finding(stack, region, key, role)
 
 
 def _regions(stack: Stack) -> set[str]:
@@ -52,22 +51,16 @@ def _keys(policy: Policy) -> set[tuple[str, str]]:
     return {(region, key) for table in tables for region, key in table.items()}
 
 
-def _key_finding(stack: Stack, region: str, key: str, role: str) -> Iterator[Finding]:
-    try:
-        found = stack.connection.in_region(region).keys.describe_key(KeyId=key)["KeyMetadata"]
-    except ClientError as error:
-        if error.response["Error"].get("Code") != "NotFoundException":
-            yield refused(f"The key {key} in {region}", error)
-            return
-        yield bad(f"There is no key {key} in {region}", "make it there, or correct [kms_keys] in policy.toml")
-        return
-    if found.get("KeyState") != "Enabled":
-        yield bad(f"The key {key} in {region} is {found.get('KeyState')}", "enable it, or name another one")
-        return
-    yield from _permission_finding(stack, region, key, found.get("Arn", ""), role)
+def _key_finding(stack: Stack, region: str, key: str, role: str) -> Finding:
+    gone = bad(f"There is no key {key} in {region}", "make it there, or correct [kms_keys] in policy.toml")
+    there = stack.connection.in_region(region)
+    found = usable_key(there, key, f"in {region}", gone, "name another one")
+    if isinstance(found, Finding):
+        return found
+    return _permission_finding(stack, region, key, found.get("Arn", ""), role)
 
 
-def _permission_finding(stack: Stack, region: str, key: str, arn: str, role: str) -> Iterator[Finding]:
+def _permission_finding(stack: Stack, region: str, key: str, arn: str, role: str) -> Finding:
     answer = stack.connection.iam.simulate_principal_policy(
         PolicySourceArn=role,
         ActionNames=["kms:GenerateDataKey", "kms:Encrypt"],
@@ -86,9 +79,10 @@ def _permission_finding(stack: Stack, region: str, key: str, arn: str, role: str
         if result["EvalDecision"] != "allowed"
     ]
     if denied:
-        yield bad(f"The role may not use {key} in {region} ({', '.join(denied)})", f"add {arn} to KmsKeyArns")
-    else:
-        yield good(f"{key} in {region} is enabled, and the role's policies allow it. The key's own must, too")
+        return bad(
+            f"The role may not use {key} in {region} ({', '.join(denied)})", f"add {arn} to KmsKeyArns"
+        )
+    return good(f"{key} in {region} is enabled, and the role's policies allow it. The key's own must, too")
 
 
 def _secrets_manager_as_kms_names_it(stack: Stack, region: str) -> str:
@@ -98,8 +92,3 @@ def _secrets_manager_as_kms_names_it(stack: Stack, region: str) -> str:
     """
     partition = stack.connection.session.get_partition_for_region(region)
     return f"secretsmanager.{region}.amazonaws.com{'.cn' if partition == 'aws-cn' else ''}"
-
-
-def _role_arn(stack: Stack) -> str:
-    name = stack.names[ROLE]["ReplicatorFunctionRole"]
-    return stack.connection.iam.get_role(RoleName=name)["Role"]["Arn"]
