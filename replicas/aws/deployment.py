@@ -65,6 +65,17 @@ class Deployment:
         """The Region of the primaries."""
         return self.settings.region
 
+    @property
+    def blocked_by(self) -> str:
+        """Why its function does not do what is decided here, empty if it does."""
+        if not self.stack:
+            return "nothing is deployed here"
+        if self.settings.mode == "plan":
+            return "nothing is written with Mode=plan"
+        if self.is_deployed_policy is False:
+            return "another policy is deployed: deploy this one first"
+        return ""
+
     def __str__(self) -> str:
         """Say by what is decided."""
         mode = f"stack {self.stack}, Mode={self.settings.mode}" if self.stack else "nothing deployed"

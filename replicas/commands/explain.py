@@ -63,8 +63,7 @@ def _explain(seen: Seen, deployment: Deployment, dead_letters: Sequence[DeadLett
     policy, settings = deployment.policy, deployment.settings
     sources, places = facts.sources(seen, policy), facts.places(seen)
     gave_up = [dead_letter.reason for dead_letter in dead_letters]
-    deployed = bool(deployment.stack)
-    next_steps = facts.next_steps(seen, settings, places, deployed=deployed, dead_letters=gave_up)
+    next_steps = facts.next_steps(seen, settings, places, gave_up)
     unselected = seen.decision.skip == "not_selected"
     return Explanation(
         secret=seen.secret,

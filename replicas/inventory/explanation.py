@@ -267,7 +267,7 @@ def _why_nowhere(seen: Seen, policy: Policy) -> str:
 
 
 def next_steps(
-    seen: Seen, settings: Settings, found: Sequence[Place], *, deployed: bool, dead_letters: Sequence[str]
+    seen: Seen, settings: Settings, found: Sequence[Place], dead_letters: Sequence[str]
 ) -> Iterator[str]:
     """Yield in words what a person can do, and what the function will do. `dead_letters` are reasons."""
     secret = seen.secret
@@ -275,7 +275,7 @@ def next_steps(
         yield f"You: replicas explain {secret.name} --region {secret.primary_region}"
         return
     yield from (f"You: {text}" for text in _for_a_person(seen, found, dead_letters))
-    yield f"The function: {_for_the_function(seen, settings, deployed=deployed, dead_letters=dead_letters)}"
+    yield f"The function: {_for_the_function(seen, settings, dead_letters)}"
 
 
 def _for_a_person(seen: Seen, found: Sequence[Place], dead_letters: Sequence[str]) -> Iterator[str]:
@@ -291,7 +291,7 @@ def _for_a_person(seen: Seen, found: Sequence[Place], dead_letters: Sequence[str
         yield f"to end its dead letter and the alarm, replicas redrive {clear} {seen.secret.name}"
     elif dead_letters:
         yield f"once it is fixed, replicas redrive --secret {seen.secret.name}"
-    elif seen.decision.plan.add:
+    elif seen.decision.plan.add and not seen.blocked_by:
         yield (
             f"to have it done now, replicas apply --secret {seen.secret.name}. If it has had its tags for "
             "more than some minutes, their event did not arrive: is there a CloudTrail trail that logs "
@@ -305,15 +305,13 @@ def is_settled(seen: Seen, found: Sequence[Place]) -> bool:
     return not (late or seen.decision.problems or seen.decision.skip)
 
 
-def _for_the_function(seen: Seen, settings: Settings, *, deployed: bool, dead_letters: Sequence[str]) -> str:
-    if not deployed:
-        return "none is deployed here, so nothing happens"
+def _for_the_function(seen: Seen, settings: Settings, dead_letters: Sequence[str]) -> str:
+    if seen.blocked_by:
+        return seen.blocked_by
     if seen.decision.skip == "scheduled_for_deletion":
         return "nothing, unless the secret is restored"
     if seen.decision.skip:
         return "nothing, it does not touch this secret"
-    if settings.mode == "plan":
-        return "nothing is written, because it is deployed with Mode=plan"
     return _what_it_does(seen.decision.plan, settings, dead_letters)
 
 

@@ -43,12 +43,13 @@ AHEAD = 100
 
 @dataclass(frozen=True)
 class Seen:
-    """A selected primary as DescribeSecret shows it, and what the function would do."""
+    """A selected primary as DescribeSecret shows it, what the function would do, and why it does not."""
 
     home: str
     secret: Secret
     decision: Decision
     account: str = ""
+    blocked_by: str = ""
 
 
 @dataclass
@@ -181,7 +182,7 @@ def _describe(deployment: Deployment, listed: Secret, reading: Reading) -> Seen 
 def seen_as(deployment: Deployment, secret: Secret) -> Seen:
     """Return the secret with what the deployment's function would do about it now."""
     found = decision(secret, deployment.policy, deployment.settings, time.time())
-    return Seen(deployment.region, secret, found, deployment.account)
+    return Seen(deployment.region, secret, found, deployment.account, deployment.blocked_by)
 
 
 def _seen(call: "Future[Seen | None]", reading: Reading, report: Report) -> Iterator[Seen]:

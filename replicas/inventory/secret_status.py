@@ -215,9 +215,9 @@ def _reasons(seen: Seen, dead_letters: Sequence[DeadLetter], status: SecretStatu
         for problem in seen.decision.problems:
             yield f"{problem.text} - {problem.remedy}"
     if not dead_letters and seen.decision.plan.add:
-        yield "not requested yet: the function does so at its next attempt"
+        yield f"not requested yet: {seen.blocked_by or 'the function does so at its next attempt'}"
     if seen.decision.plan.wait:
-        yield "under way: the function checks again"
+        yield "under way" if seen.blocked_by else "under way: the function checks again"
     for replica in best_by_region(seen.secret.replicas).values():
         said = any(replica.message in dead_letter.reason for dead_letter in dead_letters)
         if replica.status == FAILED and replica.message and not said:

@@ -250,18 +250,6 @@ def test_a_converged_secret_is_said_to_be_where_it_must_be(desk: Desk) -> None:
     assert "The function: nothing, until the next sweep or a change of the secret" in text
 
 
-@pytest.mark.parametrize("deployed", [True, False])
-def test_a_function_that_cannot_write_is_named_as_the_reason(tmp_path: Path, deployed: bool) -> None:  # noqa: FBT001
-    with at_desk(make_world(tmp_path).having(mode="plan")) as desk:
-        desk.world.add("a", "us-west-2")
-        arguments = [] if deployed else ["--allowed-regions", "us-west-2"]
-        text = told(desk, *arguments)
-    said = (
-        "nothing is written, because it is deployed with Mode=plan" if deployed else "none is deployed here"
-    )
-    assert f"The function: {said}" in text
-
-
 def test_a_secret_that_is_not_there_is_an_error_with_the_name_that_may_be_meant(desk: Desk) -> None:
     desk.world.add("orders/db")
     result = desk.run("explain", "order/db")

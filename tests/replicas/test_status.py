@@ -226,6 +226,27 @@ def test_the_dead_letters_can_be_left_alone(desk: Desk) -> None:
     assert desk.account.calls["sqs:ReceiveMessage"] == 0
 
 
+NOT_DONE = {
+    "by another policy": ({}, "", "another policy is deployed: deploy this one first"),
+    "in plan mode": ({"mode": "plan"}, "", "nothing is written with Mode=plan"),
+    "without a function": ({}, "--allowed-regions=us-west-2", "nothing is deployed here"),
+}
+
+
+@pytest.mark.parametrize(("settings", "option", "why"), NOT_DONE.values(), ids=NOT_DONE)
+def test_what_the_function_does_not_do_is_not_promised(
+    tmp_path: Path, settings: dict[str, str], option: str, why: str
+) -> None:
+    with at_desk(make_world(tmp_path).having(**settings)) as desk:
+        desk.account.deployed_policy = b'[tag]\nkey = "another"\n'
+        desk.world.add("a", "us-west-2")
+        result = desk.run("status", *filter(None, [option]))
+        explained = desk.run("explain", "a", *filter(None, [option]))
+    assert f"not requested yet: {why}" in result.stdout
+    assert f"The function: {why}" in explained.stdout
+    assert "replicas apply" not in explained.stdout, "it would not help"
+
+
 # On a terminal.
 
 
