@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,10 +43,11 @@ class Journal:
     """A file that is only ever appended to. Several threads may write."""
 
     file: Path
-    entries: list[Entry] = field(default_factory=list)
     clock: Callable[[], float] = time.time
     cut_short: bool = False
     """Whether a kill has left half a line at its end."""
+    steps: dict[str, list[Entry]] = field(default_factory=dict)
+    """About each secret since it was last given back, by its identity, the oldest first."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(
@@ -77,7 +78,7 @@ class Journal:
             stream.flush()
             os.fsync(stream.fileno())
             self.cut_short = False
-            self.entries.append(entry)
+            self.keep(entry)
 
     @contextmanager
     def step(
@@ -88,23 +89,20 @@ class Journal:
         yield
         self.note(action, held, DONE, primary_region=primary_region, regions=regions)
 
-    def of(self, identity: str) -> list[Entry]:
-        """Return the steps about a secret since it was last given back, oldest first."""
-        steps: list[Entry] = []
-        for entry in self.entries:
-            if entry.identity == identity:
-                over = entry.action == RELEASE and entry.result == DONE
-                steps = [] if over else [*steps, entry]
-        return steps
+    def keep(self, entry: Entry) -> None:
+        """Keep a step that is in the file, unless it ends all that was done about the secret."""
+        if entry.action == RELEASE and entry.result == DONE:
+            self.steps.pop(entry.identity, None)
+        else:
+            self.steps.setdefault(entry.identity, []).append(entry)
 
     def promotion(self, identity: str) -> Entry | None:
         """Return what the copy was when it was first asked to stand alone."""
-        return next((step for step in self.of(identity) if step.action == PROMOTE), None)
+        return next((step for step in self.steps.get(identity, ()) if step.action == PROMOTE), None)
 
     def promoted(self) -> dict[str, Entry]:
         """Return the secrets that were promoted and not given back, by their identity."""
-        identities = dict.fromkeys(entry.identity for entry in self.entries)
-        return {identity: entry for identity in identities if (entry := self.promotion(identity))}
+        return {identity: entry for identity in self.steps if (entry := self.promotion(identity))}
 
 
 def read_journal(file: Path, clock: Callable[[], float] = time.time) -> Journal:
@@ -116,7 +114,11 @@ def read_journal(file: Path, clock: Callable[[], float] = time.time) -> Journal:
         if file.exists() and not file.is_file():
             raise OSError(0, "it is no file")
         text = file.read_text("utf-8") if file.exists() else ""
-    return Journal(file, [*_entries(text)], clock, cut_short=bool(text) and not text.endswith("\n"))
+    journal = Journal(file, clock, cut_short=bool(text) and not text.endswith("\n"))
+    for line in text.splitlines():
+        with suppress(TypeError, ValueError):
+            journal.keep(Entry(**json.loads(line)))
+    return journal
 
 
 @contextmanager
@@ -129,11 +131,3 @@ def _said_of(file: Path) -> Iterator[None]:
             f"The journal {file} cannot be used ({said}), and without it nothing is done: name another file "
             "with --journal"
         ) from error
-
-
-def _entries(text: str) -> Iterator[Entry]:
-    for line in text.splitlines():
-        try:
-            yield Entry(**json.loads(line))
-        except (TypeError, ValueError):
-            continue

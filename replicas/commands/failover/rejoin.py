@@ -88,7 +88,7 @@ class _Desk:
         """Return how both sides are now."""
         region = self.options.replica_region
         home, there = self._held_in(home_region, identity), self._held_in(region, identity)
-        steps, promoted = tuple(self.log.of(identity)), self.log.promotion(identity)
+        steps, promoted = tuple(self.log.steps.get(identity, ())), self.log.promotion(identity)
         return Sides(home_region, region, identity, home, there, steps, promoted)
 
     def _held_in(self, region: str, identity: str) -> Held | None:
