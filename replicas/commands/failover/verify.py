@@ -123,6 +123,7 @@ class _Side:
     home: RegionSecrets
     there: RegionSecrets
     clock: Callable[[], float]
+    found: Verified
     open: list[Pair] = field(default_factory=list)
     sound: list[Held] = field(default_factory=list)
     comparable: bool = False
@@ -175,13 +176,12 @@ def compare(
         primaries, wanted = _primaries(home, deployment, choice, report)
     for region in sorted(wanted.keys() | {*deployment.settings.allowed_regions} - {home.region}):
         try:
-            side = _Side(home, region_secrets(deployment.connection.in_region(region)), clock)
-            found = Verified(verified.account)
+            there = region_secrets(deployment.connection.in_region(region))
+            side = _Side(home, there, clock, Verified(verified.account))
             with screen.progress(f"Listing {region}") as report:
-                for unwanted in _read_side(side, primaries, wanted.get(region, set()), choice, report):
-                    found.note(unwanted)
-            _settle(side, found)
-            verified.add(found)
+                _read_side(side, primaries, wanted.get(region, set()), choice, report)
+            _settle(side)
+            verified.add(side.found)
         except OperatorError as error:
             verified.unread.append(f"{verified.place(region)} could not be read: {error}")
 
@@ -205,8 +205,8 @@ def _primaries(
 
 def _read_side(
     side: _Side, primaries: dict[str, Held], wanted: set[str], choice: Choice, report: Report
-) -> Iterator[Finding]:
-    """Note all pairs of a Region; yield the replicas that nobody wants."""
+) -> None:
+    """Note all pairs of a Region, and the replicas that nobody wants."""
     region, seen = side.there.region, set[str]()
     for held in counted(side.there.listed(), report):
         if held.name in wanted:
@@ -214,20 +214,21 @@ def _read_side(
             side.add(Pair(primaries[held.name], region, held))
         elif held.primary_region == side.home.region and choice.takes(held):
             home = primaries.get(held.name, held)
-            yield Finding(side.home.region, held.name, home.arn, region, State.UNWANTED)
+            side.found.note(Finding(side.home.region, held.name, home.arn, region, State.UNWANTED))
     for name in sorted(wanted - seen):
         side.add(Pair(primaries[name], region, None))
 
 
-def _settle(side: _Side, verified: Verified) -> None:
+def _settle(side: _Side) -> None:
     """Ask again what the lists may not show yet, and note the state of each secret."""
+    verified = side.found
     verified.states[side.there.region].update((primary.arn, State.CURRENT) for primary in side.sound)
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         for found in pool.map(lambda pair: _settled(side, pair), side.open):
             verified.note(found)
     if verified.counts[State.PRESENT]:
         verified.not_comparable.append(verified.place(side.there.region))
-    _check_keys(side, verified, sound={State.CURRENT} if side.comparable else {State.CURRENT, State.BEHIND})
+    _check_keys(side)
 
 
 def _settled(side: _Side, pair: Pair) -> Finding:
@@ -252,8 +253,10 @@ def _recent(pair: Pair, now: float) -> bool:
     return any(now - changed.timestamp() < LAG_SECONDS for changed in changes)
 
 
-def _check_keys(side: _Side, verified: Verified, sound: set[State]) -> None:
+def _check_keys(side: _Side) -> None:
     """Ask about each key once; a replica that is sound but for its key is not."""
+    verified = side.found
+    sound = {State.CURRENT} if side.comparable else {State.CURRENT, State.BEHIND}
     for key, replicas in sorted(side.by_key.items()):
         try:
             problem = side.there.key_problem(key)
