@@ -76,7 +76,7 @@ def _made(group: Any, values: Mapping[str, object]) -> object:  # noqa: ANN401  
             if is_dataclass(option.type) or option.name in values
         }
     )
-    if isinstance(made, options.Where) and made.allowed_regions:
+    if isinstance(made, options.Scope) and made.allowed_regions:
         _require_regions(map(str.strip, made.allowed_regions.split(",")), "--allowed-regions")
     return made
 
@@ -127,7 +127,7 @@ def replicas(
     "--detailed-exitcode: 0 nothing to add, retry or remove; 2 there is, or wrong usage. "
     f"{READING}. {NOTHING}",
 )
-def plan_command(screen: Screen, *, chosen: options.PlanOptions, where: options.Where) -> int:
+def plan_command(screen: Screen, *, chosen: options.PlanOptions, scope: options.Scope) -> int:
     """Show what a sweep would do, secret by secret, and what it would cost.
 
     Reads all secrets that the policy selects, as AWS reports them now, and decides with the function's own
@@ -141,7 +141,7 @@ def plan_command(screen: Screen, *, chosen: options.PlanOptions, where: options.
     _require_regions(chosen.replica_regions or (), "--replica-region")
     from replicas.commands import plan
 
-    return plan.run(chosen, where, screen)
+    return plan.run(chosen, scope, screen)
 
 
 @command(
@@ -150,7 +150,7 @@ def plan_command(screen: Screen, *, chosen: options.PlanOptions, where: options.
     f"letters or drift now; 130 stopped by Ctrl-C. {READING}; sqs:SendMessage and GetQueueAttributes on the "
     "ReplicationQueue; logs:FilterLogEvents on the function's log group. No value can be read.",
 )
-def apply_command(screen: Screen, *, chosen: options.ApplyOptions, stacks: options.Stacks) -> int:
+def apply_command(screen: Screen, *, chosen: options.ApplyOptions, stacks: options.ApplyScope) -> int:
     """Carry out what `replicas plan` shows: send these secrets to the queue, and follow them to InSync.
 
     It writes to no secret itself: the function does, by its own policy and within its own budget. Shows the
@@ -172,7 +172,7 @@ def apply_command(screen: Screen, *, chosen: options.ApplyOptions, stacks: optio
     "letter, or a secret that cannot be where its tags ask for; 3 some only wait; 130 stopped by Ctrl-C. "
     f"{READING}{READING_DEAD_LETTERS}",
 )
-def status_command(screen: Screen, *, chosen: options.StatusOptions, where: options.Where) -> int:
+def status_command(screen: Screen, *, chosen: options.StatusOptions, scope: options.Scope) -> int:
     """Show whether every selected secret is where it should be.
 
     A row for each secret, a column for each Region, with AWS's own statuses; `missing` is where AWS lists no
@@ -183,7 +183,7 @@ def status_command(screen: Screen, *, chosen: options.StatusOptions, where: opti
     """
     from replicas.commands import status
 
-    return status.run(chosen, where, screen)
+    return status.run(chosen, scope, screen)
 
 
 @command(
@@ -191,20 +191,18 @@ def status_command(screen: Screen, *, chosen: options.StatusOptions, where: opti
     epilog="**Exit codes:** 0 explained; 1 there is no such secret, or an error; 2 wrong usage; 130 stopped "
     f"by Ctrl-C. {READING}{READING_DEAD_LETTERS}",
 )
-def explain_command(
-    screen: Screen, *, chosen: options.ExplainOptions, where: options.WhereInOneAccount
-) -> int:
+def explain_command(screen: Screen, *, chosen: options.ExplainOptions, scope: options.AccountScope) -> int:
     """Say why a secret is, or is not, where it is.
 
     Its tags, what each rule of the policy requests or forbids and why one does not match, the key of
     each Region and where it is named, AWS's own status and message, the last dead letter, the deployed
     switches that matter, and what happens next. Typos in tags and names are pointed out.
     """
-    if chosen.tags is not None and not where.allowed_regions:
+    if chosen.tags is not None and not scope.allowed_regions:
         raise typer.BadParameter("say with --allowed-regions which Regions are allowed", param_hint="--tags")
     from replicas.commands import explain, validate
 
-    return (explain.run if chosen.tags is None else validate.foretell)(chosen, where, screen)
+    return (explain.run if chosen.tags is None else validate.foretell)(chosen, scope, screen)
 
 
 @command(
@@ -231,7 +229,7 @@ def validate_command(screen: Screen, *, chosen: options.ValidateOptions) -> int:
     "sqs:GetQueueAttributes and SendMessage on the ReplicationQueue; for --fixed also "
     "lambda:GetFunctionConfiguration, GetFunction and secretsmanager:DescribeSecret.",
 )
-def redrive_command(screen: Screen, *, chosen: options.RedriveOptions, at: options.OneStack) -> int:
+def redrive_command(screen: Screen, *, chosen: options.RedriveOptions, at: options.StackOptions) -> int:
     """Move dead letters back into the queue, once their cause is fixed.
 
     A dead letter is a secret that could not be replicated, with the reason. This command shows them, asks,
@@ -259,7 +257,7 @@ def redrive_command(screen: Screen, *, chosen: options.RedriveOptions, at: optio
     "function; sqs:SendMessage and GetQueueAttributes on the ReplicationQueue; logs:FilterLogEvents on the "
     "function's log group.",
 )
-def sweep_command(screen: Screen, *, chosen: options.SweepOptions, at: options.OneStack) -> int:
+def sweep_command(screen: Screen, *, chosen: options.SweepOptions, at: options.StackOptions) -> int:
     """Check every selected secret now, and say what became of each.
 
     A sweep runs every day by itself; this starts one more: after installing, after a change of the policy, or
@@ -278,7 +276,7 @@ def sweep_command(screen: Screen, *, chosen: options.SweepOptions, at: options.O
     epilog=f"**Exit codes:** 0 written; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C. {READING}, also in "
     f"the replica Regions; kms:DescribeKey there{READING_DEAD_LETTERS}",
 )
-def report_command(screen: Screen, *, chosen: options.ReportOptions, where: options.Where) -> int:
+def report_command(screen: Screen, *, chosen: options.ReportOptions, scope: options.Scope) -> int:
     """Write one page that shows where every secret is, for an auditor or a dashboard screen.
 
     Coverage by Region and by any tag, what waits or failed and since when, drift, cost, and every secret,
@@ -287,7 +285,7 @@ def report_command(screen: Screen, *, chosen: options.ReportOptions, where: opti
     """
     from replicas.commands.report import page
 
-    return page.run(chosen, where, screen)
+    return page.run(chosen, scope, screen)
 
 
 @command(
@@ -300,7 +298,7 @@ def report_command(screen: Screen, *, chosen: options.ReportOptions, where: opti
     "SimulatePrincipalPolicy; sqs:GetQueueAttributes; cloudwatch:DescribeAlarms and GetMetricStatistics. "
     "Only DescribeStackResources and GetFunctionConfiguration are needed for an answer. Nothing is written.",
 )
-def doctor_command(screen: Screen, *, chosen: options.DoctorOptions, where: options.WhereDeployed) -> int:
+def doctor_command(screen: Screen, *, chosen: options.DoctorOptions, scope: options.DeployedScope) -> int:
     """Say whether all is there that the stack depends on, and whether it needs attention.
 
     Checks the function's settings, its version, a trail, the rules, the queues' key, recursive loop
@@ -310,7 +308,7 @@ def doctor_command(screen: Screen, *, chosen: options.DoctorOptions, where: opti
     """
     from replicas.commands.doctor import command as doctor
 
-    return doctor.run(chosen, where, screen)
+    return doctor.run(chosen, scope, screen)
 
 
 @command(
@@ -320,7 +318,7 @@ def doctor_command(screen: Screen, *, chosen: options.DoctorOptions, where: opti
     "lambda:GetFunctionConfiguration; secretsmanager:CreateSecret, TagResource, DescribeSecret, "
     "RemoveRegionsFromReplication and DeleteSecret.",
 )
-def smoke_command(screen: Screen, *, chosen: options.SmokeOptions, at: options.OneStack) -> int:
+def smoke_command(screen: Screen, *, chosen: options.SmokeOptions, at: options.StackOptions) -> int:
     """Make one tagged secret, follow it until it is InSync in every Region, and remove it again.
 
     Says when each Region was seen with which status. Reads no value. Touches no other secret. Also when it is
@@ -338,7 +336,7 @@ def smoke_command(screen: Screen, *, chosen: options.SmokeOptions, at: options.O
     f"unusable; 3 some are under way; 130 stopped by Ctrl-C. {READING}, also in the replica Regions; "
     f"kms:DescribeKey there. With --from only secretsmanager:ListSecrets, there. {NOTHING}",
 )
-def verify_command(screen: Screen, *, chosen: options.VerifyOptions, where: options.Where) -> int:
+def verify_command(screen: Screen, *, chosen: options.VerifyOptions, scope: options.Scope) -> int:
     """Prove from the other side that the replicas are there and hold the current version.
 
     Lists the primaries and what each Region really holds, 100 secrets a call, and compares version ids. It
@@ -347,7 +345,7 @@ def verify_command(screen: Screen, *, chosen: options.VerifyOptions, where: opti
     """
     from replicas.commands.failover import verify
 
-    return verify.run(chosen, where, screen)
+    return verify.run(chosen, scope, screen)
 
 
 @command(
@@ -356,7 +354,9 @@ def verify_command(screen: Screen, *, chosen: options.VerifyOptions, where: opti
     "130 stopped by Ctrl-C. **Permissions:** secretsmanager:ListSecrets, DescribeSecret, "
     "StopReplicationToReplica and TagResource in the replica Region alone. No value can be read.",
 )
-def promote_command(screen: Screen, *, chosen: options.PromoteOptions, account: options.OneAccount) -> int:
+def promote_command(
+    screen: Screen, *, chosen: options.PromoteOptions, account: options.ConnectionOptions
+) -> int:
     """Make replicas writable in their own Region, without the Region that is gone.
 
     Lists the replicas of one Region, asks, and calls StopReplicationToReplica for each, within the budget.
@@ -377,7 +377,9 @@ def promote_command(screen: Screen, *, chosen: options.PromoteOptions, account: 
     "in both Regions; for keys of your own kms:Decrypt on the primary's, kms:GenerateDataKey and "
     "kms:Encrypt on the replica's. They are yours, never the function's. No value can be read.",
 )
-def rejoin_command(screen: Screen, *, chosen: options.RejoinOptions, account: options.OneAccount) -> int:
+def rejoin_command(
+    screen: Screen, *, chosen: options.RejoinOptions, account: options.ConnectionOptions
+) -> int:
     """Come back after a promotion, and overwrite nothing that changed by accident.
 
     Compares both sides by version ids and the journal. What is unchanged is replicated from home again. What

@@ -132,7 +132,7 @@ class Access:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneAccount:
+class ConnectionOptions:
     """The options of a command that needs no stack."""
 
     profile: Profile = None
@@ -145,7 +145,7 @@ class OneAccount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneStack:
+class StackOptions:
     """The options of a command that is about one stack."""
 
     stack: Stack = None
@@ -160,16 +160,16 @@ class OneStack:
         return Access(self.region, self.profile, self.endpoint_url, self.local)
 
     @property
-    def where(self) -> "Where":
-        """The same for a command that decides as the function does."""
+    def scope(self) -> "Scope":
+        """The same as a scope."""
         regions, profiles = ([value] if value else None for value in (self.region, self.profile))
-        there = Where(stack=self.stack, regions=regions, profiles=profiles)
+        there = Scope(stack=self.stack, regions=regions, profiles=profiles)
         return replace(there, local=self.local, endpoint_url=self.endpoint_url)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
-    """The options of a command that decides as the function does: where, and by what."""
+class Scope:
+    """Which accounts, Regions and stacks a command is about, and by which policy it decides."""
 
     policy: PolicyFile = None
     allowed_regions: Annotated[
@@ -228,22 +228,22 @@ class Where:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhereDeployed(Where):
-    """The same, without what is not deployed yet."""
+class DeployedScope(Scope):
+    """The scope of a command that needs a deployed stack."""
 
     allowed_regions: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhereInOneAccount(Where):
-    """The same, without other accounts."""
+class AccountScope(Scope):
+    """The scope of a command about one account."""
 
     accounts: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stacks(WhereInOneAccount):
-    """The same, by the function's own policy."""
+class ApplyScope(AccountScope):
+    """The scope of what the function is made to do: by its own policy."""
 
     policy: Path | None = None
     allowed_regions: str = ""

@@ -24,7 +24,7 @@ from local.process.environment import ROOT
 from local.secrets_manager.worlds import Worlds, read_worlds
 from local.stack import STACK, Stack, Step, Variant, deployed_to, local_stack
 from replicas.aws.dead_letters import count_messages, secret_name
-from replicas.options import Access, Where
+from replicas.options import Access, Scope
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import AccessKeyTypeDef
@@ -68,9 +68,9 @@ class Deployed(Scene):
         """Return how to reach a Region: the operator's key is in the environment."""
         return Access(region, endpoint_url=self.aws.endpoint)
 
-    def where(self) -> Where:
+    def scope(self) -> Scope:
         """Return how to reach the home stack."""
-        return Where(regions=[HOME], stack=STACK, endpoint_url=self.aws.endpoint, policy=self.policy)
+        return Scope(regions=[HOME], stack=STACK, endpoint_url=self.aws.endpoint, policy=self.policy)
 
     def owner(self, region: str) -> "SecretsManagerClient":
         """Return the client of the account's root."""

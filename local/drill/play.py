@@ -15,7 +15,7 @@ from replicas.commands.failover import promote, rejoin, verify
 from replicas.commands.failover.session import Surroundings
 from replicas.exit_codes import CHANGES, OK, exit_code
 from replicas.failover.hold import HOLD_TAG
-from replicas.options import Choice, PromoteOptions, RejoinOptions, VerifyOptions, Where
+from replicas.options import Choice, PromoteOptions, RejoinOptions, Scope, VerifyOptions
 from replicas.terminal import Screen
 
 TURNED, ACCEPTED, BOTH, NEW = ("app/00", "app/01", "app/02"), "app/03", "app/04", "new/00"
@@ -56,10 +56,10 @@ def _before(scene: Scene, screen: Screen) -> None:
 def _during(scene: Scene, screen: Screen) -> None:
     scene.switch_off(HOME)
     expect(scene.state(HOME), "off", f"{HOME} does not answer")
-    where = Where(regions=[THERE], endpoint_url=scene.access(THERE).endpoint_url)
+    scope = Scope(regions=[THERE], endpoint_url=scene.access(THERE).endpoint_url)
     _command(screen, f"verify --from {THERE} --secret app/0[0-2]")
     expect(
-        verify.run(VerifyOptions(choice=Choice(["app/0[0-2]"]), from_region=THERE), where, screen),
+        verify.run(VerifyOptions(choice=Choice(["app/0[0-2]"]), from_region=THERE), scope, screen),
         OK,
         "the Region answers alone",
     )
@@ -124,7 +124,7 @@ def _after(scene: Scene, screen: Screen) -> None:
 
 def _verify(scene: Scene, screen: Screen) -> int:
     _command(screen, "verify")
-    return exit_code(lambda: verify.run(VerifyOptions(), scene.where(), screen, scene.clock), screen)
+    return exit_code(lambda: verify.run(VerifyOptions(), scene.scope(), screen, scene.clock), screen)
 
 
 def _promote(scene: Scene, screen: Screen, *, dry_run: bool = False) -> int:

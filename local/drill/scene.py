@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from replicas.aws.connection import connect
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets
-from replicas.options import Access, Where
+from replicas.options import Access, Scope
 from secret_replicator.budget import Budget
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Scene(ABC):
         """Return how the operator reaches a Region."""
 
     @abstractmethod
-    def where(self) -> Where:
+    def scope(self) -> Scope:
         """Return how the operator reaches the home stack."""
 
     @abstractmethod

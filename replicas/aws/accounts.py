@@ -14,7 +14,7 @@ from rich.console import Console
 
 from replicas.aws.errors import as_operator_errors
 from replicas.errors import OperatorError
-from replicas.options import Role, Where, is_region
+from replicas.options import Role, Scope, is_region
 from replicas.terminal import Column, Report, Screen, Total
 
 AT_ONCE = 8
@@ -81,22 +81,22 @@ class Answers(Generic[T]):
             )
 
 
-def accounts(where: Where) -> list[Where]:
+def accounts(scope: Scope) -> list[Scope]:
     """Return the place of each account; raise OperatorError for a file that is wrong."""
-    if where.accounts:
-        return _in_file(where, where.accounts)
-    profiles = where.profiles or ()
+    if scope.accounts:
+        return _in_file(scope, scope.accounts)
+    profiles = scope.profiles or ()
     if len(profiles) < 2:  # noqa: PLR2004  one is not several
-        return [where]
-    return [replace(where, profiles=[profile], account=profile) for profile in dict.fromkeys(profiles)]
+        return [scope]
+    return [replace(scope, profiles=[profile], account=profile) for profile in dict.fromkeys(profiles)]
 
 
-def ask_each(where: Where, work: Callable[[Where, Screen], T], total: T, screen: Screen) -> Answers[T]:
+def ask_each(scope: Scope, work: Callable[[Scope, Screen], T], total: T, screen: Screen) -> Answers[T]:
     """Return each account's answer, and all of them added up to the total.
 
     An account that cannot be reached is a line, unless it is the only one.
     """
-    places = accounts(where)
+    places = accounts(scope)
     if len(places) == 1:
         found = [Answer(places[0].account, work(places[0], screen))]
     else:
@@ -107,7 +107,7 @@ def ask_each(where: Where, work: Callable[[Where, Screen], T], total: T, screen:
     return Answers(found, total)
 
 
-def _ask_all(places: Sequence[Where], work: Callable[[Where, Screen], T], screen: Screen) -> list[Answer[T]]:
+def _ask_all(places: Sequence[Scope], work: Callable[[Scope, Screen], T], screen: Screen) -> list[Answer[T]]:
     found, stop = [], Event()
     with ThreadPoolExecutor(AT_ONCE) as pool, screen.progress("Asking the accounts", len(places)) as report:
         try:
@@ -143,7 +143,7 @@ class _OwnScreen(Screen):
 
 
 def _ask(
-    place: Where, work: Callable[[Where, Screen], T], screen: Screen, stop: Event
+    place: Scope, work: Callable[[Scope, Screen], T], screen: Screen, stop: Event
 ) -> tuple[Answer[T], str]:
     """Return the answer, and what was said meanwhile: lines of several accounts would mingle."""
     said = io.StringIO()
@@ -161,7 +161,7 @@ def _ask(
         return Answer(place.account, None, str(error)), said.getvalue()
 
 
-def _in_file(where: Where, file: Path) -> list[Where]:
+def _in_file(scope: Scope, file: Path) -> list[Scope]:
     try:
         entries = tomllib.loads(file.read_text("utf-8")).get("accounts")
     except (OSError, ValueError) as error:
@@ -171,7 +171,7 @@ def _in_file(where: Where, file: Path) -> list[Where]:
     for number, entry in enumerate(entries, start=1):
         if problem := _problem(entry):
             raise OperatorError(f"{file}, account {number}: {problem}. There are {', '.join(_KEYS)}")
-    places = [_place(where, entry) for entry in entries]
+    places = [_place(scope, entry) for entry in entries]
     names = [place.account for place in places]
     if twice := {name for name in names if names.count(name) > 1}:
         raise OperatorError(f"{file} names {', '.join(sorted(twice))} twice: give each a name of its own")
@@ -190,21 +190,21 @@ def _problem(entry: object) -> str:
     return "" if {"profile", "role_arn"} & given.keys() else "it has neither profile nor role_arn"
 
 
-def _place(where: Where, entry: Mapping[str, Any]) -> Where:
+def _place(scope: Scope, entry: Mapping[str, Any]) -> Scope:
     role_arn, profile = entry.get("role_arn", ""), entry.get("profile", "")
     account = _account_in(role_arn)
     return replace(
-        where,
+        scope,
         accounts=None,
         account=entry.get("name") or (account if account != role_arn else profile),
-        profiles=[profile] if "profile" in entry else where.profiles,
+        profiles=[profile] if "profile" in entry else scope.profiles,
         role=Role(role_arn, entry.get("external_id", "")) if "role_arn" in entry else None,
-        regions=entry.get("regions") or where.regions,
-        stack=entry.get("stack") or where.stack,
+        regions=entry.get("regions") or scope.regions,
+        stack=entry.get("stack") or scope.stack,
     )
 
 
-def _require_each_once(file: Path, places: Sequence[Where]) -> None:
+def _require_each_once(file: Path, places: Sequence[Scope]) -> None:
     """Raise OperatorError for a stack that stands under two names: its secrets would count twice."""
     seen: dict[tuple[str | None, ...], str] = {}
     for place in places:

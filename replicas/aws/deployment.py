@@ -14,7 +14,7 @@ from replicas.aws.dead_letters import Queues
 from replicas.aws.deployed_policy import PACKAGED, policy_if_allowed
 from replicas.aws.local_endpoint import local_policy, read_address
 from replicas.errors import NoStackError, OperatorError
-from replicas.options import Access, Where
+from replicas.options import Access, Scope
 from secret_replicator.errors import PolicyError, SettingsError
 from secret_replicator.gateway import Gateway
 from secret_replicator.policy import Policy, parse_policy
@@ -88,13 +88,13 @@ class Deployment:
         return f"{line}\n{differs}"
 
 
-def deployments(where: Where, *, deployed_first: bool = False) -> Iterator[Deployment]:
+def deployments(scope: Scope, *, deployed_first: bool = False) -> Iterator[Deployment]:
     """Yield the function of each Region asked for; raise OperatorError.
 
     `deployed_first` takes the deployed policy, where it may be read, before that of the checkout.
     """
-    for access in where.accesses:
-        yield _deployment(where, access, deployed_first=deployed_first)
+    for access in scope.accesses:
+        yield _deployment(scope, access, deployed_first=deployed_first)
 
 
 def policy_file(named: Path | None, *, local: bool) -> Path:
@@ -118,19 +118,19 @@ def shown(file: Path) -> str:
     return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
-def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deployment:
+def _deployment(scope: Scope, access: Access, *, deployed_first: bool) -> Deployment:
     connection = connect(access)
     region = connection.region
     gateway = Gateway(connection.secrets)
-    if where.policy:
-        own: PolicySource | None = _in_file(where.policy)
+    if scope.policy:
+        own: PolicySource | None = _in_file(scope.policy)
     else:
-        own = _on_disk(policy_file(None, local=where.local), connection)
-    if where.allowed_regions:
+        own = _on_disk(policy_file(None, local=scope.local), connection)
+    if scope.allowed_regions:
         source = own or _in_file(in_checkout(POLICY))
-        settings = _settings({"ALLOWED_REGIONS": where.allowed_regions} | _NO_QUEUES, region, source)
-        return Deployment(settings, source.parsed(), gateway, connection, account=where.account)
-    stack = where.stack or default_stack()
+        settings = _settings({"ALLOWED_REGIONS": scope.allowed_regions} | _NO_QUEUES, region, source)
+        return Deployment(settings, source.parsed(), gateway, connection, account=scope.account)
+    stack = scope.stack or default_stack()
     try:
         parts = find_parts(connection, stack)
     except NoStackError as error:
@@ -139,7 +139,7 @@ def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deploy
         ) from error
     environment = function_environment(connection, parts.function)
     source = _policy_source(own, connection, parts, environment)
-    if deployed_first and source.is_deployed is False and not where.policy:
+    if deployed_first and source.is_deployed is False and not scope.policy:
         source = _policy_source(None, connection, parts, environment)
     settings = _settings(environment, region, source)
     return Deployment(
@@ -151,7 +151,7 @@ def _deployment(where: Where, access: Access, *, deployed_first: bool) -> Deploy
         parts.queues,
         parts.function,
         source.is_deployed,
-        where.account,
+        scope.account,
     )
 
 

@@ -13,7 +13,7 @@ from replicas.commands.steps import Region
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK
 from replicas.inventory.inventory import require_all_read, require_some
-from replicas.options import ApplyOptions, Where
+from replicas.options import ApplyOptions, Scope
 from replicas.terminal import Screen, count
 from secret_replicator.errors import TransientError
 from secret_replicator.work_queue import WorkQueue
@@ -23,14 +23,14 @@ BATCH = 10
 
 
 def run(
-    options: ApplyOptions, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep
+    options: ApplyOptions, scope: Scope, screen: Screen, sleep: Callable[[float], None] = time.sleep
 ) -> int:
     """Send and follow the planned secrets; return the exit code."""
     screen.stopped = (
         "Stopped. What was sent stays in the queue, and the function works on it: see replicas status."
     )
     planning = plan.Planning(
-        [_planned(deployment, options, screen) for deployment in deployments(where, deployed_first=True)]
+        [_planned(deployment, options, screen) for deployment in deployments(scope, deployed_first=True)]
     )
     require_some(options.choice)
     if not options.as_json:

@@ -14,7 +14,7 @@ from replicas.inventory.explanation import Place, Source
 from replicas.inventory.inventory import Reading, Seen, format_calls, require_all_read, seen_as
 from replicas.inventory.secret_status import DeadLetters, alike, dead_letters_of
 from replicas.inventory.suggest import suggestion
-from replicas.options import ExplainOptions, Where
+from replicas.options import ExplainOptions, Scope
 from replicas.terminal import Column, Moment, Screen, count
 from secret_replicator.errors import SecretNotFoundError
 from secret_replicator.models import Secret
@@ -45,9 +45,9 @@ class Explanation:
     next_steps: Sequence[str]
 
 
-def run(options: ExplainOptions, where: Where, screen: Screen) -> int:
+def run(options: ExplainOptions, scope: Scope, screen: Screen) -> int:
     """Explain the secret; return the exit code."""
-    deployment, seen = _find(options.secret, where, screen)
+    deployment, seen = _find(options.secret, scope, screen)
     reading = Reading()
     everything = [] if options.no_dead_letters else dead_letters_of(deployment, reading, screen)
     explanation = _explain(seen, deployment, DeadLetters(everything).about(seen.secret.arn))
@@ -97,12 +97,12 @@ def _answers(
         yield f"The closest rule is {closest.name}: {closest.text}."
 
 
-def _find(name: str, where: Where, screen: Screen) -> tuple[Deployment, Seen]:
+def _find(name: str, scope: Scope, screen: Screen) -> tuple[Deployment, Seen]:
     """Return the secret, and the deployment of the first Region that has it; raise OperatorError."""
     checked_in = []
     if name.startswith("arn:") and (region := "".join(name.split(":")[3:4])):
-        where = replace(where, regions=[region])
-    for deployment in _deployments(name, where):
+        scope = replace(scope, regions=[region])
+    for deployment in _deployments(name, scope):
         screen.say(str(deployment))
         if secret := _describe(name, deployment):
             return deployment, seen_as(deployment, secret)
@@ -110,14 +110,14 @@ def _find(name: str, where: Where, screen: Screen) -> tuple[Deployment, Seen]:
     raise OperatorError(_not_there(name, checked_in, screen))
 
 
-def _deployments(name: str, where: Where) -> Iterator[Deployment]:
+def _deployments(name: str, scope: Scope) -> Iterator[Deployment]:
     """Yield the deployments. Where there is none, an ARN may still be that of a replica."""
     try:
-        yield from deployments(where)
+        yield from deployments(scope)
     except OperatorError as error:
         if not isinstance(error.__cause__, NoStackError) or not name.startswith("arn:"):
             raise
-        (thought,) = deployments(replace(where, allowed_regions=(where.regions or [""])[0]))
+        (thought,) = deployments(replace(scope, allowed_regions=(scope.regions or [""])[0]))
         secret = _describe(name, thought)
         if not secret or secret.primary_region in ("", thought.region):
             raise

@@ -18,7 +18,7 @@ from replicas.commands.steps import CHANGING, Region, Step, Totals
 from replicas.inventory import pricing, wording
 from replicas.inventory.inventory import Reading, Seen, format_calls, read, selected, sweep_calls
 from replicas.inventory.unselected import unselected
-from replicas.options import Choice, PlanOptions, Where
+from replicas.options import Choice, PlanOptions, Scope
 from replicas.terminal import Screen, count, counted
 from secret_replicator.models import FAILED as FAILED_STATUS
 from secret_replicator.models import Desired, Plan, Secret
@@ -135,17 +135,17 @@ class Comparison(Totals):
         )
 
 
-def run(options: PlanOptions, where: Where, screen: Screen) -> int:
+def run(options: PlanOptions, scope: Scope, screen: Screen) -> int:
     """Show the plan, or what changes from the policy `against` to the other; return the exit code."""
     if options.against:
         compared = partial(_compared, options, shown(options.against), load_policy(options.against))
-        return steps.run(Comparison, compared, options, where, screen)
+        return steps.run(Comparison, compared, options, scope, screen)
 
     def planned(deployment: Deployment, own: Screen) -> Region:
         own.say(str(deployment))
         return make(deployment, options.choice, own, options.replica_regions or (), everything=True)
 
-    return steps.run(Planning, planned, options, where, screen)
+    return steps.run(Planning, planned, options, scope, screen)
 
 
 def make(

@@ -19,7 +19,7 @@ from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK
 from replicas.inventory.inventory import format_calls, patiently, seen_as
 from replicas.inventory.secret_status import SecretStatus, alike, row
-from replicas.options import OneStack, RedriveOptions
+from replicas.options import RedriveOptions, StackOptions
 from replicas.terminal import Column, Moment, Screen, count
 from secret_replicator.errors import AccessDeniedError, RefusedError, SecretNotFoundError
 
@@ -32,7 +32,7 @@ _COLUMNS = (
 )
 
 
-def run(options: RedriveOptions, at: OneStack, screen: Screen) -> int:
+def run(options: RedriveOptions, at: StackOptions, screen: Screen) -> int:
     """Redrive what is asked for; return the exit code."""
     screen.stopped = "Stopped. Nothing is lost: --dry-run shows the dead letters that are still there."
     if options.fixed:
@@ -41,9 +41,9 @@ def run(options: RedriveOptions, at: OneStack, screen: Screen) -> int:
     return redrive_as_asked(options, parts.queues, screen)
 
 
-def _clear_fixed(options: RedriveOptions, at: OneStack, screen: Screen) -> int:
+def _clear_fixed(options: RedriveOptions, at: StackOptions, screen: Screen) -> int:
     """Delete the dead letters of secrets that are in their place now; return the exit code."""
-    (deployment,) = deployments(at.where, deployed_first=True)
+    (deployment,) = deployments(at.scope, deployed_first=True)
     if not (queues := deployment.queues):
         raise OperatorError("Nothing is deployed there, so there are no dead letters: name the stack")
     found, unread = _read(options, queues, screen)

@@ -18,7 +18,7 @@ from replicas.commands.doctor.stack import Stack, read_stack
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK
 from replicas.inventory.explanation import MISSING
-from replicas.options import OneStack, SmokeOptions
+from replicas.options import SmokeOptions, StackOptions
 from replicas.terminal import Screen
 from secret_replicator.models import FAILED as REPLICA_FAILED
 from secret_replicator.models import IN_SYNC
@@ -70,7 +70,7 @@ class Trial:
         return self.in_sync.keys() == {*self.regions}
 
 
-def run(options: SmokeOptions, at: OneStack, screen: Screen) -> int:
+def run(options: SmokeOptions, at: StackOptions, screen: Screen) -> int:
     """Try one secret; return the exit code: 0 if it was InSync everywhere and nothing is left of it."""
     with interrupts.installed():
         trial = _trial(options, at, screen)
@@ -80,7 +80,7 @@ def run(options: SmokeOptions, at: OneStack, screen: Screen) -> int:
         return code
 
 
-def _trial(options: SmokeOptions, at: OneStack, screen: Screen) -> Trial:
+def _trial(options: SmokeOptions, at: StackOptions, screen: Screen) -> Trial:
     policy = policy_file(options.policy, local=at.local)
     stack = read_stack(connect(at.access), at.stack or default_stack(), policy)
     regions = options.to or ()

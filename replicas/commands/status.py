@@ -26,7 +26,7 @@ from replicas.inventory.secret_status import (
     wanted_regions_of,
 )
 from replicas.inventory.unselected import unselected
-from replicas.options import EVERYTHING, Choice, ReportOptions, StatusOptions, Where
+from replicas.options import EVERYTHING, Choice, ReportOptions, Scope, StatusOptions
 from replicas.terminal import UTC_TITLE, Cell, Column, Moment, Screen, count
 
 SHOWN_IN_SYNC = 20
@@ -69,10 +69,10 @@ class Status:
 
 
 def run(
-    options: StatusOptions, where: Where, screen: Screen, sleep: Callable[[float], None] = time.sleep
+    options: StatusOptions, scope: Scope, screen: Screen, sleep: Callable[[float], None] = time.sleep
 ) -> int:
     """Show the status, once or again and again; return the exit code."""
-    answers = _check_and_show(options, where, screen)
+    answers = _check_and_show(options, scope, screen)
     while options.watch:
         if unread := format_unread(answers.total.readings):
             screen.say(unread)
@@ -80,7 +80,7 @@ def run(
         sleep(options.interval)
         try:
             with as_operator_errors():
-                answers = _check_and_show(options, where, screen)
+                answers = _check_and_show(options, scope, screen)
         except OperatorError as error:
             # What was seen once can be seen again, when the network is back.
             screen.say(str(error))
@@ -91,7 +91,7 @@ def run(
 
 def check(
     options: StatusOptions | ReportOptions,
-    where: Where,
+    scope: Scope,
     screen: Screen,
     by: Sequence[str] = (),
     *,
@@ -99,7 +99,7 @@ def check(
 ) -> Answers[Status]:
     """Return how every selected secret of every account stands; raise OperatorError."""
 
-    def check_at(place: Where, own: Screen) -> Status:
+    def check_at(place: Scope, own: Screen) -> Status:
         status = _check(options, place, own, by)
         status.verified.account = place.account
         again = replace(options.choice, taken=set())  # what is not selected is no success of the choice
@@ -107,16 +107,16 @@ def check(
             compare(deployment, again, status.verified, own, time.time)
         return status
 
-    answers = ask_each(where, check_at, Status(), screen)
+    answers = ask_each(scope, check_at, Status(), screen)
     if answers.are_complete:
         require_some(options.choice)
     answers.total.rows.sort(key=lambda row: row.place)
     return answers
 
 
-def _check(options: StatusOptions | ReportOptions, where: Where, screen: Screen, by: Sequence[str]) -> Status:
+def _check(options: StatusOptions | ReportOptions, scope: Scope, screen: Screen, by: Sequence[str]) -> Status:
     status = Status()
-    for deployment in deployments(where):
+    for deployment in deployments(scope):
         screen.say(str(deployment))
         reading = Reading()
         status.deployments.append(deployment)
@@ -162,8 +162,8 @@ def _count(
     status.counts.other_dead_letters += len(others)
 
 
-def _check_and_show(options: StatusOptions, where: Where, screen: Screen) -> Answers[Status]:
-    answers = check(options, where, screen)
+def _check_and_show(options: StatusOptions, scope: Scope, screen: Screen) -> Answers[Status]:
+    answers = check(options, scope, screen)
     if options.watch and screen.out.is_terminal:
         screen.out.clear()
     _show(options, answers, screen)

@@ -9,7 +9,7 @@ from replicas.aws.accounts import ACCOUNT, Answers, ask_each
 from replicas.aws.deployment import Deployment, deployments
 from replicas.exit_codes import CHANGES, OK
 from replicas.inventory.inventory import Reading, require_all_read, require_some
-from replicas.options import PlanOptions, Where
+from replicas.options import PlanOptions, Scope
 from replicas.terminal import Column, Screen
 from secret_replicator.models import Problem, Secret
 
@@ -161,16 +161,16 @@ def run(
     kind: type[T],
     region_of: Callable[[Deployment, Screen], Region],
     options: PlanOptions,
-    where: Where,
+    scope: Scope,
     screen: Screen,
 ) -> int:
     """Show what there is to say of all accounts; return the exit code, raise OperatorError."""
     screen.stopped = "Stopped. Nothing was written."
 
-    def totals_of(place: Where, own: Screen) -> T:
+    def totals_of(place: Scope, own: Screen) -> T:
         return kind([region_of(deployment, own) for deployment in deployments(place)])
 
-    answers = ask_each(where, totals_of, kind(), screen)
+    answers = ask_each(scope, totals_of, kind(), screen)
     if answers.are_complete:
         require_some(options.choice)
     if options.as_json:

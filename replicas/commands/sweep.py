@@ -9,7 +9,7 @@ from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import names_of
 from replicas.aws.function_log import Follower, SweepProgress, find_log_group, follow
 from replicas.exit_codes import CHANGES, FAILED, OK
-from replicas.options import OneStack, SweepOptions
+from replicas.options import StackOptions, SweepOptions
 from replicas.terminal import Screen
 from secret_replicator.messages import SweepRequest
 
@@ -18,7 +18,7 @@ EARLIER_MILLISECONDS = 300_000
 
 
 def run(
-    options: SweepOptions, at: OneStack, screen: Screen, sleep: Callable[[float], None] = time.sleep
+    options: SweepOptions, at: StackOptions, screen: Screen, sleep: Callable[[float], None] = time.sleep
 ) -> int:
     """Start a sweep and follow it; return the exit code."""
     sweep_id = str(uuid4())

@@ -9,7 +9,7 @@ from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place
 from replicas.inventory.inventory import Seen
 from replicas.inventory.regions import known_regions, unknown_in
-from replicas.options import ExplainOptions, ValidateOptions, Where
+from replicas.options import ExplainOptions, Scope, ValidateOptions
 from replicas.terminal import Column, Screen
 from secret_replicator.errors import PolicyError
 from secret_replicator.models import Secret
@@ -46,11 +46,11 @@ def run(options: ValidateOptions, screen: Screen) -> int:
     return FAILED if errors else OK
 
 
-def foretell(options: ExplainOptions, where: Where, screen: Screen) -> int:
+def foretell(options: ExplainOptions, scope: Scope, screen: Screen) -> int:
     """Say what would happen to a secret with these tags; return the exit code."""
-    file = policy_file(where.policy, local=where.local)
+    file = policy_file(scope.policy, local=scope.local)
     policy, tags = load_policy(file), tags_of(options.tags or "")
-    seen, problems = _decided(tags, policy, where)
+    seen, problems = _decided(tags, policy, scope)
     answer, sources, places = _answer(seen, policy), facts.sources(seen, policy), facts.places(seen)
     if options.as_json:
         document = {
@@ -66,7 +66,7 @@ def foretell(options: ExplainOptions, where: Where, screen: Screen) -> int:
         sentences = [
             f"{text[0].upper()}{text[1:]}" + ("" if text.endswith("?") else ".") for text in problems
         ]
-        selects = f"What selects it (policy {shown(file)}, AllowedRegions={where.allowed_regions})"
+        selects = f"What selects it (policy {shown(file)}, AllowedRegions={scope.allowed_regions})"
         for line in (answer, *sentences, "", selects, *(f"  {source}" for source in sources)):
             screen.show(line)
         if places:
@@ -89,11 +89,11 @@ def tags_of(text: str) -> dict[str, str]:
     return tags
 
 
-def _decided(tags: Mapping[str, str], policy: Policy, where: Where) -> tuple[Seen, list[str]]:
+def _decided(tags: Mapping[str, str], policy: Policy, scope: Scope) -> tuple[Seen, list[str]]:
     """Return what the function would do, decided with its own code, and what is wrong with the tags."""
-    home = where.regions[0] if where.regions else "the home Region"
+    home = scope.regions[0] if scope.regions else "the home Region"
     nothing = {"QUEUE_URL": "not deployed", "DEAD_LETTER_QUEUE_URL": "not deployed"}
-    settings = read_settings({"AWS_REGION": home, "ALLOWED_REGIONS": where.allowed_regions, **nothing})
+    settings = read_settings({"AWS_REGION": home, "ALLOWED_REGIONS": scope.allowed_regions, **nothing})
     secret = Secret(arn="", name="a secret with these tags", tags=tags)
     found = decision(secret, policy, settings, 0)
     problems = [f"{problem.text} - {problem.remedy}" for problem in found.problems]

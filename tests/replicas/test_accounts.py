@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from replicas.aws.accounts import AT_ONCE, accounts, ask_each
 from replicas.cli import app
 from replicas.errors import OperatorError
-from replicas.options import Role, Where
+from replicas.options import Role, Scope
 from replicas.terminal import Screen
 from tests.support.desk import Desk, at_desk
 from tests.support.fakes.account import STACK
@@ -215,7 +215,7 @@ class Impatient(Screen):
 def test_ctrl_c_ends_the_accounts_that_are_being_read_and_begins_no_other() -> None:
     begun, seconds = [], []
 
-    def work(place: Where, own: Screen) -> Nothing:
+    def work(place: Scope, own: Screen) -> Nothing:
         begun.append(place.account)
         if place.account == "0":
             own.say("It is read")
@@ -230,9 +230,9 @@ def test_ctrl_c_ends_the_accounts_that_are_being_read_and_begins_no_other() -> N
         return Nothing()
 
     quiet = Console(file=StringIO())
-    where = Where(profiles=[str(number) for number in range(4 * AT_ONCE)])
+    scope = Scope(profiles=[str(number) for number in range(4 * AT_ONCE)])
     with pytest.raises(KeyboardInterrupt):
-        ask_each(where, work, Nothing(), Impatient(quiet, quiet))
+        ask_each(scope, work, Nothing(), Impatient(quiet, quiet))
     assert max(seconds, default=0) < 20
     assert len(begun) < 4 * AT_ONCE
 
@@ -280,7 +280,7 @@ def test_a_file_that_is_wrong_is_said_to_be(tmp_path: Path, text: str, said: str
     file = tmp_path / "accounts.toml"
     file.write_text(text, "utf-8")
     with pytest.raises(OperatorError, match=said):
-        accounts(Where(accounts=file))
+        accounts(Scope(accounts=file))
 
 
 ROLE = "role_arn = 'arn:aws:iam::111122223333:role/{}'"
@@ -303,7 +303,7 @@ def test_a_stack_under_two_names_would_count_twice(tmp_path: Path, first: str, s
     file = tmp_path / "accounts.toml"
     file.write_text(f"[[accounts]]\nname = 'old'\n{first}\n[[accounts]]\nname = 'new'\n{second}", "utf-8")
     with pytest.raises(OperatorError, match="the same stack as old and as new"):
-        accounts(Where(accounts=file, stack="here"))
+        accounts(Scope(accounts=file, stack="here"))
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_an_account_may_stand_there_twice_with_what_differs(tmp_path: Path, firs
     file = tmp_path / "accounts.toml"
     entry = f"[[accounts]]\n{ROLE.format('auditor')}\nname = "
     file.write_text(f"{entry}'old'\n{first}\n{entry}'new'\n{second}", "utf-8")
-    assert [place.account for place in accounts(Where(accounts=file))] == ["old", "new"]
+    assert [place.account for place in accounts(Scope(accounts=file))] == ["old", "new"]
 
 
 def test_an_entry_overrides_what_the_command_line_says(tmp_path: Path) -> None:
@@ -325,6 +325,6 @@ def test_an_entry_overrides_what_the_command_line_says(tmp_path: Path) -> None:
     file.write_text(
         '[[accounts]]\nrole_arn = "arn:aws:iam::1:role/a"\nregions = ["eu-west-1"]\nstack = "s"', "utf-8"
     )
-    (found,) = accounts(Where(accounts=file, regions=["us-east-1"], stack="other"))
+    (found,) = accounts(Scope(accounts=file, regions=["us-east-1"], stack="other"))
     assert (found.account, found.regions, found.stack) == ("1", ["eu-west-1"], "s")
     assert found.role == Role("arn:aws:iam::1:role/a")

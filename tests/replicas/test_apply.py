@@ -15,7 +15,7 @@ from replicas.aws.checkout import POLICY, in_checkout
 from replicas.cli import app
 from replicas.commands import apply
 from replicas.exit_codes import exit_code
-from replicas.options import ApplyOptions, Where
+from replicas.options import ApplyOptions, Scope
 from replicas.terminal import Screen
 from secret_replicator.app import logger
 from tests.replicas.test_commands import permissions
@@ -54,7 +54,7 @@ def person() -> Person:
 
 def applied(desk: Desk, screen: Person, *, yes: bool = False, as_json: bool = False) -> int:
     """Apply, and let the function work whenever we wait for it."""
-    where = Where(
+    scope = Scope(
         regions=[HOME], stack=STACK, endpoint_url=desk.account.url, policy=desk.world.app.settings.policy_file
     )
 
@@ -63,7 +63,7 @@ def applied(desk: Desk, screen: Person, *, yes: bool = False, as_json: bool = Fa
         desk.world.deliver()
 
     asked = ApplyOptions(as_json=as_json, yes=yes)
-    return exit_code(lambda: apply.run(asked, where, screen, pause), screen)
+    return exit_code(lambda: apply.run(asked, scope, screen, pause), screen)
 
 
 def said(screen: Person) -> list[str]:

@@ -33,7 +33,7 @@ from replicas.commands.doctor import command as doctor
 from replicas.commands.doctor.command import Examined, StackFindings
 from replicas.commands.doctor.findings import Finding, bad, good, refused
 from replicas.failover.hold import HOLD_TAG, hold_value
-from replicas.options import ApplyOptions, Where
+from replicas.options import ApplyOptions, Scope
 from replicas.terminal import Screen
 from secret_replicator.app import logger
 from tests.support.desk import Desk, at_desk
@@ -190,10 +190,10 @@ def test_an_apply_that_sends_looks_as_it_did(sent: Desk, width: int, monkeypatch
         world.clock.advance(30)
         world.deliver()
 
-    where = Where(
+    scope = Scope(
         regions=[HOME], stack=STACK, endpoint_url=sent.account.url, policy=world.app.settings.policy_file
     )
-    code = apply.run(ApplyOptions(yes=True), where, Screen(console, Console(file=io.StringIO())), pause)
+    code = apply.run(ApplyOptions(yes=True), scope, Screen(console, Console(file=io.StringIO())), pause)
     assert code == 2
     file, text = FOLDER / f"apply-sent-{width}.txt", plain(written.getvalue())
     if os.environ.get("GOLDEN") == "write":

@@ -37,7 +37,7 @@ from replicas.cli import app
 from replicas.commands.redrive import redrive_as_asked, run, show_dead_letters
 from replicas.errors import OperatorError
 from replicas.exit_codes import OK, STOPPED, exit_code
-from replicas.options import OneStack, RedriveOptions
+from replicas.options import RedriveOptions, StackOptions
 from replicas.terminal import Screen
 from secret_replicator.models import Kind, Outcome, Problem
 from secret_replicator.work_queue import REDRIVEN, Message, WorkQueue
@@ -746,7 +746,7 @@ def test_the_person_decides(
     screen = Person(Console(file=StringIO()), Console(file=StringIO()))
     screen.answer = answer
     asked = RedriveOptions(secrets=["a"])
-    at = OneStack(stack="replicator", region=HOME, endpoint_url=service.url)
+    at = StackOptions(stack="replicator", region=HOME, endpoint_url=service.url)
     assert exit_code(lambda: run(asked, at, screen), screen) == code
     assert (service.both.names(), service.both.hidden()) == (left, 0)
 

@@ -13,7 +13,7 @@ from local.secrets_manager.model import Outcome
 from replicas.cli import app
 from replicas.commands import status
 from replicas.exit_codes import exit_code
-from replicas.options import StatusOptions, Where
+from replicas.options import Scope, StatusOptions
 from replicas.terminal import Screen
 from secret_replicator.planner import HOLD_TAG
 from tests.support.desk import Desk, at_desk
@@ -257,8 +257,8 @@ def terminal(width: int = 200) -> Screen:
     )
 
 
-def where(desk: Desk) -> Where:
-    return Where(
+def scope(desk: Desk) -> Scope:
+    return Scope(
         regions=[HOME], stack=STACK, endpoint_url=desk.account.url, policy=desk.world.app.settings.policy_file
     )
 
@@ -278,7 +278,7 @@ def test_what_is_as_it_must_be_does_not_push_the_rest_off_a_terminal(
         desk.world.add(f"fine/{number}", "none")
     desk.world.add("wrong", "eu-wst-1")
     screen = terminal()
-    assert status.run(StatusOptions(everything=everything), where(desk), screen) == 2
+    assert status.run(StatusOptions(everything=everything), scope(desk), screen) == 2
     text = printed(screen.out)
     assert text.index("wrong") < text.index("fine/")
     assert text.count("fine/") == shown
@@ -299,7 +299,7 @@ def test_watch_checks_again_until_ctrl_c(desk: Desk) -> None:
             raise KeyboardInterrupt
 
     asked = StatusOptions(watch=True, interval=7)
-    assert exit_code(lambda: status.run(asked, where(desk), screen, pause), screen) == 130
+    assert exit_code(lambda: status.run(asked, scope(desk), screen, pause), screen) == 130
     text = printed(screen.out)
     assert pauses == [7, 7]
     assert text.index("0 of 1 selected secrets") < text.index("1 of 1 selected secrets")
@@ -315,7 +315,7 @@ def test_what_is_left_alone_is_never_hidden_in_place_of_what_is_in_sync(desk: De
     for number in range(3):
         desk.world.secrets.add_secret(HOME, f"rds!{number}", tags=tags, owning_service="rds")
     screen = terminal()
-    status.run(StatusOptions(), where(desk), screen)
+    status.run(StatusOptions(), scope(desk), screen)
     text = printed(screen.out)
     assert (text.count("rds!"), text.count("fine/")) == (3, 20)
     assert "2 more secrets InSync" in printed(screen.err)
@@ -338,7 +338,7 @@ def test_a_watch_says_what_could_not_be_read(desk: Desk) -> None:
     desk.account.denied.add("secretsmanager:DescribeSecret")
     screen = terminal()
     asked = StatusOptions(watch=True, interval=1)
-    assert exit_code(lambda: status.run(asked, where(desk), screen, stopping()), screen) == 130
+    assert exit_code(lambda: status.run(asked, scope(desk), screen, stopping()), screen) == 130
     assert "1 secret could not be read (a)" in printed(screen.err)
 
 
@@ -354,11 +354,11 @@ def test_a_watch_outlives_an_error_once_it_has_seen_something(desk: Desk) -> Non
 
     asked = StatusOptions(watch=True, interval=1)
     pauses = stopping(fail, recover)
-    assert exit_code(lambda: status.run(asked, where(desk), screen, pauses), screen) == 130
+    assert exit_code(lambda: status.run(asked, scope(desk), screen, pauses), screen) == 130
     assert "Permission secretsmanager:ListSecrets is missing" in printed(screen.err)
     assert printed(screen.out).count("0 of 1 selected secrets") == 2
     fail()
-    assert exit_code(lambda: status.run(asked, where(desk), screen, stopping()), screen) == 1
+    assert exit_code(lambda: status.run(asked, scope(desk), screen, stopping()), screen) == 1
 
 
 def test_only_the_dead_letters_of_the_chosen_secrets_are_shown(desk: Desk) -> None:

@@ -18,7 +18,7 @@ from replicas.aws import function_log
 from replicas.aws.dead_letters import Queues
 from replicas.commands import sweep
 from replicas.exit_codes import exit_code
-from replicas.options import OneStack, SweepOptions
+from replicas.options import StackOptions, SweepOptions
 from replicas.terminal import Screen
 from secret_replicator.app import logger
 from tests.replicas.test_commands import permissions
@@ -44,7 +44,7 @@ class Run:
     pauses: int = 0
 
     def sweep(self, **asked: Any) -> int:
-        at = OneStack(stack=STACK, region=HOME, endpoint_url=self.desk.account.url)
+        at = StackOptions(stack=STACK, region=HOME, endpoint_url=self.desk.account.url)
         options = SweepOptions(**asked)
         return exit_code(lambda: sweep.run(options, at, self.screen, self._pause), self.screen)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from local.drill.scene import HOME, POLICY, THERE, THIRD, Scene
 from local.secrets_manager.service import StrictSecretsManager
 from replicas.aws.connection import connect
-from replicas.options import Access, Where
+from replicas.options import Access, Scope
 from secret_replicator.budget import Budget
 from secret_replicator.errors import ReplicatorError
 from secret_replicator.gateway import Gateway
@@ -36,10 +36,10 @@ class InProcess(Scene):
         """Return how to reach a Region."""
         return Access(region, endpoint_url=self.url)
 
-    def where(self) -> Where:
+    def scope(self) -> Scope:
         """Return how to reach home, where no stack can be read."""
         allowed = f"{THERE},{THIRD}"
-        return Where(regions=[HOME], endpoint_url=self.url, policy=self.policy, allowed_regions=allowed)
+        return Scope(regions=[HOME], endpoint_url=self.url, policy=self.policy, allowed_regions=allowed)
 
     def owner(self, region: str) -> "SecretsManagerClient":
         """Return one client a Region."""

@@ -22,7 +22,7 @@ from replicas.commands.doctor.findings import (
     unknown,
 )
 from replicas.commands.doctor.stack import Check, Stack, read_stack
-from replicas.options import DoctorOptions, Where
+from replicas.options import DoctorOptions, Scope
 from replicas.terminal import Screen, count
 
 CHECKS: tuple[Check, ...] = (
@@ -79,9 +79,9 @@ class Examined:
         return ", ".join(f"{number:,} {status}" for status, number in self.counts().items())
 
 
-def run(options: DoctorOptions, where: Where, screen: Screen) -> int:
+def run(options: DoctorOptions, scope: Scope, screen: Screen) -> int:
     """Show a line for each thing that was checked; return the exit code."""
-    answers = ask_each(where, lambda place, _: Examined([*_examined(place)]), Examined(), screen)
+    answers = ask_each(scope, lambda place, _: Examined([*_examined(place)]), Examined(), screen)
     if options.as_json:
         screen.write_json(document(answers))
     else:
@@ -90,7 +90,7 @@ def run(options: DoctorOptions, where: Where, screen: Screen) -> int:
     return code_of(answers.total.findings)
 
 
-def _examined(place: Where) -> Iterator[StackFindings]:
+def _examined(place: Scope) -> Iterator[StackFindings]:
     for access in place.accesses:
         connection = connect(access)
         file = policy_file(place.policy, local=place.local)

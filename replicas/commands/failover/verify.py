@@ -16,7 +16,7 @@ from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, FAILED, OK, WAITING
 from replicas.failover.states import SOUND, Finding, Pair, State, finding, state_of, told_by_aws
 from replicas.inventory.inventory import require_some
-from replicas.options import Choice, VerifyOptions, Where
+from replicas.options import Choice, Scope, VerifyOptions
 from replicas.terminal import Cell, Column, Moment, Report, Screen, count, counted
 from secret_replicator.planner import decision
 
@@ -141,20 +141,20 @@ class _Side:
             self.open.append(pair)
 
 
-def run(options: VerifyOptions, where: Where, screen: Screen, clock: Callable[[], float] = time.time) -> int:
+def run(options: VerifyOptions, scope: Scope, screen: Screen, clock: Callable[[], float] = time.time) -> int:
     """Compare, show what is not as it must be, and return the exit code."""
     screen.stopped = "Stopped. Nothing was written."
     if options.from_region:
-        return _show_held(options, where, screen)
+        return _show_held(options, scope, screen)
 
-    def verified_in(place: Where, own: Screen) -> Verified:
+    def verified_in(place: Scope, own: Screen) -> Verified:
         verified = Verified(place.account)
         for deployment in deployments(place):
             own.say(str(deployment))
             compare(deployment, options.choice, verified, own, clock)
         return verified
 
-    answers = ask_each(where, verified_in, Verified(), screen)
+    answers = ask_each(scope, verified_in, Verified(), screen)
     if answers.are_complete:
         require_some(options.choice, "secret", "without it, all are compared")
     answers.total.findings.sort(key=lambda found: found.place)
@@ -354,17 +354,17 @@ class _Holding:
         return f"{self.region} holds " + ", ".join([*parts, f"{alone:,} that follow nobody"])
 
 
-def _show_held(options: VerifyOptions, where: Where, screen: Screen) -> int:
+def _show_held(options: VerifyOptions, scope: Scope, screen: Screen) -> int:
     region = options.from_region
 
-    def held_in(place: Where, own: Screen) -> _Holding:
+    def held_in(place: Scope, own: Screen) -> _Holding:
         there = region_secrets(connect(place.access(region)))
         with own.progress(f"Listing {region}") as report:
             chosen = [held for held in counted(there.listed(), report) if options.choice.takes(held)]
         chosen.sort(key=lambda held: held.name)
         return _Holding(region, [(place.account, held) for held in chosen])
 
-    answers = ask_each(where, held_in, _Holding(region), screen)
+    answers = ask_each(scope, held_in, _Holding(region), screen)
     entries = [_here(*secret) for secret in answers.total.secrets]
     if answers.are_complete:
         require_some(options.choice, f"secret in {region}", "without it, all that are there are shown")

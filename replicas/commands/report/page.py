@@ -24,7 +24,7 @@ from replicas.inventory import pricing
 from replicas.inventory.explanation import MISSING
 from replicas.inventory.inventory import require_all_read, sweep_calls
 from replicas.inventory.secret_status import Row, SecretStatus, regions_of
-from replicas.options import ReportOptions, Where
+from replicas.options import ReportOptions, Scope
 from replicas.terminal import Screen, count
 from secret_replicator.models import IN_SYNC
 
@@ -65,7 +65,7 @@ class Coverage:
 
 def run(
     options: ReportOptions,
-    where: Where,
+    scope: Scope,
     screen: Screen,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> int:
@@ -73,7 +73,7 @@ def run(
     screen.stopped = "Stopped. No file was changed."
     page_file = options.html or (None if options.as_json else Path("replicas-report.html"))
     _require_two_files(page_file, options.csv)
-    answers = check(options, where, screen, options.by or (), verifying=True)
+    answers = check(options, scope, screen, options.by or (), verifying=True)
     status = answers.total
     show = screen.say if options.as_json else screen.show
     if page_file:
