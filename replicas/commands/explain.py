@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import inf
 from typing import Any
 
@@ -11,16 +12,16 @@ from replicas.errors import NoStackError, OperatorError
 from replicas.exit_codes import OK
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place, Source
-from replicas.inventory.inventory import Reading, Seen, format_calls, require_all_read, seen_as
+from replicas.inventory.inventory import Reading, Seen, format_calls, listed, require_all_read, seen_as
 from replicas.inventory.secret_status import DeadLetters, alike, dead_letters_of
 from replicas.inventory.suggest import suggestion
 from replicas.options import ExplainOptions, Scope
-from replicas.terminal import Column, Moment, Screen, count
+from replicas.terminal import Column, Moment, Screen, count, counted
 from secret_replicator.errors import SecretNotFoundError
 from secret_replicator.models import Secret
 
-MOST_PAGES = 100
-"""Of 100 secrets each, that are looked through for a name like the one that is not there."""
+MOST_NAMES = 10_000
+"""That are compared with a name that is not there."""
 
 _COLUMNS = (
     Column("Region"),
@@ -135,25 +136,13 @@ def _describe(name: str, deployment: Deployment) -> Secret | None:
 def _not_there(name: str, checked_in: list[Deployment], screen: Screen) -> str:
     names: set[str] = set()
     for deployment in checked_in:
-        with screen.progress(f"Looking for names like {name}") as report:
-            for found in _all_names(deployment):
-                names.add(found)
-                report(len(names))
+        with screen.progress(f"Looking for names like {name}") as report, format_calls():
+            secrets = counted(islice(listed(deployment, ()), MOST_NAMES), report)
+            names.update(secret.name for secret in secrets)
     regions = ", ".join(deployment.region for deployment in checked_in)
     suggested = suggestion(name, names)
     other = "name another Region with --region, or another --profile"
     return f"There is no secret {name} in {regions}: {f'did you mean {suggested}?' if suggested else other}"
-
-
-def _all_names(deployment: Deployment) -> Iterator[str]:
-    token = ""
-    with format_calls():
-        for _ in range(MOST_PAGES):
-            page = deployment.gateway.list_secrets((), token, inf)
-            yield from (secret.name for secret in page.secrets)
-            token = page.next_token
-            if not token:
-                return
 
 
 def _show(options: ExplainOptions, explanation: Explanation, screen: Screen) -> None:

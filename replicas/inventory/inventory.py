@@ -159,11 +159,9 @@ def listed(deployment: Deployment, keys: Sequence[str]) -> Iterator[Secret]:
     """Yield the secrets with a tag key that begins like one of these, and perhaps others."""
     token = ""
     while True:
-        request = partial(deployment.gateway.list_secrets, keys, token, inf)
-        page = patiently(deployment, request)
+        page = patiently(deployment, partial(deployment.gateway.list_secrets, keys, token, inf))
         yield from page.secrets
-        token = page.next_token
-        if not token:
+        if not (token := page.next_token):
             return
 
 
