@@ -337,7 +337,7 @@ class StatusOptions:
     choice: Choice = EVERYTHING
     failed: Annotated[bool, flag("Only the secrets that need attention.", "--failed")] = False
     everything: Annotated[
-        bool, flag("All secrets, also on a terminal, where else 20 that are InSync are shown.", "--all")
+        bool, flag("All secrets, also on a terminal, where else 20 that need nothing are shown.", "--all")
     ] = False
     watch: Annotated[bool, flag("Repeat until Ctrl-C.", "--watch", "-w")] = False
     interval: Annotated[float, option("SECONDS", "How long --watch waits before it repeats.", min=1)] = 10

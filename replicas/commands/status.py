@@ -200,7 +200,7 @@ def _chosen(options: StatusOptions, status: Status, screen: Screen) -> list[Row]
     quiet = [row for row in status.rows if row.status in AS_IT_MUST_BE and not row.why]
     if not (hidden := quiet[SHOWN_IN_SYNC:]):
         return status.rows
-    screen.say(f"{count(len(hidden), 'more secret')} InSync in every Region: --all shows them, too.")
+    screen.say(f"Nothing is to be done about {count(len(hidden), 'more secret')}: --all shows them, too.")
     arns = {row.arn for row in hidden}
     return [row for row in status.rows if row.arn not in arns]
 

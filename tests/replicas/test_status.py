@@ -283,7 +283,7 @@ def test_what_is_as_it_must_be_does_not_push_the_rest_off_a_terminal(
     assert text.index("wrong") < text.index("fine/")
     assert text.count("fine/") == shown
     assert (
-        "10 more secrets InSync in every Region: --all shows them" in printed(screen.err)
+        "Nothing is to be done about 10 more secrets: --all shows them" in printed(screen.err)
     ) is not everything
 
 
@@ -318,7 +318,7 @@ def test_what_is_left_alone_is_never_hidden_in_place_of_what_is_in_sync(desk: De
     status.run(StatusOptions(), scope(desk), screen)
     text = printed(screen.out)
     assert (text.count("rds!"), text.count("fine/")) == (3, 20)
-    assert "2 more secrets InSync" in printed(screen.err)
+    assert "Nothing is to be done about 2 more secrets" in printed(screen.err)
 
 
 def stopping(*pauses: Callable[[], object]) -> Callable[[float], None]:

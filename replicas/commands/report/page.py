@@ -17,7 +17,7 @@ from replicas.aws.accounts import Answer, Answers
 from replicas.aws.deployment import shown
 from replicas.commands.failover.verify import entries
 from replicas.commands.report.proof import Proof
-from replicas.commands.status import AS_IT_MUST_BE, Status, check, document
+from replicas.commands.status import Status, check, document
 from replicas.errors import OperatorError
 from replicas.exit_codes import OK
 from replicas.inventory import pricing
@@ -166,9 +166,9 @@ def by_tag(rows: Iterable[Row], number: int) -> list[Coverage]:
     wanted, in_sync = Counter[str](), Counter[str]()
     for row in rows:
         value = row.groups[number] or NO_VALUE
-        wanted[value] += row.status < SecretStatus.LEFT_ALONE
-        in_sync[value] += row.status in AS_IT_MUST_BE
-    found = [Coverage(value, in_sync[value], wanted[value]) for value in wanted]
+        wanted[value] += row.status < SecretStatus.WANTS_NONE
+        in_sync[value] += row.status is SecretStatus.IN_SYNC
+    found = [Coverage(value, in_sync[value], wanted[value]) for value in wanted if wanted[value]]
     return sorted(found, key=lambda coverage: (coverage.width, coverage.name))
 
 
