@@ -63,6 +63,10 @@ class Column:
     optional: bool = False
 
 
+Filled = tuple[Column, Sequence[str]]
+"""A column with its cells."""
+
+
 @dataclass(frozen=True)
 class Moment:
     """A cell that is a time, told by its age on a terminal; `event` is what happened then."""
@@ -141,22 +145,27 @@ class Screen:
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a table on a terminal, else a line per row with tabs between the columns."""
         console = self.out
-        lines = [
+        texts = [
             [printable(cell if isinstance(cell, str) else self.when(cell)) for cell in row] for row in rows
         ]
-        columns, lines = _only(columns, lines, lambda column, cells: not column.optional or any(cells))
+        table: list[Filled] = [(column, cells) for column, *cells in zip(columns, *texts, strict=True)]
+        table = [(column, cells) for column, cells in table if not column.optional or any(cells)]
         if not console.is_terminal:
             # The console itself would turn tabs into spaces.
-            titles = [column.title for column in columns]
-            console.file.writelines("\t".join(line) + "\n" for line in (titles, *lines))
+            lines = zip(*([column.title, *cells] for column, cells in table), strict=True)
+            console.file.writelines("\t".join(line) + "\n" for line in lines)
             return
-        columns, lines = _for_people(columns, lines)
-        wide = console.width >= WIDE or not any(column.below for column in columns)
-        if wide and _fits(columns, lines, console.width):
-            console.print(_grid(columns, lines))
+        table = [
+            (replace(column, title=column.title.removesuffix(UTC_TITLE)), cells)
+            for column, cells in table
+            if not column.unwanted and not (column.shared and len({*cells}) == 1)
+        ]
+        wide = console.width >= WIDE or not any(column.below for column, _ in table)
+        if wide and _fits(table, console.width):
+            console.print(_grid(table))
             return
-        for line in lines:
-            for text in _stacked(columns, line, console.width):
+        for line in zip(*(cells for _, cells in table), strict=True):
+            for text in _stacked([column for column, _ in table], line, console.width):
                 console.print(text, soft_wrap=True)
         console.print()
 
@@ -172,49 +181,25 @@ class Screen:
         return report
 
 
-def _for_people(
-    columns: Sequence[Column], lines: Sequence[Sequence[str]]
-) -> tuple[list[Column], list[list[str]]]:
-    """Return what of a table says something to a person."""
-    columns, lines = _only(
-        columns,
-        lines,
-        lambda column, cells: not column.unwanted and not (column.shared and len(cells) == 1),
-    )
-    return [replace(column, title=column.title.removesuffix(UTC_TITLE)) for column in columns], lines
-
-
-def _only(
-    columns: Sequence[Column],
-    lines: Sequence[Sequence[str]],
-    is_shown: Callable[[Column, set[str]], bool],
-) -> tuple[list[Column], list[list[str]]]:
-    """Return the columns that are shown, by what stands in them, and their cells."""
-    shown = [
-        number for number, column in enumerate(columns) if is_shown(column, {line[number] for line in lines})
-    ]
-    return [columns[number] for number in shown], [[line[number] for number in shown] for line in lines]
-
-
-def _grid(columns: Sequence[Column], lines: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=SIMPLE, pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(
+def _grid(table: Sequence[Filled]) -> Table:
+    grid = Table(box=SIMPLE, pad_edge=False)
+    for column, cells in table:
+        grid.add_column(
             column.title,
             justify="right" if column.right else "left",
             overflow="fold",
             no_wrap=column.short and not column.narrow,
-            max_width=_least(column, [line[number] for line in lines]) if column.narrow else None,
+            max_width=_least(column, cells) if column.narrow else None,
         )
-    for line in lines:
-        table.add_row(*(Text(cell, _STYLES.get(cell.partition(" ")[0], "")) for cell in line))
-    return table
+    for line in zip(*(cells for _, cells in table), strict=True):
+        grid.add_row(*(Text(cell, _STYLES.get(cell.partition(" ")[0], "")) for cell in line))
+    return grid
 
 
-def _fits(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> bool:
+def _fits(table: Sequence[Filled], width: int) -> bool:
     """Tell whether a table needs to break no word."""
-    least = (_least(column, [line[number] for line in lines]) for number, column in enumerate(columns))
-    return sum(least) + _BETWEEN * (len(columns) - 1) + _EDGES <= width
+    least = sum(_least(column, cells) for column, cells in table)
+    return least + _BETWEEN * (len(table) - 1) + _EDGES <= width
 
 
 def _least(column: Column, cells: Sequence[str]) -> int:
