@@ -79,8 +79,15 @@ class Moment:
         return self._said(f"{self.at.astimezone(UTC):%Y-%m-%d %H:%M}") if self.at else "-"
 
     def ago(self, now: datetime) -> str:
-        """Say how long ago it was."""
-        return self._said(ago(self.at, now)) if self.at else "-"
+        """Return `12 min ago`, `3 h ago`, `1 day ago`, `just now`."""
+        if not self.at:
+            return "-"
+        seconds = (now - self.at).total_seconds()
+        for size, name in _AGES:
+            if seconds >= size:
+                number = int(seconds // size)
+                return self._said(f"{number:,} {name}{'s' if name == 'day' and number > 1 else ''} ago")
+        return self._said("just now")
 
     def _said(self, when: str) -> str:
         return f"{when} ({self.event})" if self.event else when
@@ -267,16 +274,6 @@ def wrapped(text: str, width: int, hanging: int = 0) -> list[str]:
 def _on(console: Console, text: str, hanging: int = 0) -> list[str]:
     """Return the text as this console has it: a terminal would break its lines in the middle of words."""
     return wrapped(text, console.width, hanging) if console.is_terminal else [text]
-
-
-def ago(moment: datetime, now: datetime) -> str:
-    """Return `12 min ago`, `3 h ago`, `1 day ago`, `just now`."""
-    seconds = (now - moment).total_seconds()
-    for size, name in _AGES:
-        if seconds >= size:
-            number = int(seconds // size)
-            return f"{number:,} {name}{'s' if name == 'day' and number > 1 else ''} ago"
-    return "just now"
 
 
 def printable(text: str) -> str:
