@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import version
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any
 
 import typer
 
@@ -59,21 +59,23 @@ def command(name: str, epilog: str) -> Callable[[Callable[..., int]], None]:
 
 def _flat(group: Any) -> Iterator[Parameter]:  # noqa: ANN401  a dataclass
     """Yield the options of a dataclass, and of those that it consists of."""
-    for option in fields(group):
-        if is_dataclass(option.type):
-            yield from _flat(option.type)
-        elif get_origin(option.type) is Annotated:
-            default = Parameter.empty if option.default is MISSING else option.default
-            yield Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=option.type)
+    for field in fields(group):
+        if is_dataclass(field.type):
+            yield from _flat(field.type)
+        elif declared := field.metadata.get(options.TYPER):
+            several = field.default_factory is not MISSING
+            default = [] if several else Parameter.empty if field.default is MISSING else field.default
+            kind = Annotated[field.type, declared]  # type: ignore[name-defined]
+            yield Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def _made(group: Any, values: Mapping[str, object]) -> object:  # noqa: ANN401  a dataclass
     """Return the dataclass of the options; raise BadParameter."""
     made: object = group(
         **{
-            option.name: _made(option.type, values) if is_dataclass(option.type) else values[option.name]
-            for option in fields(group)
-            if is_dataclass(option.type) or option.name in values
+            field.name: _made(field.type, values) if is_dataclass(field.type) else values[field.name]
+            for field in fields(group)
+            if is_dataclass(field.type) or field.name in values
         }
     )
     if isinstance(made, options.Scope) and made.allowed_regions:
@@ -106,9 +108,10 @@ def replicas(
     *,
     version: Annotated[
         bool,
-        options.flag(
-            "Show the version of this command and, where the stack can be read, of the deployed one.",
+        typer.Option(
             "--version",
+            metavar="",
+            help="Show the version of this command and, where the stack can be read, of the deployed one.",
             is_eager=True,
             callback=_show_version,
         ),
@@ -138,7 +141,7 @@ def plan_command(screen: Screen, *, chosen: options.PlanOptions, scope: options.
 
     `replicas plan --policy functions/policy.toml --allowed-regions eu-west-1,us-west-2`
     """
-    _require_regions(chosen.replica_regions or (), "--replica-region")
+    _require_regions(chosen.replica_regions, "--replica-region")
     from replicas.commands import plan
 
     return plan.run(chosen, scope, screen)

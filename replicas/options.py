@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -17,21 +17,34 @@ _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 _EMPTY = "it is empty: a variable that is not set?"
 _USUAL = "that of the profile or environment"
 
+Given = str | list[str] | None
 
-def option(metavar: str, text: str, *names: str, **more: Any) -> Any:  # noqa: ANN401  as Typer has them
-    """Return what Typer needs of an option that takes a value."""
-    return typer.Option(*names, metavar=metavar, help=text, **more)
+TYPER = "typer"
+"""The key of what Typer is told of a field, in the field's metadata."""
 
 
-flag = partial(option, "")
+def option(metavar: str, text: str, *names: str, default: Any = None, **more: Any) -> Any:  # noqa: ANN401
+    """Declare a field that an option with a value sets: `more` is for Typer."""
+    return field(default=default, metadata={TYPER: typer.Option(*names, metavar=metavar, help=text, **more)})
+
+
+def several(metavar: str, text: str, *names: str, **more: Any) -> Any:  # noqa: ANN401
+    """Declare a field that an option sets that can be repeated."""
+    declared = typer.Option(*names, metavar=metavar, help=text, **more)
+    return field(default_factory=list, metadata={TYPER: declared})
+
+
+def argument(metavar: str, text: str, *, default: Any, **more: Any) -> Any:  # noqa: ANN401
+    """Declare a field that an argument sets."""
+    return field(default=default, metadata={TYPER: typer.Argument(metavar=metavar, help=text, **more)})
+
+
+flag = partial(option, "", default=False)
 
 
 def is_region(value: object) -> bool:
     """Tell whether it can be the code of a Region."""
     return isinstance(value, str) and _REGION.fullmatch(value) is not None
-
-
-Given = str | list[str] | None
 
 
 def _each(problem_of: Callable[[str], str]) -> Callable[[Given], Given]:
@@ -63,48 +76,41 @@ def _url(text: str) -> str:
     return "" if _URL.fullmatch(text) else "it must look like https://127.0.0.1:4566"
 
 
-Stack = Annotated[
-    str | None,
-    option(
-        "NAME",
-        "Name of the deployed stack.",
-        callback=_not_empty,
-        show_default="stack_name in samconfig.toml",
-    ),
-]
-Region = Annotated[
-    str | None, option("REGION", "Region of the stack.", callback=_region, show_default=_USUAL)
-]
-Profile = Annotated[
-    str | None, option("NAME", "Profile of your AWS configuration: which account.", callback=_not_empty)
-]
-EndpointUrl = Annotated[
-    str | None, option("URL", "AWS endpoint URL, for example https://127.0.0.1:4566.", callback=_url)
-]
-Local = Annotated[bool, flag("Use the running `make local`, and its policy.", "--local")]
-PolicyFile = Annotated[
-    Path | None,
-    option(
-        "FILE",
-        "Decide by this policy, deployed or not.",
-        show_default="functions/policy.toml of this checkout, else the deployed one; local/policy.toml "
-        "on the local AWS",
-    ),
-]
-Journal = Annotated[
-    Path | None,
-    option(
-        "FILE", "Where every step is written to before it is done.", show_default="failover-REGION.jsonl here"
-    ),
-]
-WritesPerSecond = Annotated[
-    float, option("NUMBER", "AWS takes 50, shared with all that rotates.", min=1, max=50)
-]
-Json = Annotated[bool, flag("Write JSON, for programs.", "--json")]
-NoDeadLetters = Annotated[
-    bool, flag("Leave the DeadLetterQueue alone: needs no SQS permissions.", "--no-dead-letters")
-]
-Yes = Annotated[bool, flag("Do it without asking. For scripts.", "--yes", "-y")]
+stack_option = partial(
+    option,
+    "NAME",
+    "Name of the deployed stack.",
+    callback=_not_empty,
+    show_default="stack_name in samconfig.toml",
+)
+profile_option = partial(
+    option, "NAME", "Profile of your AWS configuration: which account.", callback=_not_empty
+)
+endpoint_option = partial(
+    option, "URL", "AWS endpoint URL, for example https://127.0.0.1:4566.", callback=_url
+)
+local_flag = partial(flag, "Use the running `make local`, and its policy.", "--local")
+policy_option = partial(
+    option,
+    "FILE",
+    "Decide by this policy, deployed or not.",
+    show_default="functions/policy.toml of this checkout, else the deployed one; local/policy.toml "
+    "on the local AWS",
+)
+journal_option = partial(
+    option,
+    "FILE",
+    "Where every step is written to before it is done.",
+    show_default="failover-REGION.jsonl here",
+)
+writes_option = partial(
+    option, "NUMBER", "AWS takes 50, shared with all that rotates.", min=1, max=50, default=20
+)
+json_flag = partial(flag, "Write JSON, for programs.", "--json")
+no_dead_letters_flag = partial(
+    flag, "Leave the DeadLetterQueue alone: needs no SQS permissions.", "--no-dead-letters"
+)
+yes_flag = partial(flag, "Do it without asking. For scripts.", "--yes", "-y")
 
 
 @dataclass(frozen=True)
@@ -135,9 +141,9 @@ class Access:
 class ConnectionOptions:
     """The options of a command that needs no stack."""
 
-    profile: Profile = None
-    local: Local = False
-    endpoint_url: EndpointUrl = None
+    profile: str | None = profile_option()
+    local: bool = local_flag()
+    endpoint_url: str | None = endpoint_option()
 
     def access(self, region: str) -> Access:
         """Return how to reach a Region."""
@@ -148,11 +154,11 @@ class ConnectionOptions:
 class StackOptions:
     """The options of a command that is about one stack."""
 
-    stack: Stack = None
-    region: Region = None
-    profile: Profile = None
-    local: Local = False
-    endpoint_url: EndpointUrl = None
+    stack: str | None = stack_option()
+    region: str | None = option("REGION", "Region of the stack.", callback=_region, show_default=_USUAL)
+    profile: str | None = profile_option()
+    local: bool = local_flag()
+    endpoint_url: str | None = endpoint_option()
 
     @property
     def access(self) -> Access:
@@ -162,7 +168,7 @@ class StackOptions:
     @property
     def scope(self) -> "Scope":
         """The same as a scope."""
-        regions, profiles = ([value] if value else None for value in (self.region, self.profile))
+        regions, profiles = ([value] if value else [] for value in (self.region, self.profile))
         there = Scope(stack=self.stack, regions=regions, profiles=profiles)
         return replace(there, local=self.local, endpoint_url=self.endpoint_url)
 
@@ -171,41 +177,33 @@ class StackOptions:
 class Scope:
     """Which accounts, Regions and stacks a command is about, and by which policy it decides."""
 
-    policy: PolicyFile = None
-    allowed_regions: Annotated[
-        str,
-        option(
-            "REGIONS",
-            "Before anything is deployed: decide as if AllowedRegions were these, separated by commas. "
-            "No stack is read, and all other switches have their defaults.",
-            show_default=False,
-        ),
-    ] = ""
-    stack: Stack = None
-    regions: Annotated[
-        list[str] | None,
-        option(
-            "REGION",
-            "Region of the stack and the primaries. Repeat it for several Regions.",
-            "--region",
-            callback=_region,
-            show_default=_USUAL,
-        ),
-    ] = None
-    profiles: Annotated[
-        list[str] | None,
-        option(
-            "NAME",
-            "Profile of your AWS configuration: which account. Some commands answer for several: repeat it.",
-            "--profile",
-            callback=_not_empty,
-        ),
-    ] = None
-    local: Local = False
-    endpoint_url: EndpointUrl = None
-    accounts: Annotated[
-        Path | None, option("FILE", "Answer for all accounts that this TOML file lists.", show_default=False)
-    ] = None
+    policy: Path | None = policy_option()
+    allowed_regions: str = option(
+        "REGIONS",
+        "Before anything is deployed: decide as if AllowedRegions were these, separated by commas. "
+        "No stack is read, and all other switches have their defaults.",
+        show_default=False,
+        default="",
+    )
+    stack: str | None = stack_option()
+    regions: list[str] = several(
+        "REGION",
+        "Region of the stack and the primaries. Repeat it for several Regions.",
+        "--region",
+        callback=_region,
+        show_default=_USUAL,
+    )
+    profiles: list[str] = several(
+        "NAME",
+        "Profile of your AWS configuration: which account. Some commands answer for several: repeat it.",
+        "--profile",
+        callback=_not_empty,
+    )
+    local: bool = local_flag()
+    endpoint_url: str | None = endpoint_option()
+    accounts: Path | None = option(
+        "FILE", "Answer for all accounts that this TOML file lists.", show_default=False
+    )
     role: Role | None = None
     account: str = ""
     """What one of several accounts is called."""
@@ -224,7 +222,7 @@ class Scope:
     @property
     def accesses(self) -> list[Access]:
         """How to reach each of the Regions."""
-        return [self.access(region) for region in dict.fromkeys(self.regions or ()) or [None]]
+        return [self.access(region) for region in dict.fromkeys(self.regions) or [None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,13 +251,10 @@ class ApplyScope(AccountScope):
 class Choice:
     """Which of the selected secrets a person wants to see: by name and by tag, with wildcards."""
 
-    names: Annotated[
-        list[str] | None, option("NAME", "Only secrets of this name; * is any text. Repeat it.", "--secret")
-    ] = None
-    tags: Annotated[
-        list[str] | None,
-        option("KEY=VALUE", "Only secrets with this tag; KEY alone is any value. Repeat it.", "--tag"),
-    ] = None
+    names: list[str] = several("NAME", "Only secrets of this name; * is any text. Repeat it.", "--secret")
+    tags: list[str] = several(
+        "KEY=VALUE", "Only secrets with this tag; KEY alone is any value. Repeat it.", "--tag"
+    )
     taken: set[str] = field(default_factory=set, compare=False)
     """The names that a secret was found for; the empty one if any was found."""
 
@@ -271,12 +266,12 @@ class Choice:
     @cached_property
     def filters(self) -> list[tuple[str, str]]:
         """Key and value of each tag."""
-        pairs = [tag.partition("=") for tag in self.tags or ()]
+        pairs = [tag.partition("=") for tag in self.tags]
         return [(key, value if equals else "*") for key, equals, value in pairs]
 
     def takes(self, secret: Secret) -> bool:
         """Tell whether the secret is one of them, and note that it was found."""
-        named = [name for name in self.names or () if fnmatchcase(secret.name, name) or secret.arn == name]
+        named = [name for name in self.names if fnmatchcase(secret.name, name) or secret.arn == name]
         if self.names and not named:
             return False
         if not all(
@@ -290,7 +285,7 @@ class Choice:
     def missing(self) -> list[str]:
         """What was asked for and never found, each as a person wrote it: a typo, most likely."""
         tags = [f"--tag {key}={value}" for key, value in self.filters]
-        names = [f"--secret {name}" for name in self.names or () if name not in self.taken]
+        names = [f"--secret {name}" for name in self.names if name not in self.taken]
         if names:
             return [" ".join([name, *tags]) for name in names]
         return [" ".join(tags)] if tags and not self.taken else []
@@ -304,21 +299,15 @@ class PlanOptions:
     """What is asked of a plan."""
 
     choice: Choice = EVERYTHING
-    replica_regions: Annotated[
-        list[str] | None,
-        option("REGION", "Only what concerns replicas in this Region. Repeat it.", "--replica-region"),
-    ] = None
-    against: Annotated[
-        Path | None,
-        option(
-            "FILE",
-            "Show only what changes from this policy to the other: who gains or loses which Region or key.",
-        ),
-    ] = None
-    detailed_exitcode: Annotated[
-        bool, flag("Exit with 2 if there is something to do.", "--detailed-exitcode")
-    ] = False
-    as_json: Json = False
+    replica_regions: list[str] = several(
+        "REGION", "Only what concerns replicas in this Region. Repeat it.", "--replica-region"
+    )
+    against: Path | None = option(
+        "FILE",
+        "Show only what changes from this policy to the other: who gains or loses which Region or key.",
+    )
+    detailed_exitcode: bool = flag("Exit with 2 if there is something to do.", "--detailed-exitcode")
+    as_json: bool = json_flag()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,8 +315,8 @@ class ApplyOptions:
     """What is asked of an apply."""
 
     choice: Choice = EVERYTHING
-    yes: Yes = False
-    as_json: Json = False
+    yes: bool = yes_flag()
+    as_json: bool = json_flag()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,34 +324,29 @@ class StatusOptions:
     """What is asked of a status."""
 
     choice: Choice = EVERYTHING
-    failed: Annotated[bool, flag("Only the secrets that need attention.", "--failed")] = False
-    everything: Annotated[
-        bool, flag("All secrets, also on a terminal, where else 20 that need nothing are shown.", "--all")
-    ] = False
-    watch: Annotated[bool, flag("Repeat until Ctrl-C.", "--watch", "-w")] = False
-    interval: Annotated[float, option("SECONDS", "How long --watch waits before it repeats.", min=1)] = 10
-    no_dead_letters: NoDeadLetters = False
-    as_json: Json = False
+    failed: bool = flag("Only the secrets that need attention.", "--failed")
+    everything: bool = flag(
+        "All secrets, also on a terminal, where else 20 that need nothing are shown.", "--all"
+    )
+    watch: bool = flag("Repeat until Ctrl-C.", "--watch", "-w")
+    interval: float = option("SECONDS", "How long --watch waits before it repeats.", min=1, default=10)
+    no_dead_letters: bool = no_dead_letters_flag()
+    as_json: bool = json_flag()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainOptions:
     """What is asked of an explanation: a secret, or tags that one could have."""
 
-    secret: Annotated[
-        str, typer.Argument(metavar="SECRET", help="Name or ARN of the secret.", show_default=False)
-    ] = ""
-    tags: Annotated[
-        str | None,
-        option(
-            "TAGS",
-            "Instead of a secret, without AWS: what would happen to one with these tags, as "
-            "`replicate-to=dr team=payments`. Needs --allowed-regions; exit code 1 if they ask for what "
-            "is not to be had.",
-        ),
-    ] = None
-    no_dead_letters: NoDeadLetters = False
-    as_json: Json = False
+    secret: str = argument("SECRET", "Name or ARN of the secret.", show_default=False, default="")
+    tags: str | None = option(
+        "TAGS",
+        "Instead of a secret, without AWS: what would happen to one with these tags, as "
+        "`replicate-to=dr team=payments`. Needs --allowed-regions; exit code 1 if they ask for what "
+        "is not to be had.",
+    )
+    no_dead_letters: bool = no_dead_letters_flag()
+    as_json: bool = json_flag()
 
     def __post_init__(self) -> None:
         """Raise BadParameter for both, or neither."""
@@ -374,90 +358,72 @@ class ExplainOptions:
 class ValidateOptions:
     """What is asked of a validation."""
 
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The policy.")]
-    as_json: Json = False
+    file: Path = argument("FILE", "The policy.", default=MISSING)
+    as_json: bool = json_flag()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RedriveOptions:
     """What is asked of a redrive."""
 
-    secrets: Annotated[
-        list[str] | None,
-        option(
-            "NAME_OR_ARN", "Only the dead letters of this secret. Repeat it for several secrets.", "--secret"
-        ),
-    ] = None
-    error_types: Annotated[
-        list[str] | None,
-        option(
-            "TYPE",
-            "Only dead letters with this error type, as --dry-run shows it. Repeat it for several.",
-            "--error-type",
-        ),
-    ] = None
-    dry_run: Annotated[bool, flag("Show the dead letters, and leave all where they are.", "--dry-run")] = (
-        False
+    secrets: list[str] = several(
+        "NAME_OR_ARN", "Only the dead letters of this secret. Repeat it for several secrets.", "--secret"
     )
-    fixed: Annotated[
-        bool,
-        flag(
-            "Delete the dead letters of secrets that AWS reports InSync in every Region now; move none.",
-            "--fixed",
-        ),
-    ] = False
-    yes: Yes = False
-    as_json: Annotated[
-        bool, flag("Write dead letters and result as JSON. Needs --yes or --dry-run.", "--json")
-    ] = False
+    error_types: list[str] = several(
+        "TYPE",
+        "Only dead letters with this error type, as --dry-run shows it. Repeat it for several.",
+        "--error-type",
+    )
+    dry_run: bool = flag("Show the dead letters, and leave all where they are.", "--dry-run")
+    fixed: bool = flag(
+        "Delete the dead letters of secrets that AWS reports InSync in every Region now; move none.",
+        "--fixed",
+    )
+    yes: bool = yes_flag()
+    as_json: bool = flag("Write dead letters and result as JSON. Needs --yes or --dry-run.", "--json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions:
     """What is asked of a sweep."""
 
-    no_follow: Annotated[bool, flag("Only start it; its id is in the function's log.", "--no-follow")] = False
-    as_json: Json = False
+    no_follow: bool = flag("Only start it; its id is in the function's log.", "--no-follow")
+    as_json: bool = json_flag()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
     """What is asked of a report."""
 
-    html: Annotated[
-        Path | None,
-        option("FILE", "Where the page goes to.", show_default="replicas-report.html; with --json no page"),
-    ] = None
-    csv: Annotated[Path | None, option("FILE", "Write the same as CSV, too.")] = None
-    by: Annotated[
-        list[str] | None,
-        option("TAG", "Also show the coverage by the values of this tag, as team. Repeat it."),
-    ] = None
-    title: Annotated[str, option("TEXT", "Title of the page.")] = "Secret replicas"
+    html: Path | None = option(
+        "FILE", "Where the page goes to.", show_default="replicas-report.html; with --json no page"
+    )
+    csv: Path | None = option("FILE", "Write the same as CSV, too.")
+    by: list[str] = several("TAG", "Also show the coverage by the values of this tag, as team. Repeat it.")
+    title: str = option("TEXT", "Title of the page.", default="Secret replicas")
     choice: Choice = EVERYTHING
-    no_dead_letters: NoDeadLetters = False
-    as_json: Json = False
+    no_dead_letters: bool = no_dead_letters_flag()
+    as_json: bool = json_flag()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmokeOptions:
     """What is asked of a trial with one secret."""
 
-    to: Annotated[
-        list[str] | None,
-        option("REGION", "Replicate to this Region. Repeat it.", show_default="all AllowedRegions"),
-    ] = None
-    timeout: Annotated[float, option("SECONDS", "How long to wait for InSync.", min=1)] = 300
-    observe: Annotated[bool, flag("Also say what was seen that AWS does not document.", "--observe")] = False
-    as_json: Json = False
-    policy: PolicyFile = None
+    to: list[str] = several(
+        "REGION", "Replicate to this Region. Repeat it.", show_default="all AllowedRegions"
+    )
+    timeout: float = option("SECONDS", "How long to wait for InSync.", min=1, default=300)
+    observe: bool = flag("Also say what was seen that AWS does not document.", "--observe")
+    as_json: bool = json_flag()
+    policy: Path | None = policy_option()
 
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorOptions:
     """What is asked of the doctor."""
 
-    as_json: Json = False
+    as_json: bool = json_flag()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -465,63 +431,54 @@ class VerifyOptions:
     """What is asked of a verification."""
 
     choice: Choice = EVERYTHING
-    from_region: Annotated[
-        str,
-        option(
-            "REGION",
-            "Ask this Region alone what it holds: for the hour when the primary Region does not answer.",
-            "--from",
-            show_default=False,
-        ),
-    ] = ""
-    as_json: Json = False
+    from_region: str = option(
+        "REGION",
+        "Ask this Region alone what it holds: for the hour when the primary Region does not answer.",
+        "--from",
+        show_default=False,
+        default="",
+    )
+    as_json: bool = json_flag()
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromoteOptions:
     """What is asked of a promotion."""
 
-    replica_region: Annotated[str, option("REGION", "Where the replicas are promoted.")]
-    primary_region: Annotated[
-        str, option("REGION", "Only replicas of this Region.", show_default="of any")
-    ] = ""
+    replica_region: str = option("REGION", "Where the replicas are promoted.", default=MISSING)
+    primary_region: str = option("REGION", "Only replicas of this Region.", show_default="of any", default="")
     choice: Choice = EVERYTHING
-    reason: Annotated[str, option("TEXT", "Why: it becomes part of the hold tag.")] = (
-        "the primary Region does not answer"
+    reason: str = option(
+        "TEXT", "Why: it becomes part of the hold tag.", default="the primary Region does not answer"
     )
-    journal: Journal = None
-    writes_per_second: WritesPerSecond = 20
-    dry_run: Annotated[bool, flag("Show it all, and write nothing: the rehearsal.", "--dry-run")] = False
-    yes: Yes = False
-    as_json: Json = False
+    journal: Path | None = journal_option()
+    writes_per_second: float = writes_option()
+    dry_run: bool = flag("Show it all, and write nothing: the rehearsal.", "--dry-run")
+    yes: bool = yes_flag()
+    as_json: bool = json_flag()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RejoinOptions:
     """What is asked of a rejoin."""
 
-    replica_region: Annotated[str, option("REGION", "Where the replicas were promoted.")]
+    replica_region: str = option("REGION", "Where the replicas were promoted.", default=MISSING)
     choice: Choice = EVERYTHING
-    primary: Annotated[
-        str,
-        option(
-            "REGION",
-            "Turn the relation round for what changed there: the same Region, it is the primary then.",
-            show_default=False,
-        ),
-    ] = ""
-    accept_home: Annotated[bool, flag("Also rejoin what changed at home and not there.", "--accept-home")] = (
-        False
+    primary: str = option(
+        "REGION",
+        "Turn the relation round for what changed there: the same Region, it is the primary then.",
+        show_default=False,
+        default="",
     )
-    discard: Annotated[
-        list[str] | None,
-        option("NAME", "Lose what the overwritten side of this secret has, for good. Repeat it."),
-    ] = None
-    journal: Journal = None
-    writes_per_second: WritesPerSecond = 20
-    dry_run: Annotated[bool, flag("Compare both sides, and write nothing.", "--dry-run")] = False
-    yes: Yes = False
-    as_json: Json = False
+    accept_home: bool = flag("Also rejoin what changed at home and not there.", "--accept-home")
+    discard: list[str] = several(
+        "NAME", "Lose what the overwritten side of this secret has, for good. Repeat it."
+    )
+    journal: Path | None = journal_option()
+    writes_per_second: float = writes_option()
+    dry_run: bool = flag("Compare both sides, and write nothing.", "--dry-run")
+    yes: bool = yes_flag()
+    as_json: bool = json_flag()
 
     def __post_init__(self) -> None:
         """Raise BadParameter for a primary elsewhere."""

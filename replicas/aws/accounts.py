@@ -85,7 +85,7 @@ def accounts(scope: Scope) -> list[Scope]:
     """Return the place of each account; raise OperatorError for a file that is wrong."""
     if scope.accounts:
         return _in_file(scope, scope.accounts)
-    profiles = scope.profiles or ()
+    profiles = scope.profiles
     if len(profiles) < 2:  # noqa: PLR2004  one is not several
         return [scope]
     return [replace(scope, profiles=[profile], account=profile) for profile in dict.fromkeys(profiles)]
@@ -209,7 +209,7 @@ def _require_each_once(file: Path, places: Sequence[Scope]) -> None:
     seen: dict[tuple[str | None, ...], str] = {}
     for place in places:
         for region in place.regions or ("",):
-            profile = ":".join(place.profiles or ())
+            profile = ":".join(place.profiles)
             by = _account_in(place.role.arn) if place.role else profile
             first = seen.setdefault((by, place.stack, region, region or profile), place.account)
             if first != place.account:

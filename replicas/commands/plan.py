@@ -143,7 +143,7 @@ def run(options: PlanOptions, scope: Scope, screen: Screen) -> int:
 
     def planned(deployment: Deployment, own: Screen) -> Region:
         own.say(str(deployment))
-        return make(deployment, options.choice, own, options.replica_regions or (), everything=True)
+        return make(deployment, options.choice, own, options.replica_regions, everything=True)
 
     return steps.run(Planning, planned, options, scope, screen)
 
@@ -231,7 +231,7 @@ def _compared(
             old, new = (
                 _desired(secret, policy, deployment.settings) for policy in (before, deployment.policy)
             )
-            region.add(secret, _changes(old, new), options.replica_regions or ())
+            region.add(secret, _changes(old, new), options.replica_regions)
     return region
 
 

@@ -47,7 +47,7 @@ def _clear_fixed(options: RedriveOptions, at: StackOptions, screen: Screen) -> i
     if not (queues := deployment.queues):
         raise OperatorError("Nothing is deployed there, so there are no dead letters: name the stack")
     found, unread = _read(options, queues, screen)
-    dead_letters = _chosen(options, found)
+    dead_letters = choose(found, options.secrets, options.error_types)
     secrets = {dead_letter.secret for dead_letter in dead_letters}
     fixed = {secret for secret in secrets if _is_fixed(deployment, secret)}
     chosen = [dead_letter for dead_letter in dead_letters if dead_letter.secret in fixed]
@@ -77,7 +77,7 @@ def _is_fixed(deployment: Deployment, name: str) -> bool:
 def redrive_as_asked(options: RedriveOptions, queues: Queues, screen: Screen) -> int:
     """Show the dead letters, move them if that is wished, return the exit code. Raise as `redrive` does."""
     dead_letters, unread = _read(options, queues, screen)
-    chosen = _chosen(options, dead_letters)
+    chosen = choose(dead_letters, options.secrets, options.error_types)
     if not dead_letters and not unread:
         screen.say("There are no dead letters.")
     if chosen and not options.as_json:
@@ -98,10 +98,6 @@ def _read(options: RedriveOptions, queues: Queues, screen: Screen) -> tuple[list
     return found, unread
 
 
-def _chosen(options: RedriveOptions, dead_letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-    return choose(dead_letters, options.secrets or (), options.error_types or ())
-
-
 def _with_unread(unread: int, code: int, screen: Screen) -> int:
     """Say how many dead letters somebody else reads; return the exit code."""
     if not unread:
@@ -112,9 +108,9 @@ def _with_unread(unread: int, code: int, screen: Screen) -> int:
 
 def _require_chosen(options: RedriveOptions, dead_letters: Sequence[DeadLetter]) -> None:
     """Raise OperatorError for what was named and is not there: a success of nothing hides a typo."""
-    error_types = options.error_types or ()
+    error_types = options.error_types
     of_type = f" with the error type {' or '.join(error_types)}" if error_types else ""
-    if missing := [name for name in options.secrets or () if not choose(dead_letters, [name], error_types)]:
+    if missing := [name for name in options.secrets if not choose(dead_letters, [name], error_types)]:
         there = (
             f"`replicas redrive --dry-run` shows all {len(dead_letters)}"
             if dead_letters

@@ -83,7 +83,7 @@ def run(options: SmokeOptions, at: StackOptions, screen: Screen) -> int:
 def _trial(options: SmokeOptions, at: StackOptions, screen: Screen) -> Trial:
     policy = policy_file(options.policy, local=at.local)
     stack = read_stack(connect(at.access), at.stack or default_stack(), policy)
-    regions = options.to or ()
+    regions = options.to
     return Trial(
         connection=stack.connection,
         regions=_regions(stack, regions),

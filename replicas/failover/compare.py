@@ -82,7 +82,7 @@ def action(found: Change, name: str, options: RejoinOptions) -> Action:
     """Return what may be done: nothing is overwritten that changed, unless it was named."""
     if found in (Change.FOLLOWS, Change.TURNED):
         return Action.FINISH
-    named = name in (options.discard or ())
+    named = name in options.discard
     if options.primary:
         turns = found in (Change.THERE, Change.GONE) or (named and found in (Change.BOTH, Change.AT_HOME))
         return Action.TURN if turns else Action.LEAVE

@@ -336,7 +336,7 @@ def _key_in_journal(sides: Sides) -> str:
 
 def _question(options: RejoinOptions, work: list[Candidate]) -> str:
     turned = sum(candidate.action is Action.TURN for candidate in work)
-    named = [candidate.name for candidate in work if candidate.name in (options.discard or ())]
+    named = [candidate.name for candidate in work if candidate.name in options.discard]
     parts = [f"Rejoin {count(len(work), 'secret')}"]
     parts += [f"{turned:,} of them with {options.replica_region} as the primary"] if turned else []
     parts += [f"and lose for good what the other side of {', '.join(named)} has"] if named else []

@@ -73,7 +73,7 @@ def run(
     screen.stopped = "Stopped. No file was changed."
     page_file = options.html or (None if options.as_json else Path("replicas-report.html"))
     _require_two_files(page_file, options.csv)
-    answers = check(options, scope, screen, options.by or (), verifying=True)
+    answers = check(options, scope, screen, options.by, verifying=True)
     status = answers.total
     show = screen.say if options.as_json else screen.show
     if page_file:
@@ -81,7 +81,7 @@ def run(
         write(page_file, page(status, options, now(), accounts))
         show(f"Written: {shown(page_file)}")
     if options.csv:
-        write(options.csv, as_csv(table(status, options.by or ())))
+        write(options.csv, as_csv(table(status, options.by)))
         show(f"Written: {shown(options.csv)}")
     if options.as_json:
         screen.write_json(_document(answers, options))
@@ -266,11 +266,11 @@ def _facts(
         "dead_letters": status.other_dead_letters,
         "by_account": by_account(accounts),
         "by_region": by_region(proof),
-        "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(options.by or ())],
+        "by_tag": [(key, by_tag(rows, number)) for number, key in enumerate(options.by)],
         "drift": [row for row in rows if row.drift],
         "costs": [(item, number, pricing.dollars(cost)) for _, item, number, cost in _costs(status)],
         "regions": sorted({*regions_of(rows), *proof.regions}),
-        "tag_keys": options.by or (),
+        "tag_keys": options.by,
         "rows": rows,
     }
 
@@ -280,7 +280,7 @@ def _document(answers: Answers[Status], options: ReportOptions) -> dict[str, Any
     rows = answers.total.rows
     coverage: list[tuple[dict[str, str | None], Coverage]]
     coverage = [({"region": found.name}, found) for found in by_region(Proof(rows, answers.total.verified))]
-    for number, key in enumerate(options.by or ()):
+    for number, key in enumerate(options.by):
         coverage += [
             ({"tag": key, "value": None if found.name == NO_VALUE else found.name}, found)
             for found in by_tag(rows, number)
