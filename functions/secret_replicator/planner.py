@@ -44,6 +44,12 @@ def decision(secret: Secret, policy: Policy, settings: Settings, now: float) -> 
     return Decision(desired, todo, desired.problems)
 
 
+def is_selected(secret: Secret, policy: Policy, settings: Settings) -> bool:
+    """Tell whether this is a primary here that a tag or a rule selects."""
+    desired = desired_replicas(policy, secret.tags, settings.region, settings.allowed_regions)
+    return not _reason_to_skip(secret, desired, settings)
+
+
 def belongs_to_another_account(secret_id: str, settings: Settings) -> bool:
     """Tell whether this is the ARN of a secret that the stack's account or partition does not have.
 

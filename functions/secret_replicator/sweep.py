@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from secret_replicator.errors import RefusedError
 from secret_replicator.gateway import Gateway
 from secret_replicator.messages import ReconcileRequest, SweepRequest
-from secret_replicator.models import Kind, Outcome, Page, SweptPage
-from secret_replicator.policy import Policy, desired_replicas
+from secret_replicator.models import Kind, Outcome, SweptPage
+from secret_replicator.planner import is_selected
+from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
 from secret_replicator.work_queue import MAX_DELAY_SECONDS, WorkQueue
 
@@ -36,7 +37,7 @@ class Sweeper:
             raise RefusedError(
                 error.problem, "delete this dead letter: the next sweep starts again"
             ) from error
-        selected = self._selected(page)
+        selected = [secret.arn for secret in page.secrets if is_selected(secret, self.policy, self.settings)]
         self.queue.enqueue([ReconcileRequest(arn, sweep_id=request.sweep_id).body() for arn in selected])
         if page.next_token:
             following = replace(request, page=request.page + 1, next_token=page.next_token)
@@ -44,16 +45,6 @@ class Sweeper:
             # After all others: whoever sees the next page knows that this one is in the queue.
             self.queue.enqueue([following.body()], _delay_seconds(request, seconds))
         return _outcome(request, listed=len(page.secrets), selected=len(selected), last=not page.next_token)
-
-    def _selected(self, page: Page) -> list[str]:
-        region, allowed = self.settings.region, self.settings.allowed_regions
-        return [
-            secret.arn
-            for secret in page.secrets
-            if secret.primary_region in ("", region)
-            and not secret.deleted
-            and desired_replicas(self.policy, secret.tags, region, allowed).selected
-        ]
 
     def _restart(self, request: SweepRequest, error: RefusedError) -> Outcome:
         """Begin this sweep anew: AWS does not say how long a token lives."""

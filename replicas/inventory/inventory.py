@@ -21,7 +21,7 @@ from replicas.options import Choice
 from replicas.terminal import Report, count
 from secret_replicator.errors import AccessDeniedError, ReplicatorError, SecretNotFoundError, TransientError
 from secret_replicator.models import Decision, Secret
-from secret_replicator.planner import decision
+from secret_replicator.planner import decision, is_selected
 from secret_replicator.policy import Policy
 
 WORKERS = MAX_CONNECTIONS
@@ -29,8 +29,6 @@ WORKERS = MAX_CONNECTIONS
 
 THROTTLED_SECONDS = 1
 """The pause when AWS throttles more than botocore waits out."""
-
-_NOT_SELECTED = frozenset({"another_account", "replica", "not_selected"})
 
 NAMED = 5
 """Secrets that an error names before it becomes too long."""
@@ -85,11 +83,9 @@ def read(deployment: Deployment, choice: Choice, reading: Reading, report: Repor
 
 def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Reading) -> Iterator[Secret]:
     """Yield the listed secrets that a sweep would enqueue, each once. Raise ReplicatorError."""
-    settings = deployment.settings
     for secret in listed(deployment, policy.selecting_tag_keys()):
         reading.listed += 1
-        skip = decision(secret, policy, settings, time.time()).skip
-        if skip not in _NOT_SELECTED and secret.arn not in reading.arns:
+        if is_selected(secret, policy, deployment.settings) and secret.arn not in reading.arns:
             reading.arns.add(secret.arn)
             if choice.takes(secret):
                 yield secret

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secret_replicator.models import Desired, DesiredReplica, Drift, Plan, Problem, Replica, Secret
-from secret_replicator.planner import belongs_to_another_account, best_by_region, decision, plan
+from secret_replicator.planner import belongs_to_another_account, best_by_region, decision, is_selected, plan
 from secret_replicator.policy import parse_policy
 from secret_replicator.settings import read_settings
 
@@ -360,6 +360,7 @@ ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"
 )
 def test_what_is_not_ours_to_replicate_is_skipped(secret: Secret, skip: str) -> None:
     assert decision(secret, POLICY, SETTINGS, NOW).skip == skip
+    assert is_selected(secret, POLICY, SETTINGS) == (skip in ("", "managed_by_service"))
 
 
 @pytest.mark.parametrize("allowed", [False, True])

@@ -594,7 +594,7 @@ MUTATIONS = (
     Mutation(
         "2 a sweep enqueues selected secrets only",
         f"{CODE}/sweep.py",
-        "            and desired_replicas(self.policy, secret.tags, region, allowed).selected\n",
+        " if is_selected(secret, self.policy, self.settings)",
         "",
         SWEEP,
     ),
@@ -752,9 +752,9 @@ MUTATIONS = (
     ),
     Mutation(
         "5 a sweep leaves replicas out",
-        f"{CODE}/sweep.py",
-        'if secret.primary_region in ("", region)',
-        "if secret.primary_region is not None",
+        f"{CODE}/planner.py",
+        "return not _reason_to_skip(secret, desired, settings)",
+        "return desired.selected",
         SWEEP,
     ),
     Mutation(
