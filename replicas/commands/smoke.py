@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from replicas import interrupts
 from replicas.aws.connection import Connection, connect, default_stack
 from replicas.aws.deployment import policy_file
-from replicas.aws.errors import AWS_ERRORS
 from replicas.commands.doctor.stack import Stack, read_stack
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK
@@ -123,7 +122,7 @@ def carry_out(trial: Trial) -> bool:
         _follow(trial, began)
     finally:
         interrupts.end()
-        trial.removed = _remove(trial, trial.now() + CLEANUP_SECONDS)
+        _remove(trial, trial.now() + CLEANUP_SECONDS)
     if trial.observe:
         _show_observations(trial)
     return trial.removed and trial.all_in_sync
@@ -225,19 +224,18 @@ def _show_observations(trial: Trial) -> None:
 # --- removal
 
 
-def _remove(trial: Trial, deadline: float) -> bool:
-    """Take the tag back, remove the replicas, delete the secret for good; return whether nothing is left."""
+def _remove(trial: Trial, deadline: float) -> None:
+    """Take the tag back, remove the replicas, delete the secret for good."""
     try:
         while not _is_removed(trial, deadline):
             if trial.now() > deadline:
-                _say_what_is_left(trial)
-                return False
+                return
             trial.sleep(POLL_SECONDS)
-    except AWS_ERRORS:
-        _say_what_is_left(trial)
-        raise
+        trial.removed = True
+    finally:
+        if not trial.removed:
+            _say_what_is_left(trial)
     trial.say(f"Removed {trial.name} and its replicas")
-    return True
 
 
 def _is_removed(trial: Trial, deadline: float) -> bool:

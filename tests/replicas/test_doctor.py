@@ -22,7 +22,7 @@ from replicas.aws.accounts import Answer, Answers
 from replicas.aws.deployment import PolicySource, policy_file
 from replicas.cli import app, main
 from replicas.commands.doctor import backlog, events, function, regions
-from replicas.commands.doctor.command import Examined, StackFindings, document, examine, show
+from replicas.commands.doctor.command import Examined, document, examine, show
 from replicas.commands.doctor.findings import Finding, Status, code_of
 from replicas.commands.doctor.stack import Check, Stack
 from replicas.terminal import Screen
@@ -493,7 +493,8 @@ def of_stacks(*answers: Answer[Examined]) -> Answers[Examined]:
 
 
 def of_one(account: str, region: str, *findings: Finding) -> Answer[Examined]:
-    return Answer(account, Examined([StackFindings(account, region, [*findings])]))
+    found = [replace(finding, account=account, region=region) for finding in findings]
+    return Answer(account, Examined(found))
 
 
 def shown(answers: Answers[Examined]) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import chdir
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from replicas.aws.function_log import SweepProgress
 from replicas.cli import app
 from replicas.commands import apply, smoke, sweep
 from replicas.commands.doctor import command as doctor
-from replicas.commands.doctor.command import Examined, StackFindings
+from replicas.commands.doctor.command import Examined
 from replicas.commands.doctor.findings import Finding, bad, good, refused
 from replicas.failover.hold import HOLD_TAG, hold_value
 from replicas.options import ApplyOptions, Scope
@@ -316,16 +317,20 @@ def what_is_found() -> list[Finding]:
     ]
 
 
+def examined_of(account: str) -> Examined:
+    return Examined([replace(finding, account=account, region=HOME) for finding in what_is_found()])
+
+
 def a_check(screen: Screen) -> None:
     """Show what doctor finds of one stack."""
-    examined = Examined([StackFindings("", HOME, what_is_found())])
+    examined = examined_of("")
     doctor.show(Answers([Answer("", examined)], examined), screen)
 
 
 def a_check_of_accounts(screen: Screen) -> None:
     """Show what doctor finds in three accounts, of which one refuses."""
     names = ("shop", "payments-production")
-    found = [Answer(name, Examined([StackFindings(name, HOME, what_is_found())])) for name in names]
+    found = [Answer(name, examined_of(name)) for name in names]
     total = Examined()
     for answer in found:
         if answer.value:

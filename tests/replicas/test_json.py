@@ -19,7 +19,7 @@ from replicas.aws.connection import Connection
 from replicas.aws.function_log import SweepProgress
 from replicas.cli import app
 from replicas.commands import smoke, sweep
-from replicas.commands.doctor.command import Examined, StackFindings
+from replicas.commands.doctor.command import Examined
 from replicas.commands.doctor.command import document as doctor_document
 from replicas.commands.doctor.findings import bad
 from tests.support.desk import Desk, at_desk
@@ -138,7 +138,7 @@ def swept() -> SweepProgress:
 
 
 def examined() -> Answers[Examined]:
-    found = Examined([StackFindings("", HOME, [bad("wrong", "correct it")])])
+    found = Examined([replace(bad("wrong", "correct it"), region=HOME)])
     return Answers([Answer("", found), Answer("other", None, "no")], found)
 
 

@@ -16,7 +16,7 @@ _CHECK_BACK = timedelta(minutes=30)
 
 def no_dead_letters(stack: Stack) -> Iterator[Finding]:
     """Say whether a secret needs attention."""
-    count = _messages(stack, "DeadLetterQueue")
+    count = count_messages(stack.connection.sqs, stack.names[QUEUE]["DeadLetterQueue"])
     if count:
         text = f"{counted(count, 'dead letter')}: not all secrets are where they must be"
         yield bad(text, "replicas redrive --dry-run")
@@ -26,7 +26,7 @@ def no_dead_letters(stack: Stack) -> Iterator[Finding]:
 
 def nothing_is_stuck(stack: Stack) -> Iterator[Finding]:
     """Say whether a message has waited for more than an hour."""
-    count = _messages(stack, "ReplicationQueue")
+    count = count_messages(stack.connection.sqs, stack.names[QUEUE]["ReplicationQueue"])
     if not count:
         yield good("Nothing waits in the ReplicationQueue")
         return
@@ -63,10 +63,6 @@ def no_alarm_fires(stack: Stack) -> Iterator[Finding]:
         yield good(f"None of {len(found)} alarms is in alarm")
     if any(not alarm.get("AlarmActions") for alarm in found):
         yield bad("Nobody hears of an alarm", "deploy with AlarmEmail or AlarmTopicArn")
-
-
-def _messages(stack: Stack, logical_id: str) -> int:
-    return count_messages(stack.connection.sqs, stack.names[QUEUE][logical_id])
 
 
 def _oldest_seconds(stack: Stack) -> float | None:

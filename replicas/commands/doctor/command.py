@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -45,29 +45,15 @@ _HANGING = len("not checkable  ")
 _STYLES = {Status.GOOD: "", Status.BAD: "bold red", Status.UNKNOWN: "yellow"}
 
 
-@dataclass(frozen=True)
-class StackFindings:
-    """What was found of one stack."""
-
-    account: str
-    region: str
-    findings: list[Finding]
-
-
 @dataclass
 class Examined:
     """What was found of the stacks of an account, or of several."""
 
-    stacks: list[StackFindings] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     def add(self, other: "Examined") -> None:
         """Take in what was found in another account."""
-        self.stacks += other.stacks
-
-    @property
-    def findings(self) -> list[Finding]:
-        """What was found, stack by stack."""
-        return [finding for stack in self.stacks for finding in stack.findings]
+        self.findings += other.findings
 
     def counts(self) -> dict[str, int]:
         """Return how many checks ended in each way."""
@@ -90,12 +76,13 @@ def run(options: DoctorOptions, scope: Scope, screen: Screen) -> int:
     return code_of(answers.total.findings)
 
 
-def _examined(place: Scope) -> Iterator[StackFindings]:
+def _examined(place: Scope) -> Iterator[Finding]:
     for access in place.accesses:
         connection = connect(access)
         file = policy_file(place.policy, local=place.local)
         stack = read_stack(connection, place.stack or default_stack(), file)
-        yield StackFindings(place.account, connection.region, [*examine(stack)])
+        for finding in examine(stack):
+            yield replace(finding, account=place.account, region=connection.region)
 
 
 def examine(stack: Stack, checks: Sequence[Check] = CHECKS) -> Iterator[Finding]:
@@ -113,15 +100,14 @@ def examine(stack: Stack, checks: Sequence[Check] = CHECKS) -> Iterator[Finding]
 
 def show(answers: Answers[Examined], screen: Screen) -> None:
     """Print the lines. Of several stacks what is good is only counted: it would hide what is not."""
-    stacks = answers.total.stacks
+    stacks = {(finding.account, finding.region) for finding in answers.total.findings}
     several = len(stacks) > 1 or len(answers.of) > 1
-    for stack in stacks:
-        place = f"{stack.account} {stack.region}".lstrip() + ": " if several else ""
-        for finding in stack.findings:
-            if not several or finding.status is not Status.GOOD:
-                remedy = f". To do: {finding.remedy}" if finding.status is not Status.GOOD else ""
-                line = f"{finding.status:13}  {place}{finding.text}{remedy}"
-                screen.show(line, _STYLES[finding.status], hanging=_HANGING)
+    for finding in answers.total.findings:
+        if not several or finding.status is not Status.GOOD:
+            place = f"{finding.account} {finding.region}".lstrip() + ": " if several else ""
+            remedy = f". To do: {finding.remedy}" if finding.status is not Status.GOOD else ""
+            line = f"{finding.status:13}  {place}{finding.text}{remedy}"
+            screen.show(line, _STYLES[finding.status], hanging=_HANGING)
     answers.show(screen)
     if several:
         screen.show(f"Checked {count(len(stacks), 'stack')}: {answers.total}", "bold")
@@ -132,14 +118,13 @@ def document(answers: Answers[Examined]) -> dict[str, Any]:
     return {
         "findings": [
             {
-                "account": stack.account or None,
-                "primary_region": stack.region,
+                "account": finding.account or None,
+                "primary_region": finding.region,
                 "status": str(finding.status),
                 "text": finding.text,
                 "remedy": finding.remedy or None,
             }
-            for stack in answers.total.stacks
-            for finding in stack.findings
+            for finding in answers.total.findings
         ],
         "summary": {
             **{name.replace(" ", "_"): number for name, number in answers.total.counts().items()},

@@ -38,6 +38,8 @@ class Finding:
     status: Status
     text: str
     remedy: str = ""
+    account: str = ""
+    region: str = ""
 
 
 def code_of(findings: Sequence[Finding]) -> int:

@@ -86,7 +86,11 @@ def run(
     if options.as_json:
         screen.write_json(_document(answers, options))
     else:
-        _say(status, screen)
+        if disagreement := Proof(status.rows, status.verified).disagreement:
+            screen.show(disagreement, "bold red")
+        for text in status.verified.remarks:
+            screen.say(text)
+        screen.show(f"Verified: {status.verified}")
         answers.show(screen)
         screen.show(str(status.counts), "bold")
     require_all_read(status.readings)
@@ -224,19 +228,6 @@ def _is_device(file: Path) -> bool:
     return file.exists() and not file.is_file()
 
 
-def _say(status: Status, screen: Screen) -> None:
-    """Say what verify found."""
-    if disagreements := Proof(status.rows, status.verified).disagreements:
-        screen.show(_disagreement(disagreements), "bold red")
-    for text in status.verified.remarks:
-        screen.say(text)
-    screen.show(f"Verified: {status.verified}")
-
-
-def _disagreement(number: int) -> str:
-    return f"AWS says InSync, and it is not so: {count(number, 'replica')}"
-
-
 def _facts(
     status: Status, options: ReportOptions, made: datetime, accounts: Sequence[Answer[Status]]
 ) -> dict[str, Any]:
@@ -260,7 +251,6 @@ def _facts(
         ],
         "proof": proof,
         "verified": f"Verified: {status.verified}",
-        "disagreement": _disagreement(proof.disagreements) if proof.disagreements else "",
         "remarks": [*status.verified.remarks],
         "attention": proof.attention(),
         "dead_letters": status.other_dead_letters,

@@ -2,25 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from replicas.commands.failover.verify import Verified
 from replicas.failover.states import Finding, State
 from replicas.inventory.secret_status import Row, SecretStatus
+from replicas.terminal import count
 from secret_replicator.models import IN_SYNC
 
 
-@dataclass(frozen=True)
 class Proof:
     """The secrets by status, and what each Region really holds of them."""
 
-    rows: Sequence[Row]
-    verified: Verified
-    _findings: dict[str, list[Finding]] = field(default_factory=lambda: defaultdict(list))
-
-    def __post_init__(self) -> None:
-        """Sort the findings by secret."""
-        for found in self.verified.findings:
+    def __init__(self, rows: Sequence[Row], verified: Verified) -> None:
+        self.rows, self.verified = rows, verified
+        self._findings: dict[str, list[Finding]] = defaultdict(list)
+        for found in verified.findings:
             self._findings[found.arn].append(found)
 
     @property
@@ -63,9 +59,10 @@ class Proof:
         return any(found.region == region for found in self.beyond_status(row))
 
     @property
-    def disagreements(self) -> int:
-        """How many replicas are InSync by status alone."""
-        return sum(len(self.disagreeing(row)) for row in self.rows)
+    def disagreement(self) -> str:
+        """How many replicas are InSync by status alone, nothing if none is."""
+        number = sum(len(self.disagreeing(row)) for row in self.rows)
+        return f"AWS says InSync, and it is not so: {count(number, 'replica')}" if number else ""
 
     def attention(self) -> list[Row]:
         """Return what waits or needs attention, where both disagree first."""
