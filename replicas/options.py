@@ -20,7 +20,7 @@ _USUAL = "that of the profile or environment"
 Given = str | list[str] | None
 
 TYPER = "typer"
-"""The key of what Typer is told of a field, in the field's metadata."""
+"""The key of what Typer needs to know of a field, in the field's metadata."""
 
 
 def option(metavar: str, text: str, *names: str, default: Any = None, **more: Any) -> Any:  # noqa: ANN401

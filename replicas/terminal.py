@@ -32,7 +32,7 @@ WIDE = 120
 """How wide a terminal is at least where rows that end in sentences stand beside each other in columns."""
 
 UTC_TITLE = " (UTC)"
-"""How a title ends whose cells are moments, where they are not told by their age."""
+"""How a title ends whose cells are moments, where they are not shown by their age."""
 
 _GAP = "  "
 _BETWEEN, _EDGES = 3, 2
@@ -69,7 +69,7 @@ Filled = tuple[Column, Sequence[str]]
 
 @dataclass(frozen=True)
 class Moment:
-    """A cell that is a time, told by its age on a terminal; `event` is what happened then."""
+    """A cell that is a time, shown by its age on a terminal; `event` is what happened then."""
 
     at: datetime | None
     event: str = ""
@@ -109,7 +109,7 @@ class Screen:
     """What is said after Ctrl-C."""
 
     def say(self, text: str) -> None:
-        """Tell the person something that is no result."""
+        """Print what is no result."""
         for line in text.splitlines() or [""]:
             self.err.print(Text("\n".join(_on(self.err, printable(line)))))
 

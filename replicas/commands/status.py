@@ -1,4 +1,4 @@
-"""`replicas status`: is everything where it should be? What needs a person comes first."""
+"""`replicas status`: is everything where it should be? What needs attention comes first."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -62,7 +62,7 @@ class Status:
 
     @property
     def exit_code(self) -> int:
-        """0 all is as it must be, 2 it needs a person, 3 it only waits."""
+        """0 all is as it must be, 2 it needs attention, 3 it only waits."""
         if self.counts.dead_letters or self.counts.by_status[SecretStatus.NEEDS_ATTENTION]:
             return CHANGES
         return WAITING if self.counts.by_status[SecretStatus.WAITING] else OK
@@ -97,7 +97,7 @@ def check(
     *,
     verifying: bool = False,
 ) -> Answers[Status]:
-    """Return how every selected secret of every account stands; raise OperatorError."""
+    """Return the status of every selected secret of every account; raise OperatorError."""
 
     def check_at(place: Scope, own: Screen) -> Status:
         status = _check(options, place, own, by)

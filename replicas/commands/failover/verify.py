@@ -66,7 +66,7 @@ class Verified:
 
     @property
     def exit_code(self) -> int:
-        """0 all is there, 1 a Region could not be read, 2 somebody is needed, 3 some is under way."""
+        """0 all is there, 1 a Region could not be read, 2 some need attention, 3 some is under way."""
         if self.unread:
             return FAILED
         if any(found.needs_attention for found in self.findings):

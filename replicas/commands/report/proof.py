@@ -25,7 +25,7 @@ class Proof:
         return sorted(region for region, states in self.verified.states.items() if states)
 
     def state(self, row: Row, region: str) -> str:
-        """Return what was found of the secret in a Region, nothing if nothing was looked for."""
+        """Return what was found of the secret in a Region, nothing if it was not read."""
         return str(self.verified.states.get(region, {}).get(row.arn, ""))
 
     def is_current(self, row: Row, region: str) -> bool:
