@@ -1,7 +1,7 @@
 """`replicas explain`: why a secret is, or is not, where it is, and what happens next."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from math import inf
 from typing import Any
@@ -11,7 +11,7 @@ from replicas.aws.deployment import Deployment, deployments, shown
 from replicas.errors import NoStackError, OperatorError
 from replicas.exit_codes import OK
 from replicas.inventory import explanation as facts
-from replicas.inventory.explanation import Place, Source
+from replicas.inventory.explanation import Place
 from replicas.inventory.inventory import Reading, Seen, format_calls, listed, require_all_read, seen_as
 from replicas.inventory.secret_status import DeadLetters, alike, dead_letters_of
 from replicas.inventory.suggest import suggestion
@@ -32,18 +32,32 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
 class Explanation:
     """Everything there is to say about a secret."""
 
-    secret: Secret
-    deployment: Deployment
-    dead_letters: Sequence[DeadLetter]
-    answers: Sequence[str]
-    sources: Sequence[Source]
-    places: Sequence[Place]
-    switches: Sequence[str]
-    next_steps: Sequence[str]
+    def __init__(self, seen: Seen, deployment: Deployment, dead_letters: Sequence[DeadLetter]) -> None:
+        policy, settings = deployment.policy, deployment.settings
+        self.seen, self.deployment, self.dead_letters = seen, deployment, dead_letters
+        self.sources, self.places = facts.sources(seen, policy), facts.places(seen)
+        self.answers = [*self._answers()]
+        self.switches = [*facts.switches(seen, settings, self.places)]
+        gave_up = [dead_letter.reason for dead_letter in dead_letters]
+        self.next_steps = [*facts.next_steps(seen, settings, self.places, gave_up)]
+        if seen.decision.skip == "not_selected":
+            self.next_steps.insert(0, facts.how_to_select(policy, settings))
+
+    def _answers(self) -> Iterator[str]:
+        seen, policy = self.seen, self.deployment.policy
+        yield facts.answer(seen, policy, self.places)
+        for dead_letter in self.dead_letters[-1:]:
+            settled = facts.is_settled(seen, self.places)
+            before = "Its dead letter is from before" if settled else "The function gave up"
+            yield f"{before}: {dead_letter.error_type}: {dead_letter.reason}."
+        aws_regions = self.deployment.connection.session.get_available_regions("secretsmanager")
+        for text in facts.misspelt(policy, self.deployment.settings, seen.secret, aws_regions):
+            yield f"{text[0].upper()}{text[1:]}"
+        if not seen.decision.desired.selected and (closest := facts.closest_rule(self.sources, policy)):
+            yield f"The closest rule is {closest.name}: {closest.text}."
 
 
 def run(options: ExplainOptions, scope: Scope, screen: Screen) -> int:
@@ -51,51 +65,13 @@ def run(options: ExplainOptions, scope: Scope, screen: Screen) -> int:
     deployment, seen = _find(options.secret, scope, screen)
     reading = Reading()
     everything = [] if options.no_dead_letters else dead_letters_of(deployment, reading, screen)
-    explanation = _explain(seen, deployment, DeadLetters(everything).about(seen.secret.arn))
+    explanation = Explanation(seen, deployment, DeadLetters(everything).about(seen.secret.arn))
     if options.as_json:
         screen.write_json(_document(explanation))
     else:
         _show(options, explanation, screen)
     require_all_read([reading])
     return OK
-
-
-def _explain(seen: Seen, deployment: Deployment, dead_letters: Sequence[DeadLetter]) -> Explanation:
-    policy, settings = deployment.policy, deployment.settings
-    sources, places = facts.sources(seen, policy), facts.places(seen)
-    gave_up = [dead_letter.reason for dead_letter in dead_letters]
-    next_steps = facts.next_steps(seen, settings, places, gave_up)
-    unselected = seen.decision.skip == "not_selected"
-    return Explanation(
-        secret=seen.secret,
-        deployment=deployment,
-        dead_letters=dead_letters,
-        answers=[*_answers(seen, deployment, dead_letters, sources, places)],
-        sources=sources,
-        places=places,
-        switches=[*facts.switches(seen, settings, places)],
-        next_steps=[*([facts.how_to_select(policy, settings)] if unselected else []), *next_steps],
-    )
-
-
-def _answers(
-    seen: Seen,
-    deployment: Deployment,
-    dead_letters: Sequence[DeadLetter],
-    sources: Sequence[Source],
-    places: Sequence[Place],
-) -> Iterator[str]:
-    policy = deployment.policy
-    yield facts.answer(seen, policy, places)
-    for dead_letter in dead_letters[-1:]:
-        settled = facts.is_settled(seen, places)
-        before = "Its dead letter is from before" if settled else "The function gave up"
-        yield f"{before}: {dead_letter.error_type}: {dead_letter.reason}."
-    aws_regions = deployment.connection.session.get_available_regions("secretsmanager")
-    for text in facts.misspelt(policy, deployment.settings, seen.secret, aws_regions):
-        yield f"{text[0].upper()}{text[1:]}"
-    if not seen.decision.desired.selected and (closest := facts.closest_rule(sources, policy)):
-        yield f"The closest rule is {closest.name}: {closest.text}."
 
 
 def _find(name: str, scope: Scope, screen: Screen) -> tuple[Deployment, Seen]:
@@ -146,7 +122,7 @@ def _not_there(name: str, checked_in: list[Deployment], screen: Screen) -> str:
 
 
 def _show(options: ExplainOptions, explanation: Explanation, screen: Screen) -> None:
-    secret, deployment = explanation.secret, explanation.deployment
+    secret, deployment = explanation.seen.secret, explanation.deployment
     screen.show(f"{secret.name} in {deployment.region}", "bold")
     screen.show(secret.arn)
     _section(screen, "Answer", explanation.answers)
@@ -157,8 +133,10 @@ def _show(options: ExplainOptions, explanation: Explanation, screen: Screen) -> 
         _section(screen, "Regions", ())
         screen.table(_COLUMNS, [_line(place) for place in explanation.places])
     about_it = [replace(dead_letter, secret=secret.arn) for dead_letter in explanation.dead_letters]
-    dead_letters = [*_dead_letter_lines(about_it, screen)]
-    _section(screen, "Dead letters", dead_letters or [_no_dead_letters(options, deployment)])
+    none = "none" if deployment.queues else "none: nothing is deployed"
+    if deployment.queues and options.no_dead_letters:
+        none = "not read"
+    _section(screen, "Dead letters", [*_dead_letter_lines(about_it, screen)] or [none])
     _section(screen, "Deployed switches that matter", explanation.switches or ["none"])
     _section(screen, "What happens next", explanation.next_steps)
 
@@ -186,14 +164,8 @@ def _dead_letter_lines(dead_letters: Iterable[DeadLetter], screen: Screen) -> It
         yield f"{since}{attempts}{often}: {oldest.error_type}: {oldest.reason}"
 
 
-def _no_dead_letters(options: ExplainOptions, deployment: Deployment) -> str:
-    if deployment.queues is None:
-        return "none: nothing is deployed"
-    return "not read" if options.no_dead_letters else "none"
-
-
 def _document(explanation: Explanation) -> dict[str, Any]:
-    secret, deployment = explanation.secret, explanation.deployment
+    secret, deployment = explanation.seen.secret, explanation.deployment
     return {
         "primary_region": deployment.region,
         "name": secret.name,
