@@ -66,7 +66,7 @@ class Throttling:
         return isinstance(cause, ClientError) and is_throttling(cause.response["Error"].get("Code", ""))
 
     def __str__(self) -> str:
-        """Say it in words to put behind a progress, nothing if there is nothing to say."""
+        """Return what stands behind a progress, empty if nothing was throttled."""
         return f" (AWS throttles: waited {self.times:,} times)" if self.times else ""
 
 

@@ -60,17 +60,17 @@ class Finding:
 
     @property
     def waits(self) -> bool:
-        """Whether replication is under way, so that nobody is needed yet."""
+        """Whether replication is under way, so that nothing needs attention yet."""
         return self.aws_says == "InProgress" and self.state in (State.MISSING, State.BEHIND)
 
     @property
     def needs_attention(self) -> bool:
-        """Whether a person is needed."""
+        """Whether it needs attention."""
         return self.state not in HARMLESS and not self.waits
 
     @property
     def place(self) -> tuple[object, ...]:
-        """Where it stands in the list."""
+        """Its place in the list."""
         return not self.contradicts_aws, [*State].index(self.state), self.region, self.name
 
 
@@ -98,7 +98,7 @@ def finding(pair: Pair, state: State | None = None, why: str = "") -> Finding:
     return Finding(primary.region, primary.name, primary.arn, pair.region, known, since, why=why)
 
 
-def told_by_aws(found: Finding, primary: Held | None) -> Finding:
+def with_aws_status(found: Finding, primary: Held | None) -> Finding:
     """Return it with what the primary's own list says of the Region."""
     replica = primary.replica_in(found.region) if primary else None
     return replace(found, aws_says=replica.status if replica else "not listed")

@@ -269,7 +269,7 @@ def _why_nowhere(seen: Seen, policy: Policy) -> str:
 def next_steps(
     seen: Seen, settings: Settings, found: Sequence[Place], dead_letters: Sequence[str]
 ) -> Iterator[str]:
-    """Yield in words what a person can do, and what the function will do. `dead_letters` are reasons."""
+    """Yield what a person can do, and what the function will do. `dead_letters` are reasons."""
     secret = seen.secret
     if secret.primary_region not in ("", settings.region):
         yield f"You: replicas explain {secret.name} --region {secret.primary_region}"

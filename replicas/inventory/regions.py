@@ -20,7 +20,7 @@ def known_regions() -> tuple[str, ...]:
 
 
 def unknown(regions: Iterable[str]) -> Iterator[str]:
-    """Yield for each name that is no Region what was meant, in words."""
+    """Yield a sentence for each name that is no Region, with what may be meant."""
     for region in regions:
         if region not in known_regions():
             suggested = suggestion(region, known_regions())

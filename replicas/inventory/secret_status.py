@@ -1,5 +1,6 @@
-"""Secrets and Regions as AWS reports them, what needs a person first."""
+"""Secrets and Regions as AWS reports them, what needs attention first."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -58,7 +59,7 @@ class Row:
 
     @property
     def place(self) -> tuple[object, ...]:
-        """Where it stands in the list: what needs a person first, the oldest trouble first."""
+        """Its place in the list: what needs attention first, the oldest trouble first."""
         return self.status, not self.dead_letters, self.since or _LAST, self.name, self.home
 
 
@@ -80,7 +81,7 @@ class DeadLetters:
 class Counts:
     """The secrets by status, and the dead letters."""
 
-    by_status: dict[SecretStatus, int] = field(default_factory=lambda: dict.fromkeys(SecretStatus, 0))
+    by_status: Counter[SecretStatus] = field(default_factory=Counter)
     drifted: int = 0
     dead_letters: int = 0
     other_dead_letters: int = 0
@@ -94,8 +95,7 @@ class Counts:
 
     def add(self, other: "Counts") -> None:
         """Add another account's numbers."""
-        for status, number in other.by_status.items():
-            self.by_status[status] += number
+        self.by_status.update(other.by_status)
         self.drifted += other.drifted
         self.dead_letters += other.dead_letters
         self.other_dead_letters += other.other_dead_letters

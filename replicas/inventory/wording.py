@@ -1,4 +1,4 @@
-"""What drift and keys are, in words for a person."""
+"""How drift, keys, and what asks for a Region or forbids it are worded."""
 
 from secret_replicator.models import SIMILAR_TAG, Asker, Cut, Decision, Drift
 

@@ -14,7 +14,7 @@ from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, FAILED, OK, WAITING
-from replicas.failover.states import SOUND, Finding, Pair, State, finding, state_of, told_by_aws
+from replicas.failover.states import SOUND, Finding, Pair, State, finding, state_of, with_aws_status
 from replicas.inventory.inventory import require_some
 from replicas.options import Choice, Scope, VerifyOptions
 from replicas.terminal import Cell, Column, Moment, Report, Screen, count, counted
@@ -235,11 +235,11 @@ def _settled(side: _Side, pair: Pair) -> Finding:
     if _is_not_comparable(side, pair):
         return finding(pair, State.PRESENT)
     primary = side.home.describe(pair.primary.arn)
-    found = told_by_aws(finding(pair), primary)
+    found = with_aws_status(finding(pair), primary)
     if _recent(pair, side.clock()) or found.contradicts_aws:
         again = Pair(primary or pair.primary, pair.region, side.there.describe(pair.primary.name))
         state = State.PRESENT if _is_not_comparable(side, again) else None
-        found = told_by_aws(finding(again, state), primary)
+        found = with_aws_status(finding(again, state), primary)
     return found
 
 
