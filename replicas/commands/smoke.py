@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from replicas import interrupts
-from replicas.aws.connection import Connection, connect, default_stack
-from replicas.aws.deployment import policy_file
+from replicas.aws.connection import Connection
 from replicas.commands.doctor.stack import Stack, read_stack
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK
@@ -80,8 +79,7 @@ def run(options: SmokeOptions, at: StackOptions, screen: Screen) -> int:
 
 
 def _trial(options: SmokeOptions, at: StackOptions, screen: Screen) -> Trial:
-    policy = policy_file(options.policy, local=at.local)
-    stack = read_stack(connect(at.access), at.stack or default_stack(), policy)
+    stack = read_stack(at.access, at.stack, options.policy)
     regions = options.to
     return Trial(
         connection=stack.connection,

@@ -8,8 +8,6 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from replicas.aws.accounts import Answers, ask_each
-from replicas.aws.connection import connect, default_stack
-from replicas.aws.deployment import policy_file
 from replicas.commands.doctor import backlog, events, function, regions
 from replicas.commands.doctor.findings import (
     MAKE_IT_AGAIN,
@@ -78,11 +76,9 @@ def run(options: DoctorOptions, scope: Scope, screen: Screen) -> int:
 
 def _examined(place: Scope) -> Iterator[Finding]:
     for access in place.accesses:
-        connection = connect(access)
-        file = policy_file(place.policy, local=place.local)
-        stack = read_stack(connection, place.stack or default_stack(), file)
+        stack = read_stack(access, place.stack, place.policy)
         for finding in examine(stack):
-            yield replace(finding, account=place.account, region=connection.region)
+            yield replace(finding, account=place.account, region=stack.connection.region)
 
 
 def examine(stack: Stack, checks: Sequence[Check] = CHECKS) -> Iterator[Finding]:

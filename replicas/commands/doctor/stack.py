@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from replicas.aws.connection import Connection
-from replicas.aws.deployment import PolicySource, function_environment, source_of
+from replicas.aws.connection import Connection, connect, default_stack
+from replicas.aws.deployment import PolicySource, function_environment, policy_file, source_of
 from replicas.commands.doctor.findings import Finding
 from replicas.errors import OperatorError
+from replicas.options import Access
 from secret_replicator.policy import Policy
 
 FUNCTION, QUEUE = "AWS::Lambda::Function", "AWS::SQS::Queue"
@@ -44,8 +45,10 @@ class Stack:
 Check = Callable[[Stack], Iterator[Finding]]
 
 
-def read_stack(connection: Connection, stack: str, policy_file: Path) -> Stack:
+def read_stack(access: Access, stack: str | None, policy: Path | None) -> Stack:
     """Return the stack's parts; raise OperatorError if there is no such stack, or it may not be read."""
+    connection, stack = connect(access), stack or default_stack()
+    file = policy_file(policy, local=access.local)
     names: dict[str, dict[str, str]] = {}
     for resource in connection.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]:
         physical = resource.get("PhysicalResourceId", "")
@@ -56,6 +59,6 @@ def read_stack(connection: Connection, stack: str, policy_file: Path) -> Stack:
             f"{', '.join(missing)}. Name it with --stack, or deploy it again"
         )
     function = names[FUNCTION]["ReplicatorFunction"]
-    source = source_of(policy_file, connection, function)
+    source = source_of(file, connection, function)
     environment = function_environment(connection, function)
     return Stack(connection, names, environment, source.parsed(), source, stack)
