@@ -2,17 +2,17 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from local.aws.ministack import LocalAws, secrets_in
+from replicas.aws.function_log import LogReader
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
-    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
     from mypy_boto3_sqs import SQSClient
 
@@ -22,7 +22,6 @@ REASONS = ("ErrorType", "ErrorMessage", "SecretArn", "FailedRegions", "Attempts"
 """The attributes that say why a message is in the DeadLetterQueue."""
 
 _PLATFORM = ("START ", "END ", "REPORT ", "INIT_START ")
-_LATE_MILLISECONDS = 5_000
 
 
 @dataclass(frozen=True)
@@ -53,33 +52,18 @@ class LogLine:
         return str(self.facts.get(name, ""))
 
 
-@dataclass
 class FunctionLog:
     """The function's log from now on."""
 
-    client: "CloudWatchLogsClient"
-    group: str
-    lines: list[LogLine] = field(default_factory=list)
-    _start: int = field(default_factory=lambda: int(time.time() * 1000))
-    _known: set[tuple[str, int, str]] = field(default_factory=set)
+    def __init__(self, client: "CloudWatchLogsClient", log_group: str) -> None:
+        self.lines: list[LogLine] = []
+        self._reader = LogReader(client, log_group, "", int(time.time() * 1000))
 
     def read(self) -> list[LogLine]:
         """Return what is new, and keep it in `lines`."""
-        new = [line for entry in self._entries() if (line := _log_line(entry["message"]))]
+        new = [line for event in self._reader.read() if (line := _log_line(event["message"]))]
         self.lines += new
         return new
-
-    def _entries(self) -> "Iterator[FilteredLogEventTypeDef]":
-        pages = self.client.get_paginator("filter_log_events").paginate(
-            logGroupName=self.group, startTime=self._start
-        )
-        for entry in [entry for page in pages for entry in page["events"]]:
-            # MiniStack gives no eventId.
-            identity = (entry["logStreamName"], entry["timestamp"], entry["message"])
-            if identity not in self._known:
-                self._known.add(identity)
-                self._start = max(self._start, entry["timestamp"] - _LATE_MILLISECONDS)
-                yield entry
 
 
 def until(is_so: Callable[[], bool], seconds: float) -> bool:

@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from local.stack import ALLOWED_REGIONS
+
 MARK = "demo-value-"
 """Every secret's value begins like this. It must never be seen again."""
 
@@ -32,6 +34,11 @@ class Case:
         return ("converged" if self.desired else "skipped",)
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """The Regions that are shown: where it must have no replica, all."""
+        return self.desired or ALLOWED_REGIONS
+
+    @property
     def in_sync(self) -> tuple[str, ...]:
         """The Regions where it must have a replica in the end."""
         return tuple(region for region in self.desired if region != self.refused)
@@ -49,8 +56,9 @@ MISTAKEN = Case(
     "a Region is misspelt",
     {"replicate-to": "eu-west-1 eu-wst-1"},
     ("eu-west-1", "eu-wst-1"),
-    "eu-wst-1",
+    refused="eu-wst-1",
 )
+LATE = Case("search/token", "tagged after creation", {}, ("us-west-2",), later={"replicate-to": "us-west-2"})
 KEYED = Case(
     "payments/card",
     "a rule names a key, which is disabled",
@@ -77,14 +85,12 @@ CASES = (
         {"environment": "prod", "criticality": "high"},
         ("us-west-2",),
     ),
-    Case("search/token", "tagged after creation", {}, ("us-west-2",), later={"replicate-to": "us-west-2"}),
+    LATE,
     KEYED,
     TAKEN,
     MISTAKEN,
 )
-WITHOUT_EVENT = Case("legacy/ftp", "without an event", {"replicate-to": "dr"}, ("us-west-2",))
-CORRECTED = {"replicate-to": "eu-west-1 eu-central-1"}
-CORRECTED_REGIONS = ("eu-central-1", "eu-west-1")
+UNHEARD = Case("legacy/ftp", "without an event", {"replicate-to": "dr"}, ("us-west-2",))
 
 
 def value() -> str:

@@ -181,48 +181,52 @@ class SweepProgress:
 
 
 @dataclass
-class Follower:
-    """Reads the lines of one sweep from the function's log, each once."""
+class LogReader:
+    """Reads the lines of the function's log that have this text, each once."""
 
     client: "CloudWatchLogsClient"
     log_group: str
-    sweep_id: str
-    progress: SweepProgress
+    text: str
     since: int
     _young_since: int = 0
     _known: dict[tuple[str, int, str], int] = field(default_factory=dict)
 
-    def check_all(self) -> bool:
-        """Take in what is new since the beginning: CloudWatch shows some lines late. As `check`."""
-        self._young_since = 0
-        return self.check()
-
-    def check(self) -> bool:
-        """Take in what is new; return whether there was anything. Raise OperatorError."""
-        news = False
-        for event in self._new_events():
-            news = True
-            self.progress.note(_parsed(event["message"]), event["timestamp"])
-        self._forget()
-        return news
-
-    def _new_events(self) -> "Iterator[FilteredLogEventTypeDef]":
+    def read(self) -> "Iterator[FilteredLogEventTypeDef]":
+        """Yield what is new. Next time what is young only is asked for, and no more than that remembered."""
         pages = self.client.get_paginator("filter_log_events").paginate(
             logGroupName=self.log_group,
             startTime=max(self.since, self._young_since),
-            filterPattern=f'"{self.sweep_id}"',
+            filterPattern=self.text and f'"{self.text}"',
         )
         for event in (event for page in pages for event in page["events"]):
             # Not every CloudWatch gives an eventId.
             identity = (event["logStreamName"], event["timestamp"], event["message"])
-            if identity not in self._known and event["message"].startswith("{"):
+            if identity not in self._known:
                 self._known[identity] = event["timestamp"]
                 yield event
-
-    def _forget(self) -> None:
-        """Ask next time for what is young only, and remember no more than that."""
         self._young_since = max(self._known.values(), default=0) - LATE_MILLISECONDS
         self._known = {key: at for key, at in self._known.items() if at >= self._young_since}
+
+    def rewind(self) -> None:
+        """Read everything since the beginning once more: CloudWatch shows some lines late."""
+        self._young_since = 0
+
+
+@dataclass(frozen=True)
+class Follower:
+    """Follows one sweep in the function's log."""
+
+    log: LogReader
+    progress: SweepProgress
+
+    def check(self) -> bool:
+        """Take in what is new; return whether there was anything. Raise OperatorError."""
+        news = False
+        for event in self.log.read():
+            if event["message"].startswith("{"):
+                news = True
+                self.progress.note(_parsed(event["message"]), event["timestamp"])
+        return news
 
 
 def find_log_group(connection: Connection, function: str) -> str:
@@ -262,7 +266,8 @@ def follow(
             last_news = clock() if news else last_news
             if clock() - last_news >= QUIET_SECONDS:
                 if not count_messages(queues.client, queues.queue_url):
-                    follower.check_all()
+                    follower.log.rewind()
+                    follower.check()
                     report(progress.settled)
                     return
                 if not warned:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from replicas.aws.dead_letters import Queues
 from replicas.aws.deployment import Deployment, deployments
-from replicas.aws.function_log import Follower, SweepProgress, find_log_group, follow
+from replicas.aws.function_log import Follower, LogReader, SweepProgress, find_log_group, follow
 from replicas.commands import plan, sweep
 from replicas.commands.steps import Region
 from replicas.errors import OperatorError
@@ -97,4 +97,5 @@ def _send(region: Region, sweep_id: str, screen: Screen) -> tuple[Queues, Follow
                     "comes twice does no harm"
                 ) from error
             report(start + BATCH)
-    return queues, Follower(connection.logs, log_group, sweep_id, SweepProgress(frozenset(arns)), since)
+    log = LogReader(connection.logs, log_group, sweep_id, since)
+    return queues, Follower(log, SweepProgress(frozenset(arns)))

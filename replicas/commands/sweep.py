@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import names_of
-from replicas.aws.function_log import Follower, SweepProgress, find_log_group, follow
+from replicas.aws.function_log import Follower, LogReader, SweepProgress, find_log_group, follow
 from replicas.exit_codes import CHANGES, FAILED, OK
 from replicas.options import StackOptions, SweepOptions
 from replicas.terminal import Screen
@@ -37,7 +37,7 @@ def run(
             screen.write_json({"sweep_id": sweep_id})
         return OK
     progress = SweepProgress()
-    follower = Follower(clients.logs, log_group, sweep_id, progress, since)
+    follower = Follower(LogReader(clients.logs, log_group, sweep_id, since), progress)
     follow(follower, parts.queues, screen, sleep)
     if options.as_json:
         screen.write_json(document(sweep_id, [progress]))

@@ -340,7 +340,7 @@ def test_a_line_that_cloudwatch_shows_late_is_read_before_giving_up() -> None:
     log: Any = LateLog()
     empty: Any = SimpleNamespace(get_queue_attributes=lambda **_: {"Attributes": {}})
     queues = Queues(empty, "queue", "dead")
-    follower = function_log.Follower(log, "group", "id", account, 0)
+    follower = function_log.Follower(function_log.LogReader(log, "group", "id", 0), account)
     screen = Screen(Console(file=StringIO()), Console(file=StringIO()))
     times = iter(range(0, 10_000, 40))
     function_log.follow(follower, queues, screen, lambda _: None, lambda: float(next(times)))
@@ -404,7 +404,8 @@ def test_a_line_that_is_cut_off_is_passed_over() -> None:
     log: Any = LateLog()
     log.events[0]["message"] = log.events[0]["message"][:-2]
     account = function_log.SweepProgress(frozenset({"slow", "good"}))
-    follower = function_log.Follower(log, "group", "id", account, 0)
+    follower = function_log.Follower(function_log.LogReader(log, "group", "id", 0), account)
     follower.check()
-    follower.check_all()
+    follower.log.rewind()
+    follower.check()
     assert account.open() == ["slow"]
