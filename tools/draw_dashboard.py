@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib as mpl
 
 from local.aws import observe
-from local.aws.ministack import secrets_in
+from local.aws.ministack import clients
 from local.cloudtrail.relay import Relay
 from local.stack import Stack, Variant, local_stack
 from replicas.aws.dead_letters import count_messages
@@ -35,7 +35,7 @@ Series = dict[tuple[str, ...], list[tuple[float, float]]]
 def live(stack: Stack, points: Series) -> None:
     """Let secrets come and go for a while, and note the queues' depths."""
     began, number = time.time(), 0
-    secrets_in(stack.aws, "us-west-2").create_secret(Name="preview/2", SecretString="other")
+    clients(stack.aws, "us-west-2").secrets.create_secret(Name="preview/2", SecretString="other")
     while time.time() < began + SECONDS:
         to = TAGS[number % len(TAGS)]
         tags = [{"Key": "replicate-to", "Value": to}] if to else []

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import trustme
 from botocore.config import Config
@@ -22,9 +21,6 @@ from local.process.environment import HOME_REGION, LOCAL_POLICY, ROOT, harmless
 from replicas import interrupts
 from replicas.aws.connection import Connection
 from replicas.aws.local_endpoint import KEY, local_session
-
-if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 WORLDS = "SECRETS_MANAGER_WORLDS"
 """The variable with the switches of the strict Secrets Manager: `repeat=refused seconds_in_progress=3`."""
@@ -97,11 +93,6 @@ def clients(aws: LocalAws, region: str = HOME_REGION) -> Connection:
     """Return the clients in a Region."""
     config = Config(connect_timeout=20, read_timeout=20, retries={"mode": "standard"}, proxies={})
     return Connection(local_session(region, aws.key), aws.endpoint, str(aws.ca_bundle), config)
-
-
-def secrets_in(aws: LocalAws, region: str) -> "SecretsManagerClient":
-    """Return the Secrets Manager of a Region."""
-    return clients(aws, region).secrets
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from local.aws.ministack import LocalAws, secrets_in
 from replicas.aws.function_log import LogReader
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
     from mypy_boto3_sqs import SQSClient
 
@@ -28,7 +28,6 @@ _PLATFORM = ("START ", "END ", "REPORT ", "INIT_START ")
 class DeadLetter:
     """A message that needs a person."""
 
-    message_id: str
     receipt_handle: str
     body: str
     reasons: Mapping[str, str]
@@ -76,10 +75,10 @@ def until(is_so: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def describe(aws: LocalAws, region: str, name: str) -> "DescribeSecretResponseTypeDef | None":
-    """Return what DescribeSecret says of the secret in this Region, None if there is none."""
+def describe(client: "SecretsManagerClient", name: str) -> "DescribeSecretResponseTypeDef | None":
+    """Return what DescribeSecret says of the secret, None if there is none."""
     try:
-        return secrets_in(aws, region).describe_secret(SecretId=name)
+        return client.describe_secret(SecretId=name)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceNotFoundException":
             raise
@@ -99,7 +98,6 @@ def dead_letters(client: "SQSClient", queue_url: str) -> list[DeadLetter]:
     )
     return [
         DeadLetter(
-            message["MessageId"],
             message["ReceiptHandle"],
             message["Body"],
             {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()},

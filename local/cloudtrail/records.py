@@ -4,11 +4,14 @@ https://docs.aws.amazon.com/secretsmanager/latest/userguide/cloudtrail_log_entri
 """
 
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from local.secrets_manager.events import EVENT_NAMES, envelope
 from local.secrets_manager.model import Params
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
 CHANGES = frozenset(
     {
@@ -36,15 +39,6 @@ _VALUES = frozenset({"SecretString", "SecretBinary"})
 _UNANSWERED = frozenset({"RestoreSecret"})
 
 
-@dataclass(frozen=True)
-class Secret:
-    """What CloudTrail's record says of the secret and MiniStack's does not."""
-
-    arn: str
-    name: str
-    deletion: datetime | None = None
-
-
 def secret_id(record: Params) -> str:
     """Return the name or ARN that the call was made for."""
     named = (record.get("requestParameters") or {}) | (record.get("additionalEventData") or {})
@@ -52,7 +46,7 @@ def secret_id(record: Params) -> str:
     return str(next(filter(None, (named.get("SecretId"), named.get("Name"), *listed)), ""))
 
 
-def event(record: Params, secret: Secret | None) -> Params:
+def event(record: Params, secret: "DescribeSecretResponseTypeDef | None") -> Params:
     """Return the event for the record of a call on this secret (None: there is no such secret now).
 
     A call that IAM refuses is not recorded here. A call that was refused, and one on a secret that is gone,
@@ -64,7 +58,7 @@ def event(record: Params, secret: Secret | None) -> Params:
     return envelope("AWS API Call via CloudTrail", _detail(record, secret), identity)
 
 
-def _detail(record: Params, secret: Secret | None) -> Params:
+def _detail(record: Params, secret: "DescribeSecretResponseTypeDef | None") -> Params:
     kept = {
         name: value for name, value in record.items() if name not in ("requestParameters", "responseElements")
     }
@@ -83,13 +77,13 @@ def _detail(record: Params, secret: Secret | None) -> Params:
     }
 
 
-def _response(call: str, secret: Secret | None) -> Params | None:
+def _response(call: str, secret: "DescribeSecretResponseTypeDef | None") -> Params | None:
     if secret is None or call in _UNANSWERED:
         return None
     if call == "DeleteSecret":
-        deletion = secret.deletion or datetime.now(UTC)
-        return {"name": secret.name, "deletionDate": _format(deletion), "arn": secret.arn}
-    return {"arn": secret.arn}
+        deletion = secret.get("DeletedDate") or datetime.now(UTC)
+        return {"name": secret["Name"], "deletionDate": _format(deletion), "arn": secret["ARN"]}
+    return {"arn": secret["ARN"]}
 
 
 def _format(time: datetime) -> str:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from local.aws.observe import describe
 from local.cloudtrail import records
-from local.cloudtrail.records import Secret
 from local.errors import LocalError
 from local.secrets_manager.events import SOURCE
 from local.secrets_manager.model import Params
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudtrail import CloudTrailClient
     from mypy_boto3_cloudtrail.type_defs import EventTypeDef, LookupEventsRequestTypeDef
     from mypy_boto3_events.type_defs import RuleTypeDef, TargetOutputTypeDef
-    from mypy_boto3_sqs import SQSClient
 
     from replicas.aws.connection import Connection
 
@@ -39,13 +38,11 @@ POLL_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class Route:
-    """An enabled rule of the default bus: what it matches and the queues it sends to."""
+    """An enabled rule of the default bus; its targets by ARN, with the URL of each queue of ours."""
 
     rule: str
     pattern: str
-    queue_urls: tuple[str, ...]
-    unknown: tuple[str, ...] = ()
-    """The targets that the relay does not know: all but queues that get the whole event."""
+    targets: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Delivery:
 
     call: str
     secret_id: str
-    rules: tuple[str, ...]
+    rules: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
 
 
@@ -126,46 +123,33 @@ def send_exact_times(client: "CloudTrailClient") -> None:
     events.register("before-call.cloudtrail.LookupEvents", send, unique_id="exact-times-send")
 
 
-@dataclass(frozen=True)
-class Sender:
-    """Shapes records, asks the deployed rules, and sends to their targets."""
+def deliver(clients: "Connection", found: Iterable[Params]) -> Iterator[Delivery]:
+    """Send each record to every rule that wants it; yield what was done with it."""
+    deployed = list(routes(clients))
+    for record in found:
+        secret_id, call = records.secret_id(record), str(record["eventName"])
+        if not secret_id:
+            yield Delivery(call, "")
+            continue
+        event = json.dumps(records.event(record, describe(clients.secrets, secret_id)))
+        wanting = [route for route in deployed if _matches(clients, route, event)]
+        rules = tuple(route.rule for route in wanting if any(route.targets.values()))
+        targets = [target for route in wanting for target in route.targets.items()]
+        missed = tuple(url or arn for arn, url in targets if not (url and _sent(clients, url, event)))
+        yield Delivery(call, secret_id, rules, missed)
 
-    clients: "Connection"
 
-    def send(self, found: Iterable[Params]) -> Iterator[Delivery]:
-        """Send each record to every rule that wants it; yield what was done with it."""
-        wanting = list(routes(self.clients))
-        for record in found:
-            secret_id, call = records.secret_id(record), str(record["eventName"])
-            yield self._deliver(record, call, secret_id, wanting) if secret_id else Delivery(call, "", ())
+def _matches(clients: "Connection", route: Route, event: str) -> bool:
+    return clients.events.test_event_pattern(EventPattern=route.pattern, Event=event)["Result"]
 
-    def _deliver(self, record: Params, call: str, secret_id: str, wanting: Iterable[Route]) -> Delivery:
-        event = json.dumps(records.event(record, self._secret(secret_id)))
-        wanted = [route for route in wanting if self._matches(route, event)]
-        missed = [target for route in wanted for target in route.unknown]
-        missed += [url for route in wanted for url in route.queue_urls if not self._sent(url, event)]
-        rules = tuple(route.rule for route in wanted if route.queue_urls)
-        return Delivery(call, secret_id, rules, tuple(missed))
 
-    def _sent(self, queue_url: str, event: str) -> bool:
-        """Tell whether the queue took the event: a person's own queue may be gone, or want more than that."""
-        try:
-            self.clients.sqs.send_message(QueueUrl=queue_url, MessageBody=event)
-        except ClientError:
-            return False
-        return True
-
-    def _matches(self, route: Route, event: str) -> bool:
-        return self.clients.events.test_event_pattern(EventPattern=route.pattern, Event=event)["Result"]
-
-    def _secret(self, secret_id: str) -> Secret | None:
-        try:
-            described = self.clients.secrets.describe_secret(SecretId=secret_id)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return None
-        return Secret(described["ARN"], described["Name"], described.get("DeletedDate"))
+def _sent(clients: "Connection", queue_url: str, event: str) -> bool:
+    """Tell whether the queue took the event: a person's own queue may be gone, or want more than that."""
+    try:
+        clients.sqs.send_message(QueueUrl=queue_url, MessageBody=event)
+    except ClientError:
+        return False
+    return True
 
 
 def routes(clients: "Connection") -> Iterator[Route]:
@@ -173,9 +157,8 @@ def routes(clients: "Connection") -> Iterator[Route]:
     for page in clients.events.get_paginator("list_rules").paginate():
         for rule in page["Rules"]:
             if rule.get("EventPattern") and rule["State"] == "ENABLED":
-                urls = {target["Arn"]: _queue_url(clients.sqs, target) for target in _targets(clients, rule)}
-                unknown = tuple(arn for arn, url in urls.items() if not url)
-                yield Route(rule["Name"], rule["EventPattern"], tuple(filter(None, urls.values())), unknown)
+                targets = {target["Arn"]: _queue_url(clients, target) for target in _targets(clients, rule)}
+                yield Route(rule["Name"], rule["EventPattern"], targets)
 
 
 def _targets(clients: "Connection", rule: "RuleTypeDef") -> "list[TargetOutputTypeDef]":
@@ -185,12 +168,12 @@ def _targets(clients: "Connection", rule: "RuleTypeDef") -> "list[TargetOutputTy
         return []
 
 
-def _queue_url(queues: "SQSClient", target: "TargetOutputTypeDef") -> str:
+def _queue_url(clients: "Connection", target: "TargetOutputTypeDef") -> str:
     """Return where the target is, empty if it is not a queue of ours that gets the whole event."""
     if ":sqs:" not in target["Arn"] or {"Input", "InputPath", "InputTransformer"} & target.keys():
         return ""
     try:
-        return queues.get_queue_url(QueueName=target["Arn"].rpartition(":")[2])["QueueUrl"]
+        return clients.sqs.get_queue_url(QueueName=target["Arn"].rpartition(":")[2])["QueueUrl"]
     except ClientError:
         return ""
 
@@ -202,7 +185,7 @@ class Relay:
         send_exact_times(clients.cloudtrail)
         _ = clients.events, clients.secrets, clients.sqs  # made here: boto3 makes no clients in threads
         self._reader = Reader(clients.cloudtrail, datetime.now(UTC))
-        self._sender = Sender(clients)
+        self._clients = clients
         self._hear = hear
         self._found: queue.SimpleQueue[list[Params]] = queue.SimpleQueue()
         self._stopped = threading.Event()
@@ -237,5 +220,5 @@ class Relay:
                 found = self._found.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 continue
-            for delivery in self._sender.send(found) if found else ():
+            for delivery in deliver(self._clients, found) if found else ():
                 self._hear(delivery)

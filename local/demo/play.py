@@ -154,7 +154,7 @@ class Play:
         return observe.dead_letters(self.stack.clients.sqs, self.stack.dead_letter_queue_url)
 
     def _describe(self, case: Case, region: str = HOME_REGION) -> "DescribeSecretResponseTypeDef | None":
-        return observe.describe(self.stack.aws, region, case.name)
+        return observe.describe(clients(self.stack.aws, region).secrets, case.name)
 
     def _show_and_check_secrets(self) -> None:
         headers = ("Secret", "Tags", Column("What AWS said of each Region", no_wrap=True), "Outcome")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from local.aws import observe
-from local.aws.ministack import LocalAws, secrets_in
+from local.aws.ministack import LocalAws, clients
 from local.aws.observe import FunctionLog
 from local.cloudtrail.relay import Delivery, Relay
 from local.drill.scene import HOME, POLICY, THERE, THIRD, Scene
@@ -74,7 +74,7 @@ class Deployed(Scene):
 
     def owner(self, region: str) -> "SecretsManagerClient":
         """Return the client of the account's root."""
-        return secrets_in(self.aws, region)
+        return clients(self.aws, region).secrets
 
     def read(self, region: str) -> dict[str, str | None]:
         """Ask for each value by name, with a key that is for nothing else."""

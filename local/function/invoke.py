@@ -18,7 +18,6 @@ from local.demo import examples
 from local.errors import LocalError
 from local.function.emulator import ARTIFACT, Answer, Emulator, emulated
 from local.function.template import replicator_function
-from local.process.environment import HOME_REGION
 from local.stack import ALLOWED_REGIONS, describe
 from secret_replicator.errors import MalformedMessageError
 
@@ -112,5 +111,5 @@ def _answer_text(answer: Answer) -> str:
 
 
 def _replicas(aws: LocalAws, name: str) -> str:
-    found = observe.statuses(observe.describe(aws, HOME_REGION, name))
+    found = observe.statuses(observe.describe(clients(aws).secrets, name))
     return f"{name}: {', '.join(f'{region} {status}' for region, status in found.items()) or 'no replica'}"

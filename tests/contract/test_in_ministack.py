@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.aws.ministack import ACCOUNT, LocalAws, clients, secrets_in
+from local.aws.ministack import ACCOUNT, LocalAws, clients
 from local.process.environment import HOME_REGION
 from local.secrets_manager.events import EVENT_NAMES
 from replicas.aws.local_endpoint import local_session
@@ -31,7 +31,7 @@ def policy(statement: Any) -> str:
 def secret(strict_aws: LocalAws) -> str:
     """A primary with a replica in the West."""
     name = f"seam/{next(_numbers)}"
-    secrets_in(strict_aws, HOME_REGION).create_secret(
+    clients(strict_aws).secrets.create_secret(
         Name=name, SecretString="hidden", AddReplicaRegions=[{"Region": WEST}]
     )
     return name
@@ -107,7 +107,7 @@ def test_an_action_that_ministack_does_not_know_is_done_with_the_permission(
 def test_and_refused_without(strict_aws: LocalAws, role: As, secret: str, action: str) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         call(role, action, secret, may="DescribeSecret")
-    listed = secrets_in(strict_aws, HOME_REGION).describe_secret(SecretId=secret)["ReplicationStatus"]
+    listed = clients(strict_aws).secrets.describe_secret(SecretId=secret)["ReplicationStatus"]
     assert [entry["Region"] for entry in listed] == [WEST]
 
 
@@ -149,7 +149,7 @@ def test_a_condition_on_the_primary_region_is_checked(role: As, secret: str) -> 
 
 
 def test_a_name_stands_for_the_whole_arn(strict_aws: LocalAws, role: As, secret: str) -> None:
-    arn = secrets_in(strict_aws, HOME_REGION).describe_secret(SecretId=secret)["ARN"]
+    arn = clients(strict_aws).secrets.describe_secret(SecretId=secret)["ARN"]
     assert role("DescribeSecret", resource=arn).describe_secret(SecretId=secret)["ARN"] == arn
 
 
@@ -157,7 +157,7 @@ def test_a_resource_policy_is_asked_too(strict_aws: LocalAws, role: As, secret: 
     denied = {"Effect": "Deny", "Principal": "*", "Action": "secretsmanager:DescribeSecret", "Resource": "*"}
     client = role("DescribeSecret")
     assert client.describe_secret(SecretId=secret)["Name"] == secret
-    secrets_in(strict_aws, HOME_REGION).put_resource_policy(SecretId=secret, ResourcePolicy=policy(denied))
+    clients(strict_aws).secrets.put_resource_policy(SecretId=secret, ResourcePolicy=policy(denied))
     with pytest.raises(ClientError, match="AccessDenied"):
         client.describe_secret(SecretId=secret)
 
@@ -184,7 +184,7 @@ def records_of(strict_aws: LocalAws, event_name: str, region: str = HOME_REGION)
 
 
 def test_a_call_that_was_refused_is_recorded_with_its_error(strict_aws: LocalAws, secret: str) -> None:
-    home = secrets_in(strict_aws, HOME_REGION)
+    home = clients(strict_aws).secrets
     with pytest.raises(ClientError):
         home.delete_secret(SecretId=secret)
     refused = records_of(strict_aws, "DeleteSecret")[0]
@@ -197,7 +197,7 @@ def test_a_call_that_was_refused_is_recorded_with_its_error(strict_aws: LocalAws
 
 
 def test_cloudtrail_of_the_sending_region_has_the_service_events(strict_aws: LocalAws, secret: str) -> None:
-    home = secrets_in(strict_aws, HOME_REGION)
+    home = clients(strict_aws).secrets
     arn = home.describe_secret(SecretId=secret)["ARN"]
     unknown: Any = [{"Region": EU, "KmsKeyId": "alias/not-there"}]
     home.replicate_secret_to_regions(SecretId=secret, AddReplicaRegions=unknown)
@@ -229,7 +229,7 @@ def test_keys_of_the_local_kms_decide_about_replicas(strict_aws: LocalAws, secre
     keys = session.client("kms", endpoint_url=strict_aws.endpoint, verify=str(strict_aws.ca_bundle))
     key = keys.create_key()["KeyMetadata"]["KeyId"]
     keys.disable_key(KeyId=key)
-    home = secrets_in(strict_aws, HOME_REGION)
+    home = clients(strict_aws).secrets
     wanted: Any = [{"Region": EU, "KmsKeyId": key}]
 
     def status_once_requested() -> tuple[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.aws import observe
-from local.aws.ministack import secrets_in
+from local.aws.ministack import clients
 from local.process.environment import HOME_REGION
 from local.stack import ALLOWED_REGIONS, STACK, Stack
 from replicas.aws.dead_letters import count_messages
@@ -53,12 +53,9 @@ def trail(deployed: Stack) -> Iterator[str]:
 
 
 def left_over(stack: Stack) -> list[str]:
-    return [
-        secret["Name"]
-        for region in (HOME_REGION, *ALLOWED_REGIONS)
-        for secret in secrets_in(stack.aws, region).list_secrets(IncludePlannedDeletion=True)["SecretList"]
-        if secret["Name"].startswith(PREFIX)
-    ]
+    secrets = (clients(stack.aws, region).secrets for region in (HOME_REGION, *ALLOWED_REGIONS))
+    listed = [client.list_secrets(IncludePlannedDeletion=True)["SecretList"] for client in secrets]
+    return [secret["Name"] for page in listed for secret in page if secret["Name"].startswith(PREFIX)]
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_every_rule_sends_to_the_replication_queue(deployed: Stack, deployed_rou
     sent = {
         (logical_id(route.rule), url.rpartition("/")[2])
         for route in deployed_routes
-        for url in route.queue_urls
+        for url in route.targets.values()
     }
     assert sent == {(rule, queue) for rule in (CHANGED, FAILED, UPDATED)}
 

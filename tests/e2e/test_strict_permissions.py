@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.aws import observe
+from local.aws.ministack import clients
 from local.aws.observe import FunctionLog
 from local.process.environment import HOME_REGION
 from local.stack import Variant, local_stack
@@ -34,7 +35,7 @@ def test_with_pruning_the_function_removes_what_is_not_wanted(pruning: World) ->
     pruning.wait_for_replicas("pruned", "eu-west-1", "us-west-2")
     pruning.ask_for("pruned")
     pruning.wait_for_replicas("pruned", "eu-west-1")
-    assert observe.describe(pruning.stack.aws, "us-west-2", "pruned") is None
+    assert observe.describe(clients(pruning.stack.aws, "us-west-2").secrets, "pruned") is None
 
 
 @pytest.mark.parametrize(
@@ -62,4 +63,4 @@ def test_the_role_may_not_replicate(pruning: World, asked: dict[str, Any]) -> No
     )
     with pytest.raises(ClientError, match="AccessDenied"):
         secrets.replicate_secret_to_regions(SecretId=name, **asked)
-    assert not observe.statuses(observe.describe(stack.aws, HOME_REGION, name))
+    assert not observe.statuses(observe.describe(stack.clients.secrets, name))

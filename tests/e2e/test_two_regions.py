@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from local.aws.ministack import KEY, LocalAws, clients, secrets_in
+from local.aws.ministack import KEY, LocalAws, clients
 from local.aws.observe import FunctionLog
 from local.cloudtrail.relay import Delivery, Relay
 from local.process.environment import HOME_REGION
@@ -95,7 +95,7 @@ def test_two_stacks_that_name_each_other_are_quiet_after_convergence(worlds: tup
     here, there = worlds
     arns = {}
     for region, name in ((HOME_REGION, "pair/here"), (OTHER_REGION, "pair/there")):
-        arns[name] = secrets_in(here.stack.aws, region).create_secret(
+        arns[name] = clients(here.stack.aws, region).secrets.create_secret(
             Name=name, SecretString="hidden", Tags=aws_tags(BOTH)
         )["ARN"]
     for world, name in ((here, "pair/here"), (there, "pair/there")):

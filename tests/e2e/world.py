@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from local.aws import observe
-from local.aws.ministack import KEY
+from local.aws.ministack import KEY, clients
 from local.aws.observe import DeadLetter, FunctionLog, LogLine
 from local.cloudtrail.relay import Delivery, Relay
 from local.process.environment import HOME_REGION
@@ -62,7 +62,7 @@ class World:
 
     def replicas(self, name: str) -> set[str]:
         """Return the Regions that the primary calls InSync and that themselves show the replica."""
-        primary = observe.describe(self.stack.aws, HOME_REGION, name)
+        primary = observe.describe(self.stack.clients.secrets, name)
         return {
             region
             for region, status in observe.statuses(primary).items()
@@ -70,7 +70,7 @@ class World:
         }
 
     def is_replica(self, name: str, region: str) -> bool:
-        found = observe.describe(self.stack.aws, region, name)
+        found = observe.describe(clients(self.stack.aws, region).secrets, name)
         return bool(found and found.get("PrimaryRegion") == HOME_REGION)
 
     def lines(self, name: str) -> list[LogLine]:

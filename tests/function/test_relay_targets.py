@@ -11,7 +11,7 @@ from moto import mock_aws
 from rich.console import Console
 
 from local import up
-from local.cloudtrail.relay import Delivery, Sender
+from local.cloudtrail.relay import Delivery, deliver
 from local.stack import logical_id
 
 RECORD: Any = {
@@ -52,7 +52,7 @@ def clients() -> Any:
 
 
 def sent(clients: Any) -> Delivery:
-    (delivery,) = Sender(clients).send([RECORD])
+    (delivery,) = deliver(clients, [RECORD])
     return delivery
 
 

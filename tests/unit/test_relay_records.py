@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +11,15 @@ import boto3
 import pytest
 
 from local.cloudtrail import records
-from local.cloudtrail.records import Secret
-from local.cloudtrail.relay import Delivery, Sender
+from local.cloudtrail.relay import Delivery, deliver
 
 EVENTS = Path(__file__).parents[2] / "events"
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:orders/db-AbCdEf"
-SECRET = Secret(ARN, "orders/db", datetime(2026, 12, 20, 11, 20, 40, tzinfo=UTC))
+SECRET: Any = {
+    "ARN": ARN,
+    "Name": "orders/db",
+    "DeletedDate": datetime(2026, 12, 20, 11, 20, 40, tzinfo=UTC),
+}
 REPLICA = ARN.replace("us-east-1", "eu-west-1")
 VALUE = "***REDACTED***"
 RESOURCE_POLICY = (
@@ -106,7 +108,7 @@ def shape(value: object) -> object:
 def test_the_event_is_the_one_in_the_file(name: str) -> None:
     expected = file(name)
     expected["detail"].pop(FROM_THE_CONSOLE_ALONE, None)
-    secret = replace(SECRET, arn=REPLICA) if name == "stop-replication-to-replica" else SECRET
+    secret = SECRET | {"ARN": REPLICA} if name == "stop-replication-to-replica" else SECRET
     event = records.event(recorded(expected, REQUESTS[name]), secret)
     assert shape(event) == shape(expected)
     assert event | {"id": "any"} == expected | {"id": "any"}
@@ -169,4 +171,4 @@ def test_a_call_that_names_no_secret_was_refused_and_has_no_event() -> None:
     secrets = boto3.client("secretsmanager", region_name="us-east-1")
     events = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=list))
     clients: Any = SimpleNamespace(secrets=secrets, events=events)
-    assert list(Sender(clients).send([record])) == [Delivery("TagResource", "", ())]
+    assert list(deliver(clients, [record])) == [Delivery("TagResource", "", ())]
