@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from local.console import step
-from local.drill.deployed import deployed
 from local.drill.scene import HOME, SECRETS, THERE, THIRD, Scene
+from local.drill.two_stacks import two_stacks
 from local.errors import LocalError
 from replicas.commands.failover import promote, rejoin, verify
 from replicas.commands.failover.session import Surroundings
@@ -24,7 +24,7 @@ TURNED, ACCEPTED, BOTH, NEW = ("app/00", "app/01", "app/02"), "app/03", "app/04"
 def run(console: Console, worlds: str = "") -> int:
     """Play the drill on this machine; return 0, or raise LocalError for the first thing that is not so."""
     began = time.monotonic()
-    with deployed(partial(step, console), worlds) as scene:
+    with two_stacks(partial(step, console), worlds) as scene:
         play(scene, Screen(console, console))
     console.print(f"Nothing was lost. The drill took {time.monotonic() - began:.0f} s.")
     return 0
@@ -56,13 +56,10 @@ def _before(scene: Scene, screen: Screen) -> None:
 def _during(scene: Scene, screen: Screen) -> None:
     scene.switch_off(HOME)
     expect(scene.state(HOME), "off", f"{HOME} does not answer")
-    scope = Scope(regions=[THERE], endpoint_url=scene.access(THERE).endpoint_url)
+    some = VerifyOptions(choice=Choice(["app/0[0-2]"]), from_region=THERE)
     _command(screen, f"verify --from {THERE} --secret app/0[0-2]")
-    expect(
-        verify.run(VerifyOptions(choice=Choice(["app/0[0-2]"]), from_region=THERE), scope, screen),
-        OK,
-        "the Region answers alone",
-    )
+    code = verify.run(some, Scope(regions=[THERE], endpoint_url=scene.url), screen)
+    expect(code, OK, "the Region answers alone")
     expect(_promote(scene, screen, dry_run=True), OK, "the rehearsal writes nothing")
     expect(scene.through_kills(lambda: _promote(scene, screen)), OK, "all are promoted")
     open_ = [held.name for held in scene.held(THERE) if held.is_replica or HOLD_TAG not in held.tags]
@@ -92,8 +89,7 @@ def _back(scene: Scene, screen: Screen) -> None:
     scene.discarded[BOTH] = scene.written[BOTH]
     scene.put(HOME, BOTH)
     scene.functions_run(HOME, THERE)
-    work = partial(_rejoin, scene, screen, _rejoining(scene))
-    expect(scene.through_kills(work), CHANGES, "five are left to decide about")
+    expect(_rejoin(scene, screen, _rejoining(scene)), CHANGES, "five are left to decide about")
     left = [held.name for held in scene.held(THERE) if not held.is_replica]
     expect(left, [*TURNED, ACCEPTED, BOTH, NEW], "only those that changed are left")
 
@@ -106,8 +102,7 @@ def _decisions(scene: Scene, screen: Screen) -> None:
         (f"--discard {BOTH}", replace(asked, discard=[BOTH]), OK),
     ):
         scene.functions_run(HOME, THERE)
-        work = partial(_rejoin, scene, screen, options, text)
-        expect(scene.through_kills(work), code, f"{text} does what it says")
+        expect(_rejoin(scene, screen, options, text), code, f"{text} does what it says")
 
 
 def _after(scene: Scene, screen: Screen) -> None:
@@ -134,8 +129,11 @@ def _promote(scene: Scene, screen: Screen, *, dry_run: bool = False) -> int:
 
 
 def _rejoin(scene: Scene, screen: Screen, asked: RejoinOptions, text: str = "") -> int:
-    _command(screen, f"rejoin --replica-region {THERE} {text}".rstrip())
-    return exit_code(lambda: rejoin.run(asked, scene.access(THERE), screen, _around(scene)), screen)
+    def work() -> int:
+        _command(screen, f"rejoin --replica-region {THERE} {text}".rstrip())
+        return exit_code(lambda: rejoin.run(asked, scene.access(THERE), screen, _around(scene)), screen)
+
+    return scene.through_kills(work)
 
 
 def _rejoining(scene: Scene) -> RejoinOptions:

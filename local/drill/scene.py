@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.secrets_manager.worlds import Worlds
 from replicas.aws.connection import connect
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets
@@ -43,6 +44,8 @@ class Scene(ABC):
     """All there is. `kills` decides when the operator's process dies; without it, it lives."""
 
     folder: Path
+    url: str
+    worlds: Worlds
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     kills: random.Random | None = None
@@ -59,9 +62,14 @@ class Scene(ABC):
         """The policy of both stacks."""
         return self.folder / "policy.toml"
 
-    @abstractmethod
+    @property
+    def shows_promoted(self) -> bool:
+        """Whether the old primary lists a promoted copy as anything but InSync."""
+        return self.worlds.old_primary_shows != "stale"
+
     def access(self, region: str) -> Access:
         """Return how the operator reaches a Region."""
+        return Access(region, endpoint_url=self.url)
 
     @abstractmethod
     def scope(self) -> Scope:
@@ -91,11 +99,6 @@ class Scene(ABC):
     def reported(self, region: str, drift: str) -> list[str]:
         """Return each secret that the function of a Region reported with this drift, as often as it did."""
 
-    @property
-    @abstractmethod
-    def shows_promoted(self) -> bool:
-        """Whether the old primary lists a promoted copy as anything but InSync."""
-
     def operators(self, access: Access, writes_per_second: float) -> RegionSecrets:
         """Return a Region as the operator reaches it, until the process is killed."""
         connection = connect(access)
@@ -122,11 +125,10 @@ class Scene(ABC):
     def state(self, region: str) -> str:
         """Return whether the operator gets an answer from a Region. Asked once: retries take a minute."""
         config = Config(retries={"total_max_attempts": 1})
-        url = self.access(region).endpoint_url
         # A session of its own: boto3's default one keeps the key that it was first used with.
-        client = boto3.Session().client("secretsmanager", region_name=region, endpoint_url=url, config=config)
+        session = boto3.Session(region_name=region)
         try:
-            client.list_secrets(MaxResults=1)
+            session.client("secretsmanager", endpoint_url=self.url, config=config).list_secrets(MaxResults=1)
         except (BotoCoreError, ClientError):
             return "off"
         return "on"

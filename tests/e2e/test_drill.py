@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from local.aws.ministack import WORLDS
-from local.drill.deployed import Deployed, deployed
 from local.drill.play import play
 from local.drill.scene import HOME, SECRETS, THERE
+from local.drill.two_stacks import TwoStacks, two_stacks
 from replicas.aws.connection import connect
 from replicas.terminal import Screen
 
@@ -21,25 +21,25 @@ pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def scene() -> Iterator[Deployed]:
-    with deployed(lambda _text: nullcontext(), os.environ.get(WORLDS, "")) as scene:
+def scene() -> Iterator[TwoStacks]:
+    with two_stacks(lambda _text: nullcontext(), os.environ.get(WORLDS, "")) as scene:
         yield scene
 
 
 @pytest.fixture(scope="module")
-def played(scene: Deployed) -> Deployed:
+def played(scene: TwoStacks) -> TwoStacks:
     quiet = Console(file=StringIO())
     play(scene, Screen(quiet, quiet))
     return scene
 
 
-def test_nothing_is_lost_and_both_stacks_leave_alone_what_is_not_theirs(played: Deployed) -> None:
+def test_nothing_is_lost_and_both_stacks_leave_alone_what_is_not_theirs(played: TwoStacks) -> None:
     """The drill checks itself what it shows."""
     assert len({*played.reported(HOME, "promoted")}) == (SECRETS if played.shows_promoted else 0)
     assert len({*played.reported(THERE, "held")}) == SECRETS
 
 
-def test_a_promotion_is_heard_in_the_region_of_the_copy_and_nowhere_else(played: Deployed) -> None:
+def test_a_promotion_is_heard_in_the_region_of_the_copy_and_nowhere_else(played: TwoStacks) -> None:
     heard = {
         region: [delivery for delivery in deliveries if delivery.call == "StopReplicationToReplica"]
         for region, deliveries in played.heard.items()
@@ -48,7 +48,7 @@ def test_a_promotion_is_heard_in_the_region_of_the_copy_and_nowhere_else(played:
     assert all(delivery.rules for delivery in heard[THERE])
 
 
-def test_the_operator_can_read_no_value(played: Deployed) -> None:
+def test_the_operator_can_read_no_value(played: TwoStacks) -> None:
     secrets: Any = connect(played.access(THERE)).secrets
     for read in (
         lambda: secrets.get_secret_value(SecretId="app/00"),
@@ -58,7 +58,7 @@ def test_the_operator_can_read_no_value(played: Deployed) -> None:
             read()
 
 
-def test_the_application_can_do_nothing_but_read_values(played: Deployed) -> None:
+def test_the_application_can_do_nothing_but_read_values(played: TwoStacks) -> None:
     application: Any = played.reader(THERE)
     assert application.get_secret_value(SecretId="app/00")["SecretString"] == played.written["app/00"]
     for call in (

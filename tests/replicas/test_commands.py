@@ -100,7 +100,7 @@ def test_no_command_has_a_way_to_ask_for_a_value() -> None:
     names = re.compile("(batch_?)?get_?secret_?value", re.IGNORECASE)
     files = [path for folder in ("functions", "replicas", "local") for path in (ROOT / folder).rglob("*.py")]
     found = {path.name for path in files if names.search(path.read_text("utf-8"))}
-    assert found == {"operations.py", "service.py", "deployed.py"}, (
+    assert found == {"operations.py", "service.py", "two_stacks.py"}, (
         "the strict model, and the application of the drill"
     )
     for action in VALUE_READS:

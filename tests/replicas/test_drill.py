@@ -36,7 +36,7 @@ def test_the_drill_loses_nothing_whenever_it_is_killed(tmp_path: Path, seed: int
     screen = Screen(Console(file=shown, width=200), Console(file=StringIO()))
     chance = random.Random(seed)  # noqa: S311  repeatable on purpose
     with secrets.serve() as url:
-        scene = InProcess(tmp_path, clock, clock.advance, chance, secrets=secrets, url=url)
+        scene = InProcess(tmp_path, url, secrets.worlds, clock, clock.advance, chance, secrets=secrets)
         play(scene, screen)
     assert "\n\n2. us-east-1 does not answer: the replicas of us-west-2 are promoted\n" in shown.getvalue()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from local.drill.scene import HOME, POLICY, THERE, THIRD, Scene
 from local.secrets_manager.service import StrictSecretsManager
 from replicas.aws.connection import connect
-from replicas.options import Access, Scope
+from replicas.options import Scope
 from secret_replicator.budget import Budget
 from secret_replicator.errors import ReplicatorError
 from secret_replicator.gateway import Gateway
@@ -28,13 +28,8 @@ class InProcess(Scene):
     """A strict Secrets Manager that is served over HTTP, and a function that is called, not deployed."""
 
     secrets: StrictSecretsManager
-    url: str
     _clients: "dict[str, SecretsManagerClient]" = field(default_factory=dict)
     _drift: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def access(self, region: str) -> Access:
-        """Return how to reach a Region."""
-        return Access(region, endpoint_url=self.url)
 
     def scope(self) -> Scope:
         """Return how to reach home, where no stack can be read."""
@@ -70,11 +65,6 @@ class InProcess(Scene):
     def reported(self, region: str, drift: str) -> list[str]:
         """Return what the calls so far came to."""
         return sorted(name for there, kind, name in self._drift if (there, kind) == (region, drift))
-
-    @property
-    def shows_promoted(self) -> bool:
-        """Whether this is a world in which the function can see it."""
-        return self.secrets.worlds.old_primary_shows != "stale"
 
     def _reconcile(self, reconciler: Reconciler, region: str, name: str) -> None:
         arn = self.secrets.secret(region, name).arn

@@ -21,10 +21,10 @@ from local.cloudtrail.relay import Delivery, Relay
 from local.drill.scene import HOME, POLICY, THERE, THIRD, Scene
 from local.errors import LocalError
 from local.process.environment import ROOT
-from local.secrets_manager.worlds import Worlds, read_worlds
+from local.secrets_manager.worlds import read_worlds
 from local.stack import STACK, Stack, Step, Variant, deployed_to, local_stack
 from replicas.aws.dead_letters import count_messages, secret_name
-from replicas.options import Access, Scope
+from replicas.options import Scope
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.type_defs import AccessKeyTypeDef
@@ -42,35 +42,30 @@ _OF_THE_STACK = ("cloudformation:DescribeStacks", "lambda:GetFunctionConfigurati
 
 
 @dataclass(kw_only=True)
-class Deployed(Scene):
+class TwoStacks(Scene):
     """Two stacks; an application that may read values, and no more; an operator who may not read one."""
 
     stacks: Mapping[str, Stack]
     application: "AccessKeyTypeDef"
-    worlds: Worlds
     heard: dict[str, list[Delivery]] = field(default_factory=lambda: defaultdict(list))
     """What CloudTrail told of each Region, and which rules took it."""
     _relays: dict[str, ExitStack] = field(default_factory=dict)
-    _logs: dict[str, FunctionLog] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Listen to what the functions say from now on."""
         super().__post_init__()
-        for region, stack in self.stacks.items():
-            self._logs[region] = FunctionLog(stack.clients.logs, stack.log_group)
+        self._logs = {
+            region: FunctionLog(stack.clients.logs, stack.log_group) for region, stack in self.stacks.items()
+        }
 
     @property
     def aws(self) -> LocalAws:
         """The local AWS."""
         return self.stacks[HOME].aws
 
-    def access(self, region: str) -> Access:
-        """Return how to reach a Region: the operator's key is in the environment."""
-        return Access(region, endpoint_url=self.aws.endpoint)
-
     def scope(self) -> Scope:
         """Return how to reach the home stack."""
-        return Scope(regions=[HOME], stack=STACK, endpoint_url=self.aws.endpoint, policy=self.policy)
+        return Scope(regions=[HOME], stack=STACK, endpoint_url=self.url, policy=self.policy)
 
     def owner(self, region: str) -> "SecretsManagerClient":
         """Return the client of the account's root."""
@@ -110,7 +105,7 @@ class Deployed(Scene):
             stack.clients.sqs.send_message(QueueUrl=stack.queue_url, MessageBody=SWEEP)
         for region in regions:
             stack = self.stacks[region]
-            if not observe.until(partial(_is_quiet, stack), TIMEOUT_SECONDS):
+            if not observe.until(partial(_is_done, stack), TIMEOUT_SECONDS):
                 raise LocalError(f"The stack of {region} is not done after {TIMEOUT_SECONDS} s")
             if dead_letters := observe.dead_letters(stack.clients.sqs, stack.dead_letter_queue_url):
                 raise LocalError(f"The stack of {region} has dead letters: {dead_letters[0].reasons}")
@@ -122,11 +117,6 @@ class Deployed(Scene):
         found = [line for line in log.lines if (line.event, line.fact("kind")) == ("drift_found", drift)]
         return sorted(secret_name(line.fact("secret")) for line in found)
 
-    @property
-    def shows_promoted(self) -> bool:
-        """Whether this is a world in which the function can see it."""
-        return self.worlds.old_primary_shows != "stale"
-
     def close(self) -> None:
         """Let nobody listen any more."""
         for relay in self._relays.values():
@@ -134,37 +124,34 @@ class Deployed(Scene):
 
     def reader(self, region: str) -> "SecretsManagerClient":
         """Return the client of the application."""
-        return boto3.client(
-            "secretsmanager",
-            region_name=region,
-            endpoint_url=self.aws.endpoint,
-            verify=str(self.aws.ca_bundle),
-            aws_access_key_id=self.application["AccessKeyId"],
-            aws_secret_access_key=self.application["SecretAccessKey"],
-        )
+        key_id, key = self.application["AccessKeyId"], self.application["SecretAccessKey"]
+        session = boto3.Session(key_id, key, region_name=region)
+        return session.client("secretsmanager", endpoint_url=self.url, verify=str(self.aws.ca_bundle))
 
 
 @contextmanager
-def deployed(step: Step, worlds: str = "") -> Iterator[Deployed]:
+def two_stacks(step: Step, worlds: str = "") -> Iterator[TwoStacks]:
     """Deploy both stacks, and give everybody the rights that they have; raise LocalError."""
     worlds = f"{WORLDS} {worlds}"
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         policy = folder / "policy.toml"
         policy.write_text(POLICY, "utf-8")
-        variant = Variant(
-            {"AllowedRegions": f"{THERE},{THIRD}", "AllowOverwrite": "true"},
-            {"POLICY_FILE": str(policy)},
-            worlds,
-        )
+        given = {"AllowedRegions": f"{THERE},{THIRD}", "AllowOverwrite": "true"}
+        variant = Variant(given, {"POLICY_FILE": str(policy)}, worlds)
         home = running.enter_context(local_stack(step, variant=variant))
         with step(f"Deploy it in {THERE}, too"):
             given = {"AllowedRegions": f"{HOME},{THIRD}", "AllowOverwrite": "true"}
             there = deployed_to(THERE, f"{STACK}-there", home, **given)
         application = _user(home, "application", [_allowed(["secretsmanager:GetSecretValue"])])
         operator = _user(home, "operator", [*_operators_rights(), _allowed(_OF_THE_STACK)])
-        stacks = {HOME: home, THERE: there}
-        scene = Deployed(folder, stacks=stacks, application=application, worlds=read_worlds(worlds))
+        scene = TwoStacks(
+            folder,
+            home.aws.endpoint,
+            read_worlds(worlds),
+            stacks={HOME: home, THERE: there},
+            application=application,
+        )
         running.callback(scene.close)
         for region in scene.stacks:
             scene.relay(region)
@@ -172,7 +159,7 @@ def deployed(step: Step, worlds: str = "") -> Iterator[Deployed]:
             yield scene
 
 
-def _is_quiet(stack: Stack) -> bool:
+def _is_done(stack: Stack) -> bool:
     return count_messages(stack.clients.sqs, stack.queue_url) == 0
 
 
@@ -201,9 +188,8 @@ def _user(stack: Stack, name: str, statements: Sequence[Any]) -> "AccessKeyTypeD
 def _environment(aws: LocalAws, key: "AccessKeyTypeDef") -> Iterator[None]:
     """Let the commands find the operator's key, and trust the local AWS, until the end of the block."""
     before = dict(os.environ)
-    os.environ.update(aws.exports)
-    os.environ["AWS_ACCESS_KEY_ID"] = key["AccessKeyId"]
-    os.environ["AWS_SECRET_ACCESS_KEY"] = key["SecretAccessKey"]
+    credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    os.environ.update(aws.exports | credentials)
     try:
         yield
     finally:
