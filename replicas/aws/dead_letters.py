@@ -364,12 +364,13 @@ def _dead_letter(message: "MessageTypeDef", home_region: str) -> DeadLetter:
     given = {name: value.get("StringValue", "") for name, value in attributes.items()}
     secret = given.get("SecretArn") or _secret_in(message["Body"], home_region)
     error_type, reason = _reason(given)
+    attempts = given.get("Attempts") or given.get("RETRY_ATTEMPTS") or ""
     return DeadLetter(
         since=_since(given.get("FirstReceived", ""), int(system["SentTimestamp"])),
         secret=secret,
         error_type=error_type,
         reason=reason.removeprefix(f"{secret} - "),
-        attempts=_number(given.get("Attempts") or given.get("RETRY_ATTEMPTS") or ""),
+        attempts=int(attempts) if re.fullmatch("[0-9]{1,9}", attempts) else None,
         message_id=message["MessageId"],
     )
 
@@ -399,7 +400,3 @@ def _since(first_received: str, sent_milliseconds: int) -> datetime:
         return datetime.fromisoformat(first_received).astimezone(UTC)
     except (ValueError, OverflowError):
         return datetime.fromtimestamp(sent_milliseconds // 1000, UTC)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None

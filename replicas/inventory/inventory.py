@@ -24,9 +24,6 @@ from secret_replicator.models import Decision, Secret
 from secret_replicator.planner import decision, is_selected
 from secret_replicator.policy import Policy
 
-WORKERS = MAX_CONNECTIONS
-"""Calls of DescribeSecret at the same time."""
-
 THROTTLED_SECONDS = 1
 """The pause when AWS throttles more than botocore waits out."""
 
@@ -59,7 +56,6 @@ class Reading:
     unread: list[str] = field(default_factory=list)
     hidden_dead_letters: int = 0
     """Dead letters that somebody else reads at the moment."""
-    unselected: int = 0
     orphaned: int = 0
     """Replicas of secrets that nothing selects any more."""
     arns: set[str] = field(default_factory=set)
@@ -68,7 +64,7 @@ class Reading:
 
 def read(deployment: Deployment, choice: Choice, reading: Reading, report: Report) -> Iterator[Seen]:
     """Yield the selected secrets as they are now; raise OperatorError. At most AHEAD of them are held."""
-    with format_calls(), ThreadPoolExecutor(WORKERS) as pool:
+    with format_calls(), ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         calls: deque[Future[Seen | None]] = deque()
         try:
             for secret in selected(deployment, deployment.policy, choice, reading):

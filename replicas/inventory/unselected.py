@@ -26,7 +26,6 @@ def unselected(deployment: Deployment, choice: Choice, reading: Reading, screen:
         found[arn] = replace(secret, replicas=(*secret.replicas, Replica(held.region, ORPHANED)))
     for arn, secret in found.items():
         if choice.takes(secret) and arn not in reading.arns:
-            reading.unselected += 1
             reading.orphaned += len(secret.replicas)
             yield _seen(deployment, secret)
 
