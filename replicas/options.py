@@ -207,6 +207,8 @@ class Scope:
     role: Role | None = None
     account: str = ""
     """What one of several accounts is called."""
+    read_as: dict[str, str] = field(default_factory=dict, compare=False)
+    """What each queue's account is called that was read. All accounts of a command share it."""
 
     @property
     def profile(self) -> str | None:

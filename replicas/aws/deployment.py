@@ -142,6 +142,11 @@ def _deployment(scope: Scope, access: Access, *, deployed_first: bool) -> Deploy
     if deployed_first and source.is_deployed is False and not scope.policy:
         source = _policy_source(None, connection, parts, environment)
     settings = _settings(environment, region, source)
+    first = scope.read_as.setdefault(settings.queue_url, scope.account)
+    if first != scope.account:
+        raise OperatorError(
+            f"It reads the same secrets as {first}, which would count twice: leave one of the two out"
+        )
     return Deployment(
         settings,
         source.parsed(),

@@ -27,6 +27,8 @@ from tests.support.world import HOME, make_world
 NAMES = ("blue", "green")
 SHUT = "grey"
 """An account where nothing may be asked."""
+TWIN = "twin"
+"""A second profile of the account that is blue."""
 GONE = "gone"
 """A profile at whose address nobody answers."""
 
@@ -40,8 +42,11 @@ def desks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
             (tmp_path / name).mkdir()
             desks[name] = stack.enter_context(at_desk(make_world(tmp_path / name)))
             desks[name].world.add(f"{name}-secret", "us-west-2")
+            queue = f"https://sqs.us-east-1.amazonaws.com/{name}/ReplicationQueue"
+            desks[name].account.environment = {**desks[name].account.environment, "QUEUE_URL": queue}
         desks[SHUT].account.denied |= {"cloudformation:DescribeStacks", "secretsmanager:ListSecrets"}
         urls = {name: desk.account.url for name, desk in desks.items()} | {GONE: "http://127.0.0.1:9"}
+        urls[TWIN] = urls["blue"]
         config = tmp_path / "config"
         keys = "aws_access_key_id = a\naws_secret_access_key = b\nmax_attempts = 1\n"
         config.write_text(
@@ -167,6 +172,28 @@ def test_json_names_the_account_of_each_secret(
     assert [bool(account["error"]) for account in found["accounts"]] == [False, False, True]
     assert [bool(account["text"]) for account in found["accounts"]] == [True, True, False]
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "answering", ["status", "plan", "plan against another policy", "verify"], indirect=True
+)
+def test_an_account_under_two_profiles_counts_once_and_is_an_error(
+    desks: dict[str, Desk], answering: tuple[list[str], str, int]
+) -> None:
+    command, secrets, _ = answering
+    result = run(desks, *command, "--json", *profiles("blue", TWIN, "green"))
+    found = json.loads(result.stdout)
+    (refused,) = {"blue", TWIN} - {secret["account"] for secret in found[secrets]}
+    (counted,) = {"blue", TWIN} - {refused}
+    assert sorted(secret["name"] for secret in found[secrets]) == ["blue-secret", "green-secret"]
+    assert f"{refused}: It reads the same secrets as {counted}, which would count twice" in result.stderr
+    assert result.exit_code == 1
+
+
+def test_verify_from_a_region_lists_an_account_under_two_profiles_once(desks: dict[str, Desk]) -> None:
+    result = run(desks, "verify", "--from", HOME, *profiles("blue", TWIN))
+    assert result.stdout.count("blue-secret") == 1
+    assert result.exit_code == 0
 
 
 def test_the_accounts_are_asked_at_the_same_time(desks: dict[str, Desk]) -> None:

@@ -143,6 +143,7 @@ def accounts(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         for name in small.secrets.names(region):
             small.secrets.secret(region, name).last_changed = small.clock()
     with at_desk(small) as other, at_desk(make_world(folder)) as refusing:
+        other.account.environment = {**other.account.environment, "QUEUE_URL": "another account's"}
         refusing.account.denied.add("cloudformation:DescribeStacks")
         desks = {"shop": desk, "payments-production": other, "legacy": refusing}
         config = folder / "config"

@@ -343,8 +343,9 @@ class _Holding:
     secrets: list[tuple[str, Held]] = field(default_factory=list)
 
     def add(self, other: "_Holding") -> None:
-        """Take in what it holds of another account."""
-        self.secrets += other.secrets
+        """Take in what it holds of another account, or of the same under another name: each secret once."""
+        known = {held.arn for _, held in self.secrets}
+        self.secrets += [(account, held) for account, held in other.secrets if held.arn not in known]
 
     def __str__(self) -> str:
         """Say how many are whose."""
