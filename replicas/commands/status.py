@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -89,33 +90,21 @@ def run(
     return answers.total.exit_code
 
 
-def check(
-    options: StatusOptions | ReportOptions,
-    scope: Scope,
-    screen: Screen,
-    by: Sequence[str] = (),
-    *,
-    verifying: bool = False,
-) -> Answers[Status]:
-    """Return the status of every selected secret of every account; raise OperatorError."""
+def check(options: StatusOptions | ReportOptions, scope: Scope, screen: Screen) -> Answers[Status]:
+    """Return the status of every selected secret of every account, verified for a report.
 
-    def check_at(place: Scope, own: Screen) -> Status:
-        status = _check(options, place, own, by)
-        status.verified.account = place.account
-        again = replace(options.choice, taken=set())  # what is not selected is no success of the choice
-        for deployment in status.deployments if verifying else ():
-            compare(deployment, again, status.verified, own, time.time)
-        return status
-
-    answers = ask_each(scope, check_at, Status(), screen)
+    Raise OperatorError.
+    """
+    answers = ask_each(scope, partial(_check, options), Status(), screen)
     if answers.are_complete:
         require_some(options.choice)
     answers.total.rows.sort(key=lambda row: row.place)
     return answers
 
 
-def _check(options: StatusOptions | ReportOptions, scope: Scope, screen: Screen, by: Sequence[str]) -> Status:
-    status = Status()
+def _check(options: StatusOptions | ReportOptions, scope: Scope, screen: Screen) -> Status:
+    by = options.by if isinstance(options, ReportOptions) else ()
+    status = Status(verified=Verified(scope.account))
     for deployment in deployments(scope):
         screen.say(str(deployment))
         reading = Reading()
@@ -129,6 +118,9 @@ def _check(options: StatusOptions | ReportOptions, scope: Scope, screen: Screen,
             others = unselected(deployment, options.choice, reading, screen)
             rows = (row(secret, by_secret.about(secret.secret.arn), by) for secret in chain(seen, others))
             _count(status, rows, dead_letters, by_secret, options.choice)
+    again = replace(options.choice, taken=set())  # what is not selected is no success of the choice
+    for deployment in status.deployments if isinstance(options, ReportOptions) else ():
+        compare(deployment, again, status.verified, screen, time.time)
     return status
 
 

@@ -73,7 +73,7 @@ def run(
     screen.stopped = "Stopped. No file was changed."
     page_file = options.html or (None if options.as_json else Path("replicas-report.html"))
     _require_two_files(page_file, options.csv)
-    answers = check(options, scope, screen, options.by, verifying=True)
+    answers = check(options, scope, screen)
     status = answers.total
     show = screen.say if options.as_json else screen.show
     if page_file:
