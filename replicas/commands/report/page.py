@@ -3,9 +3,9 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,7 @@ class Coverage:
         return round(100 * self.in_sync / self.wanted, 1) if self.wanted else 100
 
 
-def run(
-    options: ReportOptions,
-    scope: Scope,
-    screen: Screen,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> int:
+def run(options: ReportOptions, scope: Scope, screen: Screen) -> int:
     """Write the report; return the exit code."""
     screen.stopped = "Stopped. No file was changed."
     page_file = options.html or (None if options.as_json else Path("replicas-report.html"))
@@ -78,7 +73,7 @@ def run(
     show = screen.say if options.as_json else screen.show
     if page_file:
         accounts = answers.of if len(answers.of) > 1 else ()
-        write(page_file, page(status, options, now(), accounts))
+        write(page_file, page(status, options, screen.now(), accounts))
         show(f"Written: {shown(page_file)}")
     if options.csv:
         write(options.csv, as_csv(table(status, options.by)))
