@@ -171,9 +171,8 @@ def make_app(  # noqa: PLR0913, PLR0917  a client each
     secrets = secrets_in(settings.region)
     gateway = Gateway(secrets, budget.clock)
     queue = WorkQueue(sqs, settings.queue_url, settings.dead_letter_queue_url)
-    overwrites = Overwrites(
-        cache(lambda region: Gateway(secrets_in(region), budget.clock)), settings.region, policy.tag_key
-    )
+    gateway_of = cache(lambda region: Gateway(secrets_in(region), budget.clock))
+    overwrites = Overwrites(gateway_of, settings.region, policy.tag_key, budget.clock)
     reconciler = Reconciler(gateway, budget, policy, settings, Answers(budget.clock), overwrites)
     sweeper = Sweeper(gateway, queue, policy, settings)
     settler = Settler(queue, budget.clock)

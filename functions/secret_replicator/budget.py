@@ -45,6 +45,8 @@ class Budget:
     writes_per_second: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.time
+    """Goes on between two invocations, when Lambda freezes the instance and `clock` may stand still."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _free_at: list[float] = field(init=False)
     _idle_since: float = field(init=False)
@@ -55,12 +57,12 @@ class Budget:
     @contextmanager
     def invocation(self) -> Iterator[None]:
         """Enter the block for each invocation: one that comes after a pause begins like a new instance."""
-        if self.clock() - self._idle_since > PAUSE_SECONDS:
+        if self.now() - self._idle_since > PAUSE_SECONDS:
             self._leave_a_second_to_others()
         try:
             yield
         finally:
-            self._idle_since = self.clock()
+            self._idle_since = self.now()
 
     @contextmanager
     def slot(self, deadline: float, refresh: Callable[[], None] | None = None) -> Iterator[None]:
@@ -92,5 +94,5 @@ class Budget:
 
     def _leave_a_second_to_others(self) -> None:
         """Begin no write for a second: one that was killed, or that ran until now, may have used it."""
-        self._idle_since = self.clock()
-        self._free_at = [self._idle_since + WINDOW_SECONDS] * int(self.writes_per_second)
+        self._idle_since = self.now()
+        self._free_at = [self.clock() + WINDOW_SECONDS] * int(self.writes_per_second)

@@ -1,5 +1,6 @@
 """The clients of AWS, made with no more work than a cold start needs."""
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -39,13 +40,16 @@ class Clients:
 
     region: str
     _session: Session = field(default_factory=_new_session)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """A session makes one client at a time: it is not thread-safe."""
 
     def secrets_in(self, region: str) -> "SecretsManagerClient":
-        """Return a client of Secrets Manager in whatever Region.
+        """Return a client of Secrets Manager in whatever Region: another is only read, and not waited for.
 
         A retry would be a write that the budget knows nothing of: the message itself is tried again.
         """
-        config = _config(attempts=1, connect_seconds=2, read_seconds=5)
+        connect_seconds, read_seconds = (2, 5) if region == self.region else (1, 2)
+        config = _config(1, connect_seconds, read_seconds)
         return cast("SecretsManagerClient", self._client("secretsmanager", config, region))
 
     def sqs(self) -> "SQSClient":
@@ -59,7 +63,8 @@ class Clients:
         return cast("EventBridgeClient", self._client("events", config))
 
     def _client(self, service: str, config: Config, region: str = "") -> object:
-        return self._session.create_client(service, region_name=region or self.region, config=config)
+        with self._lock:
+            return self._session.create_client(service, region_name=region or self.region, config=config)
 
 
 def _config(attempts: int, connect_seconds: int, read_seconds: int) -> Config:

@@ -20,7 +20,7 @@ DRIFT_REMEDIES: Mapping[str, str] = {
     "of the same name in that Region, or let no rule ask for the Region",
     SIMILAR_TAG: "take this tag off, and set the policy's own tag key in its place",
     "orphaned": "set the tag again, or remove the replica (remove-regions-from-replication)",
-    "promoted": "bring a promoted copy back with replicas rejoin; another team's primary needs its own name",
+    "promoted": "bring a promoted copy back with replicas rejoin; another team's secret needs its own name",
 }
 """What a person can do about each kind of drift."""
 

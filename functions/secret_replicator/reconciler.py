@@ -28,7 +28,7 @@ from secret_replicator.models import (
     Replica,
     Secret,
 )
-from secret_replicator.overwrites import Overwrites
+from secret_replicator.overwrites import Overwrites, keeping
 from secret_replicator.planner import belongs_to_another_account, best_by_region, decision
 from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
@@ -104,15 +104,23 @@ class Reconciler:
 
     def _read(self, secret_id: str, attempt: Attempt) -> tuple[Secret, Decision, float]:
         """Return the secret as it is now, what is to be done about it in this attempt, and when this was."""
-        secret = self.gateway.describe(secret_id, attempt.deadline)
-        settings = replace(self.settings, prune_replicas=False) if attempt.read_only else self.settings
-        found = decision(secret, self.policy, settings, attempt.now)
-        found = self.overwrites.checked(secret, found, attempt.deadline)
+        secret, decided, read_at = self._described(secret_id, attempt)
+        elsewhere = self.overwrites.found(secret, decided.plan, attempt.deadline)
+        if elsewhere and self.budget.clock() - read_at > MOMENT_SECONDS:
+            secret, decided, read_at = self._described(secret_id, attempt)
+        decided = keeping(decided, elsewhere)
         if attempt.read_only:
-            found = replace(found, plan=Plan(wait=found.plan.wait, drift=found.plan.drift))
+            decided = replace(decided, plan=Plan(wait=decided.plan.wait, drift=decided.plan.drift))
         elif attempt.last:
-            found = replace(found, plan=_asking_nothing_again(found.plan, secret))
-        return secret, found, self.budget.clock()
+            decided = replace(decided, plan=_asking_nothing_again(decided.plan, secret))
+        return secret, decided, read_at
+
+    def _described(self, secret_id: str, attempt: Attempt) -> tuple[Secret, Decision, float]:
+        """Return the same, whatever stands where a replica may overwrite."""
+        secret = self.gateway.describe(secret_id, attempt.deadline)
+        read_at = self.budget.clock()
+        settings = replace(self.settings, prune_replicas=False) if attempt.read_only else self.settings
+        return secret, decision(secret, self.policy, settings, attempt.now), read_at
 
     def _outcome(self, work: Work) -> Outcome:
         if not work.decision.skip and self.settings.mode == "plan":

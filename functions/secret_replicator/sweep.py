@@ -4,6 +4,7 @@ import math
 import random
 from dataclasses import dataclass, replace
 
+from secret_replicator.budget import require_time
 from secret_replicator.errors import RefusedError
 from secret_replicator.gateway import Gateway
 from secret_replicator.messages import ReconcileRequest, SweepRequest
@@ -38,9 +39,11 @@ class Sweeper:
                 error.problem, "delete this dead letter: the next sweep starts again"
             ) from error
         selected = [secret.arn for secret in page.secrets if is_selected(secret, self.policy, self.settings)]
+        require_time(self.gateway.clock(), deadline)
         self.queue.enqueue([ReconcileRequest(arn, sweep_id=request.sweep_id).body() for arn in selected])
         if page.next_token:
             following = replace(request, page=request.page + 1, next_token=page.next_token)
+            require_time(self.gateway.clock(), deadline)
             seconds = len(selected) / self.settings.writes_per_second - self.gateway.clock() + begun
             # After all others: whoever sees the next page knows that this one is in the queue.
             self.queue.enqueue([following.body()], _delay_seconds(request, seconds))

@@ -14,7 +14,7 @@ from tests.support.world import World
 
 def budget_of(writes_per_second: float, clock: ManualClock) -> Budget:
     """Return the budget of an instance that began a while ago."""
-    budget = Budget(writes_per_second, clock, clock.advance)
+    budget = Budget(writes_per_second, clock, clock.advance, clock)
     clock.now = 1000
     return budget
 
@@ -40,7 +40,7 @@ def test_a_share_may_be_used_at_once_and_the_next_one_a_second_later(clock: Manu
 def test_an_instance_that_replaces_another_leaves_it_the_share_of_its_last_second(clock: ManualClock) -> None:
     killed = budget_of(3, clock)
     begun = writes(killed, clock, 3)
-    begun += writes(Budget(3, clock, clock.advance), clock, 3)
+    begun += writes(Budget(3, clock, clock.advance, clock), clock, 3)
     assert begun == [1000] * 3 + [1000 + WINDOW_SECONDS] * 3
 
 
@@ -115,6 +115,17 @@ def test_an_instance_that_was_idle_leaves_its_first_second_to_others(clock: Manu
     with budget.invocation():
         assert writes(budget, clock, 2) == [pytest.approx(clock())] * 2
     assert clock() == pytest.approx(1002 + 2 * WINDOW_SECONDS)
+
+
+def test_so_does_one_that_was_frozen_while_its_clock_stood_still(clock: ManualClock) -> None:
+    budget, frozen = budget_of(2, clock), ManualClock(0)
+    budget.now = lambda: clock() + frozen()
+    with budget.invocation():
+        writes(budget, clock, 1)
+    frozen.advance(600)
+    thawed = clock()
+    with budget.invocation():
+        assert writes(budget, clock, 1) == [pytest.approx(thawed + WINDOW_SECONDS)]
 
 
 def test_an_instance_that_goes_straight_on_uses_all_of_its_share(clock: ManualClock) -> None:

@@ -289,7 +289,7 @@ class Model(RuleBasedStateMachine):
             )
 
     def _instance(self, number: int) -> ConductedApp:
-        budget = Budget(WRITES_PER_SECOND / INSTANCES, self.clock, self.conductor.pause)
+        budget = Budget(WRITES_PER_SECOND / INSTANCES, self.clock, self.conductor.pause, self.clock)
         app = make_app(self.settings, transport.client_maker(self._answer), self.queues, budget, self.clock)
         queue = ConductedQueue(self.queues, app.settings.queue_url, app.settings.dead_letter_queue_url)
         parts = {part.name: getattr(app, part.name) for part in fields(app)}

@@ -148,7 +148,9 @@ def test_what_was_read_before_a_sleep_that_took_too_long_is_read_again(world: Wo
 def test_out_of_time_before_its_first_write_an_attempt_asks_for_nothing(world: World) -> None:
     world.add("a", "eu-west-1")
     now = world.clock()
-    reconciler = replace(world.app.reconciler, budget=Budget(20, world.clock, world.clock.advance))
+    reconciler = replace(
+        world.app.reconciler, budget=Budget(20, world.clock, world.clock.advance, world.clock)
+    )
     with pytest.raises(DeadlineExceededError):
         reconciler.reconcile("a", Attempt(1, 0, now + CALL_SECONDS + 0.5, now))
     assert not any(call.operation.startswith("Replicate") for call in world.secrets.calls)

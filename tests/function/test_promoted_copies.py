@@ -1,18 +1,33 @@
 """A copy that was promoted, perhaps the live one of a failover, is never overwritten."""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from local.secrets_manager.model import ACCESS_DENIED, SERVER_ERROR, Fault, FaultHook, Outcome
+from local.secrets_manager.model import ACCESS_DENIED, SERVER_ERROR, Call, Fault, FaultHook, Outcome
+from secret_replicator.clients import Clients
+from secret_replicator.models import DesiredReplica, Drift, Plan, Secret
+from secret_replicator.overwrites import Overwrites
 from secret_replicator.planner import HOLD_TAG
+from secret_replicator.reconciler import MOMENT_SECONDS
 from tests.support.model.events import SHAPES
-from tests.support.world import HOME, Lines, World
+from tests.support.world import HOME, POLICY, Lines, World
+
+if TYPE_CHECKING:
+    from secret_replicator.gateway import Gateway
 
 PAYMENTS = {"team": "payments"}
 """Tags by which a rule asks for us-west-2, and may overwrite there."""
 THERE = "us-west-2"
+ORDERS = """[[rules]]
+match = { app = "orders" }
+regions = ["eu-west-1"]
+overwrite = true
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +124,22 @@ def test_a_primary_of_its_own_is_kept(overwriting: World, log_lines: Lines, fiel
     assert [line["kind"] for line in log_lines() if line["message"] == "drift_found"] == ["promoted"]
 
 
+def test_a_replica_of_another_regions_primary_is_kept(overwriting: World) -> None:
+    overwriting.secrets.add_secret(THERE, "db", value="another's", primary_region="eu-central-1")
+    overwriting.add("db", **PAYMENTS)
+    reconciled(overwriting)
+    assert value_there(overwriting) == "another's"
+    assert not overwriting.queues.dead_letters
+
+
+def test_a_replica_of_another_accounts_primary_is_kept() -> None:
+    replica = Secret("db-another", "db", {}, primary_region=HOME, cross_account_replica=True)
+    gateway = cast("Gateway", SimpleNamespace(describe=lambda *_: replica))
+    todo = Plan(add=(DesiredReplica(THERE, overwrite=True),))
+    found = Overwrites(lambda _: gateway, HOME, "replicate-to").found(Secret("db-own", "db", {}), todo, 0)
+    assert found == {THERE: Drift(THERE, "promoted")}
+
+
 def test_a_replica_that_has_failed_is_asked_for_again(overwriting: World) -> None:
     overwriting.add("db", **PAYMENTS, **{"replicate-to": "eu-west-1"})
     reconciled(overwriting)
@@ -152,6 +183,86 @@ def test_what_gives_no_answer_is_asked_again(overwriting: World) -> None:
     overwriting.deliver_until_empty()
     assert overwriting.status("db") == {THERE: "InSync"}
     assert not overwriting.queues.dead_letters
+
+
+def test_a_region_that_is_silent_is_waited_for_once_a_minute(overwriting: World) -> None:
+    """Or each read before each write would wait for it, and the good Regions' time would be up."""
+    for name in ("db", "other"):
+        overwriting.add(name, **PAYMENTS, **{"replicate-to": "eu-west-1"})
+    overwriting.secrets.faults = refused_there(SERVER_ERROR)
+    overwriting.send("db")
+    overwriting.deliver()
+    overwriting.send("other")
+    overwriting.deliver()
+    silent = [call for call in overwriting.calls("DescribeSecret") if call.region == THERE]
+    assert len(silent) == 1
+    assert overwriting.status("other") == {"eu-west-1": "InSync"}
+    overwriting.secrets.faults = None
+    overwriting.deliver_until_empty()
+    assert overwriting.status("other") == {THERE: "InSync", "eu-west-1": "InSync"}
+
+
+def test_a_silent_region_is_not_waited_for_long() -> None:
+    clients = Clients(HOME)
+    config = clients.secrets_in(THERE).meta.config
+    assert (config.connect_timeout, config.read_timeout) == (1, 2)  # type: ignore[attr-defined]
+
+
+def slowly_there(change: Callable[[], object]) -> FaultHook:
+    """Let the check of us-west-2 take a while, in which something changes at home, the first time."""
+    changes = iter([change])
+
+    def faults(call: Call, _random: object) -> Fault | None:
+        if (call.operation, call.region) != ("DescribeSecret", THERE):
+            return None
+        for each in changes:
+            each()
+        return Fault(delay_seconds=4)
+
+    return faults
+
+
+@pytest.mark.parametrize(
+    ("tags", "replicas"),
+    [
+        pytest.param(PAYMENTS | {HOLD_TAG: "stop"}, {"eu-west-1"}, id="held"),
+        pytest.param(PAYMENTS | {"replicate-to": "eu-west-1"}, {"eu-west-1", THERE}, id="wanted again"),
+    ],
+)
+def test_what_changes_while_it_is_checked_is_seen(
+    overwriting: World, tags: dict[str, str], replicas: set[str]
+) -> None:
+    """A check takes as long as the other Region does: what was read at home before is old by then."""
+    secret = overwriting.add("db", "eu-west-1")
+    reconciled(overwriting)
+    secret.tags = dict(PAYMENTS)
+    pruning = overwriting.having(prune_replicas=True)
+    pruning.secrets.faults = slowly_there(lambda: setattr(secret, "tags", tags))
+    reconciled(pruning)
+    assert set(pruning.status("db")) == replicas
+    assert not pruning.calls("RemoveRegionsFromReplication")
+
+
+def test_nothing_is_written_by_what_was_read_before_the_check(overwriting: World) -> None:
+    overwriting.add("db", **PAYMENTS)
+    overwriting.secrets.faults = slowly_there(lambda: None)
+    reconciled(overwriting)
+    (write,) = overwriting.calls("ReplicateSecretToRegions")
+    read = [call.time for call in overwriting.calls("DescribeSecret") if call.region == HOME]
+    assert min(write.time - time for time in read if time <= write.time) <= MOMENT_SECONDS
+
+
+def test_what_may_be_overwritten_only_now_is_checked_first(overwriting: World, tmp_path: Path) -> None:
+    """A rule comes to match while another Region is checked."""
+    policy_file = tmp_path / "more.toml"
+    policy_file.write_text(f"{POLICY}\n{ORDERS}")
+    overwriting = overwriting.having(policy_file=policy_file)
+    overwriting.secrets.add_secret("eu-west-1", "db", value="held there", tags={HOLD_TAG: ""})
+    secret = overwriting.add("db", **PAYMENTS)
+    overwriting.secrets.faults = slowly_there(lambda: setattr(secret, "tags", PAYMENTS | {"app": "orders"}))
+    reconciled(overwriting)
+    assert overwriting.secrets.secret("eu-west-1", "db").value == "held there"
+    assert overwriting.status("db") == {THERE: "InSync"}
 
 
 def test_a_check_that_would_end_too_late_puts_the_message_off(overwriting: World) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from local.secrets_manager.model import THROTTLED, Call, Fault
-from tests.support.world import HOME, Lines, World
+from secret_replicator.budget import CALL_SECONDS
+from tests.support.world import FUNCTION_SECONDS, HOME, Lines, World
 
 
 def test_a_sweep_converges_every_selected_secret_and_touches_no_other(world: World) -> None:
@@ -143,6 +144,17 @@ def test_the_time_that_a_page_takes_itself_is_no_delay_on_top(world: World) -> N
         Fault(delay_seconds=3) if call.operation == "ListSecrets" else None
     )
     assert page_delays(world, selected=100, writes_per_second=10)[1:] == [7] * 8
+
+
+def test_a_page_that_took_too_long_to_list_enqueues_nothing(world: World) -> None:
+    """The time for it is up: what the function may not finish, it does not begin."""
+    world.add("orders/db", to="eu-west-1")
+    world.secrets.faults = lambda call, _random: (
+        Fault(delay_seconds=FUNCTION_SECONDS - CALL_SECONDS + 1) if call.operation == "ListSecrets" else None
+    )
+    world.queues.send('{"sweep": {}}')
+    world.deliver()
+    assert world.only_message().body == '{"sweep": {}}'
 
 
 def test_a_sweep_whose_token_has_expired_begins_anew_once_and_says_so(world: World, log_lines: Lines) -> None:

@@ -81,5 +81,7 @@ class InProcess(Scene):
         budget = Budget(50, self.clock, self.sleep)
         gateway = Gateway(self.owner(region), self.clock)
         policy = parse_policy(POLICY)
-        overwrites = Overwrites(lambda there: Gateway(self.owner(there), self.clock), region, policy.tag_key)
+        overwrites = Overwrites(
+            lambda there: Gateway(self.owner(there), self.clock), region, policy.tag_key, self.clock
+        )
         return Reconciler(gateway, budget, policy, settings, Answers(self.clock), overwrites)

@@ -79,7 +79,7 @@ class World:
 
 
 def _app(settings: Settings, secrets: StrictSecretsManager, queues: FakeQueues, clock: ManualClock) -> App:
-    budget = Budget(settings.writes_per_second / settings.maximum_concurrency, clock, clock.advance)
+    budget = Budget(settings.writes_per_second / settings.maximum_concurrency, clock, clock.advance, clock)
     return make_app(settings, client_maker(secrets.handle), queues, budget, clock)
 
 

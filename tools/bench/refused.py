@@ -62,7 +62,9 @@ class _Account:
         )
 
     def instance(self) -> None:
-        budget = Budget(self.settings.writes_per_second / self.instances, self.time, self.time.sleep)
+        budget = Budget(
+            self.settings.writes_per_second / self.instances, self.time, self.time.sleep, self.time
+        )
         app = make_app(self.settings, transport.client_maker(self._answer), self.queues, budget, self.time)
         queue = TimedQueue(self.queues, QUEUE_URL, DEAD_LETTER_QUEUE_URL, self.time)
         parts: dict[str, Any] = {part.name: getattr(app, part.name) for part in fields(app)}
