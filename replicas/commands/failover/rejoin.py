@@ -148,71 +148,70 @@ def _candidate(desk: _Desk, identity: str, home_region: str) -> Candidate:
 def _do(desk: _Desk, candidate: Candidate) -> Result:
     ways = {Action.REJOIN: _rejoin, Action.TURN: _turn, Action.FINISH: _finish}
     try:
-        return Result(candidate.name, ways[candidate.action](desk, candidate.sides))
+        ways[candidate.action](desk, candidate.sides)
     except OperatorError as error:
         return Result(candidate.name, str(error))
+    return Result(candidate.name)
 
 
-def _rejoin(desk: _Desk, sides: Sides) -> str:
-    """Let home be replicated over the copy; return what keeps it from that."""
+def _rejoin(desk: _Desk, sides: Sides) -> None:
+    """Let home be replicated over the copy; raise OperatorError for what keeps it from that."""
     home, there = sides.home, sides.there
     if home is None:
-        return "it is on neither side"
+        raise OperatorError("it is on neither side")
     key = there.kms_key_id if there else _key_in_journal(sides)
     _hold_home(desk, home)
     home = _settled(desk, home, sides.region)
     if begun := _begun_before(desk, sides):
-        return _finish(desk, begun)
+        _finish(desk, begun)
+        return
     if home.replica_in(sides.region):
-        if problem := _changed_meanwhile(desk, sides, may_be_gone=True):
-            return problem
+        _require_unchanged(desk, sides, may_be_gone=True)
         _remove(desk, sides, home, [sides.region])
-    if problem := _changed_meanwhile(desk, sides, may_be_gone=True):
-        return problem
+    _require_unchanged(desk, sides, may_be_gone=True)
     target = Replica(sides.region, "", kms_key_id=key)
     _replicate(desk, home, [target], overwrite=there is not None)
-    return _follow_and_release(desk, home, [sides.region])
+    _follow_and_release(desk, home, [sides.region])
 
 
-def _turn(desk: _Desk, sides: Sides) -> str:
-    """Let the copy be the primary, and home and its other Regions follow it."""
+def _turn(desk: _Desk, sides: Sides) -> None:
+    """Let the copy be the primary, and home and its other Regions follow it; raise OperatorError."""
     home, there = sides.home, sides.there
     if there is None:
-        return "it is not there any more"
+        raise OperatorError("it is not there any more")
     if home:
         _hold_home(desk, home)
         left = [replica.region for replica in home.replicas if replica.region != sides.region]
         if left:
-            if problem := _changed_meanwhile(desk, sides):
-                return problem
+            _require_unchanged(desk, sides)
             _remove(desk, sides, home, left)
     there = _settled(desk, there, sides.home_region)
     if begun := _begun_before(desk, sides):
-        return _finish(desk, begun)
-    if problem := _changed_meanwhile(desk, sides):
-        return problem
+        _finish(desk, begun)
+        return
+    _require_unchanged(desk, sides)
     back = Replica(sides.home_region, "", kms_key_id=home.kms_key_id if home else "")
     _forget_failed(desk, there, [back])
     _replicate(desk, there, [back], overwrite=home is not None)
-    return _follow_turned(desk, sides, there)
+    _follow_turned(desk, sides, there)
 
 
-def _finish(desk: _Desk, sides: Sides) -> str:
-    """Go on where an earlier run was stopped."""
+def _finish(desk: _Desk, sides: Sides) -> None:
+    """Go on where an earlier run was stopped; raise OperatorError."""
     if sides.there and change(sides) is Change.TURNED:
-        return _follow_turned(desk, sides, sides.there)
-    if sides.home is None:
-        return "its primary is gone"
-    return _follow_and_release(desk, sides.home, [sides.region])
+        _follow_turned(desk, sides, sides.there)
+    elif sides.home:
+        _follow_and_release(desk, sides.home, [sides.region])
+    else:
+        raise OperatorError("its primary is gone")
 
 
-def _follow_turned(desk: _Desk, sides: Sides, there: Held) -> str:
-    if problem := _follow(desk, there, [sides.home_region]):
-        return problem
+def _follow_turned(desk: _Desk, sides: Sides, there: Held) -> None:
+    _follow(desk, there, [sides.home_region])
     others = _other_regions(sides)
     _forget_failed(desk, desk.now(there), others)
     _replicate(desk, there, others, overwrite=False)
-    return _follow_and_release(desk, there, [sides.home_region, *(replica.region for replica in others)])
+    _follow_and_release(desk, there, [sides.home_region, *(replica.region for replica in others)])
 
 
 def _forget_failed(desk: _Desk, primary: Held, replicas: list[Replica]) -> None:
@@ -250,15 +249,14 @@ def _begun_before(desk: _Desk, before: Sides) -> Sides | None:
     return now if change(now) in (Change.FOLLOWS, Change.TURNED) else None
 
 
-def _changed_meanwhile(desk: _Desk, before: Sides, *, may_be_gone: bool = False) -> str:
-    """Describe both sides again, right before one is overwritten.
+def _require_unchanged(desk: _Desk, before: Sides, *, may_be_gone: bool = False) -> None:
+    """Describe both sides again, right before one is overwritten; raise OperatorError if they changed.
 
     AWS may take the copy away with its entry at home: then nothing is left that could be overwritten.
     """
     now = desk.sides(before.home_region, before.identity)
-    if now.same_as(before) or (may_be_gone and now.there is None):
-        return ""
-    return "it changed in between, and was left: run it again to see how"
+    if not (now.same_as(before) or (may_be_gone and now.there is None)):
+        raise OperatorError("it changed in between, and was left: run it again to see how")
 
 
 def _remove(desk: _Desk, sides: Sides, home: Held, regions: list[str]) -> None:
@@ -279,8 +277,8 @@ def _replicate(desk: _Desk, primary: Held, replicas: list[Replica], *, overwrite
             secrets.replicate(primary.arn, wanted, overwrite=overwrite)
 
 
-def _follow(desk: _Desk, primary: Held, regions: list[str]) -> str:
-    """Wait until all are InSync and hold the primary's version; return what keeps them from it."""
+def _follow(desk: _Desk, primary: Held, regions: list[str]) -> None:
+    """Wait until all are InSync and hold the primary's version; raise OperatorError if they do not."""
     waited = 0.0
     while True:
         now = desk.now(primary)
@@ -288,33 +286,34 @@ def _follow(desk: _Desk, primary: Held, regions: list[str]) -> str:
         open_ = [replica for replica in found if replica.status != IN_SYNC]
         failed = [replica for replica in open_ if replica.status == REPLICA_FAILED]
         if failed or (open_ and waited >= TIMEOUT_SECONDS):
-            return "; ".join(
-                f"{replica.region} is {replica.status}: {replica.message}" for replica in failed or open_
-            )
+            said = [f"{replica.region} is {replica.status}: {replica.message}" for replica in failed or open_]
+            raise OperatorError("; ".join(said))
         if not open_:
-            return next((problem for region in regions if (problem := _check(desk, now, region))), "")
+            break
         desk.around.sleep(POLL_SECONDS)
         waited += POLL_SECONDS
+    for region in regions:
+        _check(desk, now, region)
 
 
-def _check(desk: _Desk, primary: Held, region: str) -> str:
-    """Return what is wrong as seen from the other side: it must follow, and hold the version."""
+def _check(desk: _Desk, primary: Held, region: str) -> None:
+    """Raise OperatorError unless it follows and holds the version, as seen from the other side."""
     there = desk.secrets(region).describe(arn_in(region, primary.identity))
     if there is None or there.primary_region != primary.region:
-        return f"AWS says InSync, but in {region} it does not follow {primary.region}: see replicas verify"
-    if comparable(primary, there.versions.keys()) and there.current != primary.current:
-        return f"AWS says InSync, but {region} holds another version: see replicas verify"
-    return ""
+        problem = f"in {region} it does not follow {primary.region}"
+    elif comparable(primary, there.versions.keys()) and there.current != primary.current:
+        problem = f"{region} holds another version"
+    else:
+        return
+    raise OperatorError(f"AWS says InSync, but {problem}: see replicas verify")
 
 
-def _follow_and_release(desk: _Desk, primary: Held, regions: list[str]) -> str:
-    if problem := _follow(desk, primary, regions):
-        return problem
+def _follow_and_release(desk: _Desk, primary: Held, regions: list[str]) -> None:
+    _follow(desk, primary, regions)
     now = desk.now(primary)
     with desk.step(journal.RELEASE, now) as secrets:
         if is_held_by_us(now.tags):
             secrets.untag(now.arn, HOLD_TAG)
-    return ""
 
 
 def _other_regions(sides: Sides) -> list[Replica]:
