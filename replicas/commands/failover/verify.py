@@ -35,14 +35,9 @@ _COLUMNS = (
     Column("Since (UTC)", labelled=True),
     Column("Why", short=False, below=True),
 )
-
-
-_FROM = (
-    ACCOUNT,
-    Column("Primary"),
-    Column("Secret", short=False),
-    Column("Version"),
-    Column("Changed (UTC)"),
+_COLUMNS_OF_ONE_REGION = (
+    *(ACCOUNT, Column("Primary"), Column("Secret", short=False)),
+    *(Column("Version"), Column("Changed (UTC)")),
 )
 
 
@@ -164,11 +159,7 @@ def run(options: VerifyOptions, scope: Scope, screen: Screen, clock: Callable[[]
 
 
 def compare(
-    deployment: Deployment,
-    choice: Choice,
-    verified: Verified,
-    screen: Screen,
-    clock: Callable[[], float],
+    deployment: Deployment, choice: Choice, verified: Verified, screen: Screen, clock: Callable[[], float]
 ) -> None:
     """Compare a Region's primaries with all Regions that must hold them."""
     home = region_secrets(deployment.connection)
@@ -272,10 +263,13 @@ def _check_keys(side: _Side) -> None:
 
 def _show(options: VerifyOptions, answers: Answers[Verified], screen: Screen) -> None:
     verified = answers.total
+    loud = sum(found.contradicts_aws for found in verified.findings)
     if options.as_json:
-        screen.write_json(_document(verified) | {"accounts": answers.entries()})
+        counts = {str(state).replace(" ", "_"): verified.counts[state] for state in State}
+        summary = {**counts, "contradicts_aws": loud, "text": f"Verified: {verified}"}
+        screen.write_json({**entries(verified), "summary": summary, "accounts": answers.entries()})
         return
-    if loud := sum(found.contradicts_aws for found in verified.findings):
+    if loud:
         text = f"AWS says InSync, and it is not so: {count(loud, 'replica')}, the first below"
         screen.show(text, "bold red")
     if verified.findings:
@@ -288,50 +282,32 @@ def _show(options: VerifyOptions, answers: Answers[Verified], screen: Screen) ->
 
 def _line(found: Finding) -> tuple[Cell, ...]:
     return (
-        found.account,
-        found.home,
-        found.name,
-        found.region,
-        str(found.state),
-        found.aws_says or "-",
-        Moment(found.since),
-        found.why or "-",
+        *(found.account, found.home, found.name, found.region),
+        *(str(found.state), found.aws_says or "-", Moment(found.since), found.why or "-"),
     )
-
-
-def _document(verified: Verified) -> dict[str, Any]:
-    counts = verified.counts
-    return {
-        **entries(verified),
-        "summary": {
-            **{str(state).replace(" ", "_"): counts[state] for state in State},
-            "contradicts_aws": sum(found.contradicts_aws for found in verified.findings),
-            "text": f"Verified: {verified}",
-        },
-    }
 
 
 def entries(verified: Verified) -> dict[str, Any]:
     """Return what is not as it must be, and what is not known, as JSON has it."""
+    replicas = [
+        {
+            "account": found.account or None,
+            "primary_region": found.home,
+            "name": found.name,
+            "arn": found.arn,
+            "region": found.region,
+            "status": str(found.state),
+            "since": found.since.isoformat() if found.since else None,
+            "aws_says": found.aws_says or None,
+            "why": found.why or None,
+        }
+        for found in verified.findings
+    ]
     return {
-        "replicas": [_entry(found) for found in verified.findings],
+        "replicas": replicas,
         "not_comparable": verified.not_comparable,
         "unchecked_keys": verified.unchecked_keys,
         "unread_regions": verified.unread,
-    }
-
-
-def _entry(found: Finding) -> dict[str, Any]:
-    return {
-        "account": found.account or None,
-        "primary_region": found.home,
-        "name": found.name,
-        "arn": found.arn,
-        "region": found.region,
-        "status": str(found.state),
-        "since": found.since.isoformat() if found.since else None,
-        "aws_says": found.aws_says or None,
-        "why": found.why or None,
     }
 
 
@@ -374,7 +350,7 @@ def _show_held(options: VerifyOptions, scope: Scope, screen: Screen) -> int:
         document = {"region": region, "secrets": entries, "summary": summary, "accounts": answers.entries()}
         screen.write_json(document)
     else:
-        screen.table(_FROM, [_held_line(*secret) for secret in answers.total.secrets])
+        screen.table(_COLUMNS_OF_ONE_REGION, [_held_line(*secret) for secret in answers.total.secrets])
         answers.show(screen)
         screen.show(str(answers.total), "bold")
     answers.require_all()
