@@ -253,7 +253,9 @@ class ApplyScope(AccountScope):
 class Choice:
     """Which of the selected secrets a person wants to see: by name and by tag, with wildcards."""
 
-    names: list[str] = several("NAME", "Only secrets of this name; * is any text. Repeat it.", "--secret")
+    names: list[str] = several(
+        "NAME", "Only secrets of this name; * is any text. Repeat it.", "--secret", callback=_not_empty
+    )
     tags: list[str] = several(
         "KEY=VALUE", "Only secrets with this tag; KEY alone is any value. Repeat it.", "--tag"
     )
@@ -369,7 +371,10 @@ class RedriveOptions:
     """What is asked of a redrive."""
 
     secrets: list[str] = several(
-        "NAME_OR_ARN", "Only the dead letters of this secret. Repeat it for several secrets.", "--secret"
+        "NAME_OR_ARN",
+        "Only the dead letters of this secret. Repeat it for several secrets.",
+        "--secret",
+        callback=_not_empty,
     )
     error_types: list[str] = several(
         "TYPE",

@@ -37,8 +37,15 @@ LAYOUT = ("WORKDIR /var/task", "ENV LAMBDA_TASK_ROOT=/var/task LANG=C.UTF-8", f"
 PIP_PLATFORM = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}[ARCHITECTURE]
 
 
+ANSWER_SECONDS = 20
+
+
 def engine_answers() -> bool:
-    return bool(shutil.which("docker")) and _try("docker", "info")
+    """Tell whether there is an engine that answers in time: one that hangs would hold up everything."""
+    try:
+        return bool(shutil.which("docker")) and _try("docker", "info", seconds=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def is_stand_in() -> bool:
@@ -110,8 +117,8 @@ def _pip(target: Path) -> Iterable[str]:
     )
 
 
-def _try(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+def _try(*command: str, seconds: float | None = None) -> bool:
+    return subprocess.run(command, capture_output=True, timeout=seconds, check=False).returncode == 0
 
 
 def _run(command: Sequence[str]) -> None:

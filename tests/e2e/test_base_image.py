@@ -1,6 +1,7 @@
 """Which image `sam local` gets: a stand-in stays only where AWS's own cannot be pulled."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,11 @@ def test_without_any_image_the_official_one_is_pulled(engine: Path, monkeypatch:
     monkeypatch.setattr(base_image, "_build", lambda _root: pytest.fail("a stand-in was built"))
     base_image.ensure()
     assert (engine / IMAGE).read_text() == AWS
+
+
+def test_an_engine_that_hangs_is_none(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (engine / "docker").write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(base_image, "ANSWER_SECONDS", 1, raising=False)
+    start = time.monotonic()
+    assert not base_image.engine_answers()
+    assert time.monotonic() - start < 30

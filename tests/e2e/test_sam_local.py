@@ -70,7 +70,7 @@ class SamLocal:
 @pytest.fixture(scope="module")
 def beside_the_stack(deployed: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SamLocal]:
     if not base_image.engine_answers():
-        pytest.skip("sam local is not tested: there is no Docker engine here")
+        pytest.skip("sam local is not tested: no Docker engine answers here")
     base_image.ensure()
     examples.create(deployed.clients.secrets)
     folder = tmp_path_factory.mktemp("sam-local")

@@ -139,6 +139,14 @@ def test_a_port_that_cannot_be_is_no_traceback() -> None:
     assert "Port out of range 0-65535" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["plan", "status", "verify", "apply", "redrive"])
+def test_an_empty_secret_is_said_to_be_empty_before_aws_is_asked(desk: Desk, command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--secret", "", "--endpoint-url", desk.account.url])
+    assert result.exit_code == 2
+    assert "it is empty: a variable that is not set?" in result.stderr
+    assert not desk.account.calls
+
+
 def test_an_empty_region_is_said_to_be_empty(desk: Desk) -> None:
     assert "it is empty: a variable that is not set?" in desk.run("plan", "--region", "").stderr
 
