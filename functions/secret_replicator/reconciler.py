@@ -29,7 +29,7 @@ from secret_replicator.models import (
     Secret,
 )
 from secret_replicator.overwrites import Overwrites, keeping
-from secret_replicator.planner import belongs_to_another_account, best_by_region, decision
+from secret_replicator.planner import belongs_to_another_account, best_by_region, decision, is_selected
 from secret_replicator.policy import Policy
 from secret_replicator.settings import Settings
 from secret_replicator.writes import Answers, Requests, Write
@@ -98,6 +98,12 @@ class Reconciler:
             if attempt.number < NOT_FOUND_ATTEMPTS or attempt.age_seconds < NOT_FOUND_SECONDS:
                 raise
             return Outcome(Kind.SKIPPED, secret_id, "deleted")
+        except AccessDeniedError:
+            # The secret's own policy may deny it: that is wrong only where something asks for a replica.
+            listed = self.gateway.listed(secret_id, attempt.deadline)
+            if listed is None or is_selected(listed, self.policy, self.settings):
+                raise
+            return Outcome(Kind.SKIPPED, listed.arn, "not_selected")
         work = Work(secret, found, read_at, Requests(secret.arn, attempt, self.answers))
         outcome = self._outcome(work)
         return replace(outcome, secret=work.secret.arn, plan=work.shown.plan)

@@ -375,6 +375,29 @@ def test_access_denied_counts_only_when_it_is_seen_twice(world: World) -> None:
     assert not world.queues.dead_letters
 
 
+def described_by_others_alone(call: Call, _random: object) -> Fault | None:
+    return ACCESS_DENIED if call.operation == "DescribeSecret" else None
+
+
+@pytest.mark.parametrize("by", ["name", "arn"])
+def test_a_secret_that_nothing_selects_may_deny_to_be_described(world: World, by: str) -> None:
+    """Its own policy lets nobody else in: each rotation of it would be a dead letter at night."""
+    world.secrets.faults = described_by_others_alone
+    world.send(getattr(world.add("private"), by))
+    world.deliver()
+    assert not world.queues.messages
+    assert not world.queues.dead_letters
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_one_that_is_selected_or_not_listed_may_not(world: World, *, listed: bool) -> None:
+    world.secrets.faults = described_by_others_alone
+    world.add("private/db", to="eu-west-1")
+    world.send("private/db" if listed else "private")
+    world.deliver_until_empty()
+    assert world.only_dead_letter()["ErrorType"] == "AccessDenied"
+
+
 KEY_REFUSALS = [
     Fault("AccessDeniedException", "Access to KMS is not allowed"),
     Fault("InvalidRequestException", "The KMS key arn:aws:kms:us-east-1:111122223333:key/1 is disabled."),

@@ -857,6 +857,20 @@ MUTATIONS = (
         SWEEP,
     ),
     Mutation(
+        "a secret that nothing selects may deny to be described",
+        f"{CODE}/reconciler.py",
+        "if listed is None or is_selected(listed, self.policy, self.settings):",
+        "if True:",
+        LIFE,
+    ),
+    Mutation(
+        "one that is selected may not",
+        f"{CODE}/reconciler.py",
+        "if listed is None or is_selected(listed, self.policy, self.settings):",
+        "if listed is None:",
+        LIFE,
+    ),
+    Mutation(
         "6 a sweep comes no faster than it is worked off",
         f"{CODE}/sweep.py",
         "min(MAX_DELAY_SECONDS, max(0, rounded))",
