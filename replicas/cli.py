@@ -63,10 +63,9 @@ def _flat(group: Any) -> Iterator[Parameter]:  # noqa: ANN401  a dataclass
         if is_dataclass(field.type):
             yield from _flat(field.type)
         elif declared := field.metadata.get(options.TYPER):
-            several = field.default_factory is not MISSING
-            default = [] if several else Parameter.empty if field.default is MISSING else field.default
-            kind = Annotated[field.type, declared]  # type: ignore[name-defined]
-            yield Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            option = Parameter(field.name, Parameter.KEYWORD_ONLY, annotation=Annotated[field.type, declared])
+            yield option if default is MISSING else option.replace(default=default)
 
 
 def _made(group: Any, values: Mapping[str, object]) -> object:  # noqa: ANN401  a dataclass
