@@ -11,7 +11,6 @@ WIDTH = 130
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return the console that everything is shown on."""
     console = Console(stderr=stderr, highlight=False, soft_wrap=stderr, emoji=False)
     if not console.is_terminal:
         console.width = WIDTH

@@ -40,8 +40,6 @@ AS_IT_IS = Variant()
 
 @dataclass(frozen=True)
 class Stack:
-    """The deployed stack."""
-
     aws: LocalAws
     clients: Connection
     queue_url: str
@@ -131,7 +129,7 @@ def logical_id(name: str) -> str:
 
 
 def describe(aws: LocalAws, home: Connection, name: str = STACK) -> Stack:
-    """Return the stack that was deployed there, mended; raise LocalError if it is not as it should be."""
+    """Return the stack that was deployed there, fixed; raise LocalError if it is not as it should be."""
     try:
         stack = _stack(aws, home, name)
         fixes.maximum_concurrency(home.functions, stack.function_name)

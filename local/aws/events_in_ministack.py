@@ -4,19 +4,14 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html. MiniS
 policy and key of the queue say.
 """
 
-from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
 
 from ministack.core.arn import Arn, parse_arn
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, eventbridge, kms, sqs
 
-from local.aws.seam import in_place_of
-
-Facts = Mapping[str, Any]
-Own = Callable[..., None]
+from local.aws.seam import Facts, Own, in_place_of, remembered
 
 _EVENTBRIDGE = "events.amazonaws.com"
 _NO_PERMISSIONS = "NO_PERMISSIONS", "Lack of permissions to invoke cross account target."
@@ -27,11 +22,8 @@ _delivery: ContextVar[tuple[Facts, Facts]] = ContextVar("_delivery")
 @in_place_of(eventbridge, "_invoke_target")
 def invoke_target(own: Own, target: Facts, event: Facts, rule: Facts, view: object = None) -> None:
     """Invoke the target, and remember meanwhile which rule and target it is for."""
-    token = _delivery.set((rule, target))
-    try:
+    with remembered(_delivery, (rule, target)):
         own(target, event, rule, view)
-    finally:
-        _delivery.reset(token)
 
 
 @in_place_of(eventbridge, "_dispatch_to_sqs")
@@ -52,7 +44,11 @@ def dispatch_to_sqs(own: Own, spec: Arn, payload: str, sqs_parameters: Facts | N
     own(parse_arn(dead_letters), payload)
     code, text = refused
     given = {"RULE_ARN": rule["Arn"], "TARGET_ARN": str(spec), "ERROR_CODE": code, "ERROR_MESSAGE": text}
-    _explain(dead_letters, payload, given)
+    messages = reversed(sqs._queue_by_arn(dead_letters)["messages"])  # noqa: SLF001
+    written = next(message for message in messages if message["body"] is payload)
+    written["message_attributes"] = {
+        name: {"DataType": "String", "StringValue": value} for name, value in given.items()
+    }
     _count("InvocationsSentToDlq", rule)
 
 
@@ -95,15 +91,6 @@ def find_key(account: str, region: str, key: str) -> Facts | None:
     found = kms._aliases.get_scoped(account, region, alias) or key.rpartition("/")[2]  # noqa: SLF001
     record: Facts | None = kms._keys.get_scoped(account, region, found)  # noqa: SLF001
     return record
-
-
-def _explain(queue_arn: str, payload: str, given: Mapping[str, str]) -> None:
-    """Give the dead letter that was just written its attributes."""
-    messages = reversed(sqs._queue_by_arn(queue_arn)["messages"])  # noqa: SLF001
-    written = next(message for message in messages if message["body"] is payload)
-    written["message_attributes"] = {
-        name: {"DataType": "String", "StringValue": value} for name, value in given.items()
-    }
 
 
 def _count(metric: str, rule: Facts) -> None:

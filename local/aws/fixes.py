@@ -41,33 +41,19 @@ def batch_permissions(iam: "IAMClient", role: str) -> None:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
     """
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        iam.put_role_policy(
-            RoleName=role, PolicyName=name, PolicyDocument=json.dumps(with_batch_actions(document))
-        )
+        document: Any = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for statement in document["Statement"]:
+            _adapt(statement)
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
 
 
-def with_batch_actions(document: object) -> object:
-    """Return the policy with the batch form next to each SQS action that has one.
+def _adapt(statement: dict[str, Any]) -> None:
+    """Put the batch form next to each SQS action that has one.
 
     Conditions on what PutEvents sends hold only if MiniStack knows what is sent, which it does not.
     """
-    if isinstance(document, dict):
-        return {
-            _operator(key, value): _actions(value) if key == "Action" else with_batch_actions(value)
-            for key, value in document.items()
-        }
-    if isinstance(document, list):
-        return [with_batch_actions(item) for item in document]
-    return document
-
-
-def _operator(key: str, value: object) -> str:
-    if key == "StringEquals" and isinstance(value, dict) and "events:source" in value:
-        return "StringEqualsIfExists"
-    return key
-
-
-def _actions(value: object) -> list[object]:
-    actions = value if isinstance(value, list) else [value]
-    return actions + [f"{action}Batch" for action in actions if action in _BATCHED]
+    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+    statement["Action"] = actions + [f"{action}Batch" for action in actions if action in _BATCHED]
+    conditions = statement.get("Condition", {})
+    if "events:source" in conditions.get("StringEquals", {}):
+        conditions["StringEqualsIfExists"] = conditions.pop("StringEquals")

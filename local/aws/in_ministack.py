@@ -6,8 +6,7 @@ refuses are replaced by the modules that are imported for it.
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,9 @@ from ministack.services import lambda_svc, sqs
 from local.aws import events_in_ministack, queues_in_ministack  # noqa: F401  they replace their parts
 from local.aws.lineage import invocations, next_header
 from local.aws.ministack import read_switched_off
-from local.aws.seam import in_place_of
+from local.aws.seam import Answer, Facts, Own, in_place_of, remembered
 
 __all__ = ["app"]
-Answer = tuple[int, dict[str, str], bytes]
-Facts = Mapping[str, Any]
-Own = Callable[..., Any]
 
 _SCOPE = re.compile(rb"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _GLOBAL = (b"iam", b"sts")
@@ -42,7 +38,6 @@ async def app(scope: Facts, receive: Any, send: Any) -> None:  # noqa: ANN401  a
 
 
 def switched_off() -> set[str]:
-    """Return the Regions that answer nothing at the moment."""
     return read_switched_off(Path(os.environ["STATE_DIR"]))
 
 
@@ -57,7 +52,7 @@ async def handle_request(
     own: Own, method: str, path: str, headers: Mapping[str, str], *request: object
 ) -> Answer:
     """Answer, and remember the trace header meanwhile."""
-    with _set(_sent_with, headers.get("x-amzn-trace-id", "")):
+    with remembered(_sent_with, headers.get("x-amzn-trace-id", "")):
         answer: Answer = await own(method, path, headers, *request)
     return answer
 
@@ -91,7 +86,7 @@ def execute_function(own: Own, func: Facts, event: object) -> Facts:
             "body": {"errorType": "RecursiveInvocationException", "errorMessage": reason},
             "log": "",
         }
-    with _set(_invoked_with, header):
+    with remembered(_invoked_with, header):
         answer: Facts = own(func, event)
     return answer
 
@@ -110,15 +105,6 @@ def _received(event: object) -> Iterator[str]:
 def trace_id(own: Own, config: Facts, inbound_trace_header: str | None = None) -> str | None:
     """Return what the function finds as `_X_AMZN_TRACE_ID`."""
     return _invoked_with.get() or own(config, inbound_trace_header)
-
-
-@contextmanager
-def _set(variable: ContextVar[str], value: str) -> Iterator[None]:
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        variable.reset(token)
 
 
 os.environ.pop("PYTHONPATH", None)  # it led here, and is nothing for functions

@@ -35,8 +35,6 @@ ACCOUNT = "123456789012"
 
 @dataclass(frozen=True)
 class LocalAws:
-    """A running local AWS."""
-
     port: int
     folder: Path
     key: str = KEY
@@ -57,7 +55,6 @@ class LocalAws:
         self._switch(read_switched_off(self.folder) | {region})
 
     def switch_on(self, region: str) -> None:
-        """Let a Region answer again."""
         self._switch(read_switched_off(self.folder) - {region})
 
     def _switch(self, regions: set[str]) -> None:
@@ -83,14 +80,12 @@ class LocalAws:
 
 
 def read_switched_off(folder: Path) -> set[str]:
-    """Return the Regions that answer nothing at the moment."""
     file = folder / SWITCHED_OFF
     return set(file.read_text("utf-8").split()) if file.exists() else set()
 
 
 @cache
 def clients(aws: LocalAws, region: str = HOME_REGION) -> Connection:
-    """Return the clients in a Region."""
     config = Config(connect_timeout=20, read_timeout=20, retries={"mode": "standard"}, proxies={})
     return Connection(local_session(region, aws.key), aws.endpoint, str(aws.ca_bundle), config)
 
@@ -144,7 +139,6 @@ def bound(address: str, port: int, advice: str) -> socket.socket:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
     with socket.socket() as trial:
         trial.bind((ADDRESS, 0))
         return int(trial.getsockname()[1])

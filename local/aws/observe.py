@@ -86,7 +86,6 @@ def describe(client: "SecretsManagerClient", name: str) -> "DescribeSecretRespon
 
 
 def statuses(described: "DescribeSecretResponseTypeDef | None") -> dict[str, str]:
-    """Return the status of each replica that a primary lists."""
     entries = described.get("ReplicationStatus", []) if described else []
     return {entry["Region"]: entry.get("Status", "") for entry in entries}
 

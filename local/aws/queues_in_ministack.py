@@ -3,15 +3,11 @@
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageAttributeValue.html
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from ministack.services import sqs
 
-from local.aws.seam import in_place_of
-
-Facts = Mapping[str, Any]
-Own = Callable[..., Facts]
+from local.aws.seam import Facts, Own, in_place_of
 
 MOST_ATTRIBUTES = 10
 """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html"""
@@ -31,7 +27,8 @@ def send_message(own: Own, data: Facts, qurl: str) -> Facts:
     }
     for code, message in _problems(str(data.get("MessageBody", "")), attributes, limit):
         raise sqs._Err(code, message)  # noqa: SLF001
-    return own(data, qurl)
+    answer: Facts = own(data, qurl)
+    return answer
 
 
 def _problems(body: str, attributes: Mapping[str, tuple[str, str]], limit: int) -> Iterator[tuple[str, str]]:

@@ -199,7 +199,6 @@ class Relay:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Relay until the end of the block."""
         with ThreadPoolExecutor(2, "relay") as threads:
             try:
                 self._work = [threads.submit(self._read), threads.submit(self._send)]

@@ -94,5 +94,4 @@ UNHEARD = Case("legacy/ftp", "without an event", {"replicate-to": "dr"}, ("us-we
 
 
 def value() -> str:
-    """Return a new value for a secret."""
     return MARK + secrets.token_hex(16)

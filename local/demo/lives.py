@@ -39,12 +39,10 @@ class Lives:
                 life.append(Status(entry["Status"], time.monotonic(), entry.get("StatusMessage", "")))
 
     def first(self, name: str, region: str) -> str:
-        """Return what was said of a replica first."""
         life = self._seen[name, region]
         return life[0].status if life else NO_REPLICA
 
     def now(self, name: str, region: str) -> str:
-        """Return what was said of a replica last."""
         life = self._seen[name, region]
         return life[-1].status if life else NO_REPLICA
 

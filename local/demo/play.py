@@ -55,7 +55,6 @@ class Play:
     """What is to be done once AWS has said why the replica of a secret failed."""
 
     def play(self) -> None:
-        """Play all of it."""
         policy = "\n".join(f"  {line}" for line in LOCAL_POLICY.read_text("utf-8").splitlines() if line)
         self.console.print(f"\nThe policy, local/policy.toml:\n\n{policy}\n", markup=False)
         self._prepare()
@@ -257,7 +256,6 @@ class Play:
         )
 
     def _current(self, case: Case, region: str) -> str:
-        """Return the version that is current in a Region."""
         described = self._describe(case, region)
         versions = described.get("VersionIdsToStages", {}) if described else {}
         return next((key for key, stages in versions.items() if "AWSCURRENT" in stages), "")
@@ -360,7 +358,6 @@ def _aws_tags(tags: Mapping[str, str]) -> "Sequence[TagTypeDef]":
 
 
 def create(stack: Stack, case: Case) -> None:
-    """Make the secret as it begins."""
     stack.clients.secrets.create_secret(Name=case.name, SecretString=value(), Tags=_aws_tags(case.tags))
 
 

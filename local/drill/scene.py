@@ -54,12 +54,10 @@ class Scene(ABC):
     _calls_left: int = -1
 
     def __post_init__(self) -> None:
-        """Write the policy that the operator decides by."""
         self.policy.write_text(POLICY, "utf-8")
 
     @property
     def policy(self) -> Path:
-        """The policy of both stacks."""
         return self.folder / "policy.toml"
 
     @property
@@ -68,7 +66,6 @@ class Scene(ABC):
         return self.worlds.old_primary_shows != "stale"
 
     def access(self, region: str) -> Access:
-        """Return how the operator reaches a Region."""
         return Access(region, endpoint_url=self.url)
 
     @abstractmethod
@@ -134,7 +131,6 @@ class Scene(ABC):
         return "on"
 
     def create(self, region: str, name: str, to: str) -> None:
-        """Create a tagged secret."""
         self.written[name] = f"{name} as created"
         tags = {"replicate-to": to} | ({"drill": "yes"} if to != "none" else {})
         self.owner(region).create_secret(
@@ -144,7 +140,6 @@ class Scene(ABC):
         )
 
     def put(self, region: str, name: str) -> None:
-        """Give it a new value."""
         self.written[name] = f"{name} written in {region}"
         self.owner(region).put_secret_value(SecretId=name, SecretString=self.written[name])
 

@@ -52,7 +52,6 @@ class TwoStacks(Scene):
     _relays: dict[str, ExitStack] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Listen to what the functions say from now on."""
         super().__post_init__()
         self._logs = {
             region: FunctionLog(stack.clients.logs, stack.log_group) for region, stack in self.stacks.items()
@@ -60,15 +59,12 @@ class TwoStacks(Scene):
 
     @property
     def aws(self) -> LocalAws:
-        """The local AWS."""
         return self.stacks[HOME].aws
 
     def scope(self) -> Scope:
-        """Return how to reach the home stack."""
         return Scope(regions=[HOME], stack=STACK, endpoint_url=self.url, policy=self.policy)
 
     def owner(self, region: str) -> "SecretsManagerClient":
-        """Return the client of the account's root."""
         return clients(self.aws, region).secrets
 
     def read(self, region: str) -> dict[str, str | None]:
@@ -111,19 +107,16 @@ class TwoStacks(Scene):
                 raise LocalError(f"The stack of {region} has dead letters: {dead_letters[0].reasons}")
 
     def reported(self, region: str, drift: str) -> list[str]:
-        """Return what the function's log says so far."""
         log = self._logs[region]
         log.read()
         found = [line for line in log.lines if (line.event, line.fact("kind")) == ("drift_found", drift)]
         return sorted(secret_name(line.fact("secret")) for line in found)
 
     def close(self) -> None:
-        """Let nobody listen any more."""
         for relay in self._relays.values():
             relay.close()
 
     def reader(self, region: str) -> "SecretsManagerClient":
-        """Return the client of the application."""
         key_id, key = self.application["AccessKeyId"], self.application["SecretAccessKey"]
         session = boto3.Session(key_id, key, region_name=region)
         return session.client("secretsmanager", endpoint_url=self.url, verify=str(self.aws.ca_bundle))

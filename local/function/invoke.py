@@ -4,8 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -24,38 +23,42 @@ from secret_replicator.errors import MalformedMessageError
 _ERROR = re.compile(r"^\[ERROR\] .*?(?=^END )", re.DOTALL | re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """A local AWS, and the queues that template.yaml refers to."""
-
-    aws: LocalAws
-    queue_urls: dict[str, str]
-
-
 def run(console: Console, event_file: Path) -> int:
     """Show the function's log, its answer and what is in other Regions; return 1 if the function failed.
 
     An event that it refuses, as it refuses many files of events/, is no failure: the answer is 0 then.
     """
     event = _event(event_file)
-    with _surroundings(console) as around, emulated_function(around) as emulator:
+    with emulated_function(console) as (aws, emulator):
         answer = emulator.invoke(event)
         console.print(_log(emulator.log.read_text("utf-8"), answer), markup=False, soft_wrap=True)
         console.print(_answer_text(answer), markup=False, soft_wrap=True)
         for name in examples.EXAMPLES:
-            console.print(_replicas(around.aws, name), markup=False, soft_wrap=True)
+            console.print(_replicas(aws, name), markup=False, soft_wrap=True)
     return 1 if answer.error_type and not _is_refused(answer) else 0
 
 
 @contextmanager
-def emulated_function(around: Surroundings) -> Iterator[Emulator]:
-    """Run what `make build` made, with the environment that template.yaml gives it, in these surroundings."""
-    function = replicator_function({"AllowedRegions": ",".join(ALLOWED_REGIONS)}, around.queue_urls)
-    with (
-        TemporaryDirectory(prefix="secret-replicator-") as folder,
-        emulated(function, ARTIFACT, around.aws.exports, Path(folder)) as emulator,
-    ):
-        yield emulator
+def emulated_function(console: Console) -> Iterator[tuple[LocalAws, Emulator]]:
+    """Run what `make build` made, with the environment that template.yaml gives it.
+
+    It works on the local AWS of `make local` if its variables are exported here, else on one for the moment.
+    """
+    with ExitStack() as running:
+        if aws := _exported():
+            console.print(f"Against the local AWS of `make local`, {aws.endpoint}")
+            stack = describe(aws, clients(aws))
+            urls = {"ReplicationQueue": stack.queue_url, "DeadLetterQueue": stack.dead_letter_queue_url}
+        else:
+            aws = running.enter_context(local_aws())
+            console.print("Against a local AWS for the moment; it has the secrets that events/ names")
+            home = clients(aws)
+            examples.create(home.secrets)
+            names = ("ReplicationQueue", "DeadLetterQueue")
+            urls = {name: home.sqs.create_queue(QueueName=name)["QueueUrl"] for name in names}
+        function = replicator_function({"AllowedRegions": ",".join(ALLOWED_REGIONS)}, urls)
+        folder = Path(running.enter_context(TemporaryDirectory(prefix="secret-replicator-")))
+        yield aws, running.enter_context(emulated(function, ARTIFACT, aws.exports, folder))
 
 
 def _event(file: Path) -> object:
@@ -63,24 +66,6 @@ def _event(file: Path) -> object:
         return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise LocalError(f"{file} is not a JSON file that can be read: {error}") from error
-
-
-@contextmanager
-def _surroundings(console: Console) -> Iterator[Surroundings]:
-    """Give the local AWS of `make local` if its variables are exported here, else one for the moment."""
-    if running := _exported():
-        console.print(f"Against the local AWS of `make local`, {running.endpoint}")
-        stack = describe(running, clients(running))
-        queue_urls = {"ReplicationQueue": stack.queue_url, "DeadLetterQueue": stack.dead_letter_queue_url}
-        yield Surroundings(running, queue_urls)
-        return
-    with local_aws() as aws:
-        console.print("Against a local AWS for the moment; it has the secrets that events/ names")
-        home = clients(aws)
-        examples.create(home.secrets)
-        names = ("ReplicationQueue", "DeadLetterQueue")
-        urls = {name: home.sqs.create_queue(QueueName=name)["QueueUrl"] for name in names}
-        yield Surroundings(aws, urls)
 
 
 def _exported() -> LocalAws | None:

@@ -30,7 +30,6 @@ def read_template() -> Any:  # noqa: ANN401  whatever YAML has
 
 
 def parse(template: str) -> Any:  # noqa: ANN401  whatever YAML has
-    """Return what a template in YAML says."""
     return yaml.load(template, _Loader)  # noqa: S506  it is a SafeLoader
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -21,17 +21,15 @@ from ministack.services import cloudtrail, secretsmanager
 from local.aws.events_in_ministack import find_key
 from local.aws.in_ministack import app, switched_off
 from local.aws.ministack import WORLDS
-from local.aws.seam import in_place_of
+from local.aws.seam import Answer, Own, in_place_of
 from local.secrets_manager.events import service_events
 from local.secrets_manager.model import AwsError, Params, Secret
 from local.secrets_manager.replication import Keys
 from local.secrets_manager.service import StrictSecretsManager
-from local.secrets_manager.transport import Reply, reply
+from local.secrets_manager.transport import reply
 from local.secrets_manager.worlds import read_worlds
 
 __all__ = ["app"]
-Answer = tuple[int, dict[str, str], bytes]
-Own = Callable[..., Any]
 
 _NOT_SENT = frozenset({"AWSPENDING", "AWSPREVIOUS"})
 _WORLDS = os.environ.pop(WORLDS)
@@ -70,8 +68,7 @@ async def handle_request(
     if target.endswith(".GetRandomPassword"):
         answer: Answer = await own(method, path, headers, body, *request)
         return answer
-    said: Reply = reply(_handle, target, headers.get("authorization", ""), body)
-    return said.status, said.headers, said.body
+    return reply(_handle, target, headers.get("authorization", ""), body)
 
 
 def _handle(operation: str, region: str, params: Params) -> Params:

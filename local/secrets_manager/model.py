@@ -159,8 +159,12 @@ class Secret:
 
     @property
     def value(self) -> str | None:
-        current = [version.value for version in self.versions.values() if "AWSCURRENT" in version.stages]
-        return current[0] if current else None
+        current = self.holder("AWSCURRENT")
+        return self.versions[current].value if current else None
+
+    def holder(self, stage: str) -> str | None:
+        """Return the id of the version that has a staging label."""
+        return next((key for key, version in self.versions.items() if stage in version.stages), None)
 
     def arn_in(self, region: str) -> str:
         return self.arn.replace(f":{self.region}:", f":{region}:", 1)
@@ -178,7 +182,7 @@ class Secret:
 
     def move_stage(self, stage: str, to: str | None) -> None:
         """Move a staging label; AWSPREVIOUS follows AWSCURRENT, and a version without a label goes away."""
-        holder = next((key for key, version in self.versions.items() if stage in version.stages), None)
+        holder = self.holder(stage)
         if holder:
             self.versions[holder].stages.remove(stage)
         if to:

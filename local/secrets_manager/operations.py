@@ -1,7 +1,6 @@
 """What each operation of Secrets Manager does to the secrets, and what it refuses."""
 
 import re
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -42,15 +41,9 @@ NO_REPLICA_WRITES = (
 class Operations:
     """The secrets of one account in all its Regions."""
 
-    def __init__(
-        self,
-        *,
-        account: str = "123456789012",
-        clock: Callable[[], float] = time.time,
-        worlds: Worlds | None = None,
-    ) -> None:
+    def __init__(self, account: str, clock: Callable[[], float], worlds: Worlds) -> None:
         self.account = account
-        self.worlds = worlds or Worlds()
+        self.worlds = worlds
         self.regions = set(REGIONS)
         self.seconds_until_visible = 0.0
         self.suffixes: dict[str, str] = {}
@@ -63,9 +56,7 @@ class Operations:
         self._operations: dict[str, Callable[[str, Params], Params]] = {
             "CreateSecret": self._create_secret,
             "DescribeSecret": lambda region, params: self._find(region, params).described(),
-            "ListSecrets": lambda region, params: self.listing.page(
-                region, self._store[region].values(), params
-            ),
+            "ListSecrets": self._list_secrets,
             "GetSecretValue": self._get_secret_value,
             "TagResource": self._tag_resource,
             "UntagResource": self._untag_resource,
@@ -143,7 +134,7 @@ class Operations:
         """
         secret = self._lookup(region, params["SecretId"])
         if not secret or self._clock() < secret.visible_at:
-            raise AwsError("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+            raise _not_found("secret")
         return secret
 
     def _find_primary(self, region: str, params: Params, *, deleted: bool = False) -> Secret:
@@ -213,9 +204,9 @@ class Operations:
             kms_key_id=_own_key(params.get("KmsKeyId")),
             visible_at=self._clock() + self.seconds_until_visible,
         )
-        version = self._add_version(secret, params)
+        answer = _answer(secret, *self._add_version(secret, params))
         self._start_replicas(secret, params)
-        return _answer(secret, *version, replicas="AddReplicaRegions" in params)
+        return answer | (_replication_answer(secret) if "AddReplicaRegions" in params else {})
 
     def _create_again(self, old: Secret, params: Params) -> Params:
         """The same token and value create a secret once; a name that is taken is refused.
@@ -225,16 +216,15 @@ class Operations:
         """
         version = old.versions.get(params.get("ClientRequestToken", ""))
         if old.delete_at:
-            raise invalid_request(
-                "You can't create this secret because a secret with this name is already scheduled for"
-                " deletion."
-            )
+            scheduled = "a secret with this name is already scheduled for deletion"
+            raise invalid_request(f"You can't create this secret because {scheduled}.")
         if not version or version.value != _value(params):
-            raise AwsError(
-                "ResourceExistsException",
-                f"The operation failed because the secret {old.name} already exists.",
-            )
+            text = f"The operation failed because the secret {old.name} already exists."
+            raise AwsError("ResourceExistsException", text)
         return _answer(old, params["ClientRequestToken"])
+
+    def _list_secrets(self, region: str, params: Params) -> Params:
+        return self.listing.page(region, self._store[region].values(), params)
 
     def _get_secret_value(self, region: str, params: Params) -> Params:
         """A primary's list says when a replica was last read in its own Region.
@@ -247,12 +237,9 @@ class Operations:
         secret = self._find(region, params)
         self._refuse_deleted(secret)
         label = params.get("VersionStage", "AWSCURRENT")
-        wanted = [key for key, version in secret.versions.items() if label in version.stages]
-        key = params.get("VersionId", wanted[0] if wanted else "")
+        key = params.get("VersionId", secret.holder(label))
         if key not in secret.versions:
-            raise AwsError(
-                "ResourceNotFoundException", "Secrets Manager can't find the specified secret value."
-            )
+            raise _not_found("secret value")
         secret.last_accessed = self._clock()
         if secret.is_replica:
             self._replica_of(secret).last_accessed = secret.last_accessed
@@ -306,13 +293,11 @@ class Operations:
         secret = self._find_primary(region, params)
         to, holder = params.get("MoveToVersionId"), params.get("RemoveFromVersionId")
         if (to and to not in secret.versions) or (holder and holder not in secret.versions):
-            raise AwsError("ResourceNotFoundException", "Secrets Manager can't find the specified version.")
-        holders = [
-            key for key, version in secret.versions.items() if params["VersionStage"] in version.stages
-        ]
-        if holders not in ([], [to]) and holder not in holders:
-            raise invalid_parameter(f"{params['VersionStage']} must be removed from {holders[0]}.")
-        secret.move_stage(params["VersionStage"], to)
+            raise _not_found("version")
+        stage = params["VersionStage"]
+        if secret.holder(stage) not in (None, to, holder):
+            raise invalid_parameter(f"{stage} must be removed from {secret.holder(stage)}.")
+        secret.move_stage(stage, to)
         self._value_changed(secret)
         return _answer(secret)
 
@@ -325,15 +310,12 @@ class Operations:
         """
         force, days = params.get("ForceDeleteWithoutRecovery"), params.get("RecoveryWindowInDays", 30)
         if (force and "RecoveryWindowInDays" in params) or not 7 <= days <= 30:
-            raise invalid_parameter(
-                "RecoveryWindowInDays is 7 to 30, and not with ForceDeleteWithoutRecovery."
-            )
+            text = "RecoveryWindowInDays is 7 to 30, and not with ForceDeleteWithoutRecovery."
+            raise invalid_parameter(text)
         secret = self._find_primary(region, params, deleted=bool(force))
         if secret.replicas:
-            regions = ", ".join(secret.replicas)
-            raise invalid_parameter(
-                f"You can't delete secret {secret.arn} that still has replica regions [{regions}]."
-            )
+            has = f"has replica regions [{', '.join(secret.replicas)}]"
+            raise invalid_parameter(f"You can't delete secret {secret.arn} that still {has}.")
         secret.delete_at = self._clock() + (0 if force else days * DAY)
         self._changed(secret)
         if force:
@@ -417,9 +399,8 @@ class Operations:
         if value is None:
             return []
         if secret.set_value(version, value, list(stages)):
-            secret.versions[version].field_name = (
-                "SecretString" if "SecretString" in params else "SecretBinary"
-            )
+            field_name = "SecretString" if "SecretString" in params else "SecretBinary"
+            secret.versions[version].field_name = field_name
             self._value_changed(secret)
         return [version]
 
@@ -477,6 +458,10 @@ class Operations:
         self._changed(primary)
 
 
+def _not_found(part: str) -> AwsError:
+    return AwsError("ResourceNotFoundException", f"Secrets Manager can't find the specified {part}.")
+
+
 def _value(params: Params) -> str | None:
     return params.get("SecretString", params.get("SecretBinary"))
 
@@ -498,9 +483,8 @@ def _with_tags(tags: dict[str, str], added: list[Params]) -> dict[str, str]:
     return merged
 
 
-def _answer(secret: Secret, version: str | None = None, *, replicas: bool = False) -> Params:
-    answer = {"ARN": secret.arn, "Name": secret.name} | ({"VersionId": version} if version else {})
-    return answer | (_replication_answer(secret) if replicas else {})
+def _answer(secret: Secret, version: str | None = None) -> Params:
+    return {"ARN": secret.arn, "Name": secret.name} | without_none(VersionId=version)
 
 
 def _replication_answer(secret: Secret) -> Params:

@@ -14,15 +14,7 @@ from botocore.client import BaseClient
 
 from local.secrets_manager import transport
 from local.secrets_manager.events import StatusChange, service_events
-from local.secrets_manager.model import (
-    AwsError,
-    Call,
-    ConnectionCutError,
-    Fault,
-    FaultHook,
-    Outcome,
-    Params,
-)
+from local.secrets_manager.model import AwsError, Call, ConnectionCutError, Fault, FaultHook, Outcome, Params
 from local.secrets_manager.operations import Operations
 from local.secrets_manager.worlds import Worlds
 
@@ -50,7 +42,7 @@ class StrictSecretsManager(Operations):
         sleep: Callable[[float], None] = time.sleep,
         worlds: Worlds | None = None,
     ) -> None:
-        super().__init__(account=account, clock=clock, worlds=worlds)
+        super().__init__(account, clock, worlds or Worlds())
         self.writes_per_second: float | None = None
         self.faults: FaultHook | None = None
         self.calls: list[Call] = []

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from threading import Thread
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import boto3
@@ -27,10 +27,8 @@ Handle = Callable[[str, str, Params], Params]
 CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/(?:events|secretsmanager|sqs)/aws4_request")
 
 
-class Reply(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: bytes
+# Status, headers and body.
+Reply = tuple[int, dict[str, str], bytes]
 
 
 def reply(handle: Handle, target: str | bytes, authorization: str | bytes, body: bytes) -> Reply:
@@ -44,15 +42,12 @@ def reply(handle: Handle, target: str | bytes, authorization: str | bytes, body:
     except AwsError as error:
         status, answer = error.status, {"__type": error.code, "Message": str(error)}
     content = json.dumps(answer).encode()
-    return Reply(
-        status,
-        {
-            "Content-Type": "application/x-amz-json-1.1",
-            "Content-Length": str(len(content)),
-            "x-amzn-RequestId": str(uuid4()),
-        },
-        content,
-    )
+    headers = {
+        "Content-Type": "application/x-amz-json-1.1",
+        "Content-Length": str(len(content)),
+        "x-amzn-RequestId": str(uuid4()),
+    }
+    return status, headers, content
 
 
 def attach(handle: Handle, client: BaseClient) -> None:
@@ -61,11 +56,10 @@ def attach(handle: Handle, client: BaseClient) -> None:
     def before_send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         target, authorization = request.headers["X-Amz-Target"], request.headers["Authorization"]
         try:
-            answer = reply(handle, target, authorization, cast("bytes", request.body))
+            status, headers, body = reply(handle, target, authorization, cast("bytes", request.body))
         except ConnectionCutError as error:
             raise ConnectionClosedError(endpoint_url=request.url) from error
-        headers = HTTPHeaders.from_dict(answer.headers)
-        return AWSResponse(request.url, answer.status, headers, _Stream(answer.body))
+        return AWSResponse(request.url, status, HTTPHeaders.from_dict(headers), _Stream(body))
 
     # The stubs know only handlers that return nothing.
     client.meta.events.register_first("before-send.secrets-manager", before_send)  # type: ignore[arg-type]
@@ -98,15 +92,13 @@ def serve(handle: Handle, port: int = 0) -> Iterator[str]:
             target, authorization = (self.headers.get(name, "") for name in ("X-Amz-Target", "Authorization"))
             # After a cut nothing is written; a client may not have waited for a slow answer.
             with suppress(ConnectionCutError, ConnectionError):
-                self._send(reply(handle, target, authorization, body))
-
-        def _send(self, answer: Reply) -> None:
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.body)
-            self.wfile.flush()
+                status, headers, content = reply(handle, target, authorization, body)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+                self.wfile.flush()
 
         def log_message(self, *_: object) -> None:
             """Say nothing: `calls` of the model is the log."""

@@ -28,7 +28,7 @@ def test_every_file_of_events_is_answered_or_refused(
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     console = Console(file=io.StringIO())
-    with invoke._surroundings(console) as around, invoke.emulated_function(around) as emulator:
+    with invoke.emulated_function(console) as (_aws, emulator):
         said = {name: invoke._answer_text(emulator.invoke(event)) for name, event in event_files.items()}
     ends = {name: text.partition(":")[0] for name, text in said.items()}
     assert ends == {name: "Refused, as it should be" if name in REFUSED else "Answer" for name in event_files}

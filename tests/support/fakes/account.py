@@ -178,10 +178,10 @@ class FakeAccount:
         return file.getvalue()
 
     def _secrets(self, headers: Mapping[str, str], body: str) -> Answer:
-        answer = transport.reply(
+        status, _headers, answer = transport.reply(
             self.secrets.handle, headers["X-Amz-Target"], headers["Authorization"], body.encode()
         )
-        return answer.status, answer.body.decode()
+        return status, answer.decode()
 
     def _key(self, headers: Mapping[str, str], key: str) -> Answer:
         region = headers["Authorization"].partition("Credential=")[2].split("/")[2]
