@@ -20,6 +20,7 @@ class Change(StrEnum):
     GONE = "gone at home"
     OTHER = "another secret at home"
     GONE_THERE = "gone there"
+    OTHER_THERE = "another secret there"
     FOLLOWS = "follows home again"
     TURNED = "home follows it"
 
@@ -59,8 +60,8 @@ class Sides:
 def change(sides: Sides) -> Change:
     """Return what became of it. Where it cannot be known, it counts as changed."""
     home, there = sides.home, sides.there
-    if there is None:
-        return Change.GONE_THERE
+    if there is None or there.identity != sides.identity:
+        return Change.OTHER_THERE if there else Change.GONE_THERE
     if there.is_replica:
         return Change.FOLLOWS
     if home is None:
@@ -104,6 +105,7 @@ def remedy(found: Change, region: str) -> str:
         Change.BOTH: f"--discard NAME keeps what home has; {turn} --discard NAME what {region} has",
         Change.GONE: f"{turn} replicates it back",
         Change.OTHER: "see whose secret that is, and rename or delete it, or restore the primary",
+        Change.OTHER_THERE: "see whose secret that is: the promoted one is gone",
         Change.GONE_THERE: f"rejoin it without {turn}",
     }.get(found, "")
 

@@ -221,6 +221,24 @@ def test_another_secret_at_home_is_never_overwritten(stage: Stage) -> None:
     assert "another secret at home" in stage.said()
 
 
+@pytest.mark.parametrize("primary_region", [None, "eu-central-1"], ids=["standalone", "a replica"])
+@pytest.mark.parametrize("gone_at_home", [False, True])
+def test_nor_is_anything_done_about_another_secret_there(
+    stage: Stage, *, gone_at_home: bool, primary_region: str | None
+) -> None:
+    stage.add("db", WEST)
+    stage.promote()
+    if gone_at_home:
+        del stage.fake._store[HOME]["db"]
+    stage.fake.add_secret(WEST, "db", value="another", primary_region=primary_region)
+    stage.fake.calls.clear()
+    assert stage.rejoin(turn=True, discard="db") == 2
+    assert stage.rejoin(discard="db") == 2
+    assert stage.value(WEST, "db") == "another"
+    assert "another secret there" in stage.said()
+    assert not stage.fake.calls_of("ReplicateSecretToRegions")
+
+
 def test_what_changes_between_the_check_and_the_overwrite_is_left_and_named(stage: Stage) -> None:
     stage.add("db", WEST)
     stage.promote()
