@@ -4,39 +4,22 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from local import up
-from local.console import make_console
+from local.console import ended, make_console
 from local.demo import play
 from local.drill import play as drill
-from local.errors import LocalError
 from local.function import invoke
 from local.secrets_manager.worlds import read_worlds
-from replicas import interrupts
 
 MAX_PORT = 65_535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; return the exit code."""
-    asked = _parser().parse_args(arguments)
-    console = make_console()
-    with interrupts.installed():
-        try:
-            return _run(console, asked)
-        except LocalError as error:
-            make_console(stderr=True).print(str(error), markup=False)
-            return 1
-        except (BotoCoreError, ClientError) as error:
-            make_console(stderr=True).print(
-                f"The local AWS does not answer as it should: {error}", markup=False
-            )
-            return 1
-        except interrupts.Interrupted as interrupted:
-            console.print("Stopped. Nothing is left running.")
-            return interrupted.exit_code
+    asked, console = _parser().parse_args(arguments), make_console()
+    return ended(console, lambda: _run(console, asked))
 
 
 def _run(console: Console, asked: argparse.Namespace) -> int:

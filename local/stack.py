@@ -15,6 +15,7 @@ from local.errors import LocalError
 from local.process import processes
 from local.process.environment import HOME_REGION, ROOT, SAM_FOLDER, tool
 from replicas.aws.connection import Connection
+from replicas.aws.local_endpoint import KEY
 
 ALLOWED_REGIONS = ("us-west-2", "eu-west-1", "eu-central-1")
 STACK = "secret-replicator"
@@ -66,20 +67,17 @@ def local_stack(step: Step, port: int = 0, variant: Variant = AS_IT_IS) -> Itera
         yield stack
 
 
-def deployed_in(account: str, stack: Stack, **parameters: str) -> Stack:
-    """Deploy what was built for this stack in another account of the same local AWS, too."""
-    aws = replace(stack.aws, key=account)
-    _deploy(tool("sam"), aws, parameters)
-    return describe(aws, clients(aws))
+def deployed_also(
+    stack: Stack, *, account: str = KEY, region: str = HOME_REGION, name: str = STACK, **parameters: str
+) -> Stack:
+    """Deploy what was built for this stack in another account or Region of the same local AWS, too.
 
-
-def deployed_to(region: str, name: str, stack: Stack, **parameters: str) -> Stack:
-    """Deploy what was built for this stack in another Region of the same account, too.
-
-    MiniStack makes a role's name from the stack's alone, so `name` is another one. On AWS both may be alike.
+    MiniStack makes a role's name from the stack's alone, so in another Region `name` is another one. On AWS
+    both may be alike.
     """
-    _deploy(tool("sam"), stack.aws, parameters, region, name)
-    return describe(stack.aws, clients(stack.aws, region), name)
+    aws = replace(stack.aws, key=account)
+    _deploy(tool("sam"), aws, parameters, region, name)
+    return describe(aws, clients(aws, region), name)
 
 
 def _build(sam: str, aws: LocalAws) -> None:

@@ -22,7 +22,7 @@ from local.drill.scene import HOME, POLICY, THERE, THIRD, Scene
 from local.errors import LocalError
 from local.process.environment import ROOT
 from local.secrets_manager.worlds import read_worlds
-from local.stack import STACK, Stack, Step, Variant, deployed_to, local_stack
+from local.stack import STACK, Stack, Step, Variant, deployed_also, local_stack
 from replicas.aws.dead_letters import count_messages, secret_name
 from replicas.options import Scope
 
@@ -135,7 +135,7 @@ def two_stacks(step: Step, worlds: str = "") -> Iterator[TwoStacks]:
         home = running.enter_context(local_stack(step, variant=variant))
         with step(f"Deploy it in {THERE}, too"):
             given = {"AllowedRegions": f"{HOME},{THIRD}", "AllowOverwrite": "true"}
-            there = deployed_to(THERE, f"{STACK}-there", home, **given)
+            there = deployed_also(home, region=THERE, name=f"{STACK}-there", **given)
         application = _user(home, "application", [_allowed(["secretsmanager:GetSecretValue"])])
         operator = _user(home, "operator", [*_operators_rights(), _allowed(_OF_THE_STACK)])
         scene = TwoStacks(

@@ -100,10 +100,6 @@ class StrictSecretsManager(Operations):
             self.replication.settle()
             return list(self.replication.history)
 
-    def history_of(self, name: str, region: str) -> list[StatusChange]:
-        """Return what happened to the replica of a secret in a Region, oldest first."""
-        return [change for change in self.history if (change.name, change.region) == (name, region)]
-
     @property
     def service_events(self) -> list[Params]:
         """What EventBridge gets of the changes, oldest first; an event keeps its id."""

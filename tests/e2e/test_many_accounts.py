@@ -13,7 +13,7 @@ import pytest
 from local.aws import observe
 from local.aws.ministack import clients
 from local.process.environment import HOME_REGION, ROOT
-from local.stack import STACK, Stack, deployed_in
+from local.stack import STACK, Stack, deployed_also
 from tests.e2e.world import TIMEOUT_SECONDS, aws_tags
 
 pytestmark = [pytest.mark.xdist_group("e2e, few secrets"), pytest.mark.slow]
@@ -103,7 +103,7 @@ def replicated(stack: Stack) -> None:
 
 @pytest.fixture(scope="module")
 def auditor(deployed: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Auditor]:
-    stacks = {name: deployed_in(account, deployed) for name, account in ACCOUNTS.items()}
+    stacks = {name: deployed_also(deployed, account=account) for name, account in ACCOUNTS.items()}
     for name, stack in stacks.items():
         with_a_secret(stack, TAGS[name])
         may_be_assumed_by(deployed, ACCOUNTS[name], EXTERNAL_ID)

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from local.console import make_console
-from local.errors import LocalError
+from local.console import ended, make_console
 from local.secrets_manager.worlds import Repeat
-from replicas import interrupts
 from tools.chaos.run import Chosen, run
 from tools.chaos.summary import most_in_a_second, summarize
 from tools.chaos.tables import report, writes
@@ -24,15 +22,7 @@ WORLDS: dict[str, tuple[Repeat, ...]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 if everything is as it must be, 1 if something is not."""
     chosen, console = _chosen(arguments), make_console()
-    with interrupts.installed():
-        try:
-            return _play(chosen, console)
-        except LocalError as error:
-            make_console(stderr=True).print(str(error), markup=False)
-            return 1
-        except interrupts.Interrupted as interrupted:
-            console.print("Stopped. Nothing is left running.")
-            return interrupted.exit_code
+    return ended(console, lambda: _play(chosen, console))
 
 
 def _play(chosen: Chosen, console: Console) -> int:
