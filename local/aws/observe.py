@@ -26,7 +26,7 @@ _PLATFORM = ("START ", "END ", "REPORT ", "INIT_START ")
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that needs a person."""
+    """A message in the DeadLetterQueue, and why it is there."""
 
     receipt_handle: str
     body: str
@@ -66,7 +66,7 @@ class FunctionLog:
 
 
 def until(is_so: Callable[[], bool], seconds: float) -> bool:
-    """Look until it is so, or the time is up; return which."""
+    """Wait until it is so, or the time is up; return which."""
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:

@@ -26,7 +26,7 @@ class Case:
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """What the function may say of it once AWS says InSync everywhere: it may not have looked again."""
+        """What the function may say of it once AWS says InSync everywhere: it may not have checked again."""
         if self.refused:
             return ("failed",)
         if self.fails_in:
