@@ -37,6 +37,7 @@ def play(asked: Requests, todo: Plan, refused: str) -> list[str]:
     calls = []
     while write := asked.next_write(todo):
         calls.append("".join(sorted(write.regions)))
+        assert len(calls) <= 2 * len(REGIONS), f"it goes on for ever: {calls}"
         bad = write.regions & {*refused}
         asked.answers.ask(write.regions)
         if bad and len(write.regions) > 1:
