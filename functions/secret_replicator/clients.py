@@ -44,7 +44,7 @@ class Clients:
     """A session makes one client at a time: it is not thread-safe."""
 
     def secrets_in(self, region: str) -> "SecretsManagerClient":
-        """Return a client of Secrets Manager in whatever Region: another is only read, and not waited for.
+        """Return a client of Secrets Manager in whatever Region: another is only read, and not for long.
 
         A retry would be a write that the budget knows nothing of: the message itself is tried again.
         """
