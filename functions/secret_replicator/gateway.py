@@ -87,7 +87,7 @@ class Gateway:
 
         A list may be five minutes late, and None says nothing: more names than a page's may begin like its.
         """
-        name = secret_id.partition(":secret:")[2][:-7] or secret_id
+        name = name_in(secret_id) or secret_id
         page = self._page({"Filters": [{"Key": "name", "Values": [name]}]}, deadline)
         return next((secret for secret in page.secrets if secret_id in (secret.arn, secret.name)), None)
 
@@ -120,6 +120,11 @@ class Gateway:
         """Delete the replicas in these Regions, at once and for good."""
         with _errors_translated("RemoveRegionsFromReplication", arn):
             self.client.remove_regions_from_replication(SecretId=arn, RemoveReplicaRegions=[*regions])
+
+
+def name_in(arn: str) -> str:
+    """Return the name in an ARN, which ends in a hyphen and six characters; empty if it is none."""
+    return arn.partition(":secret:")[2][:-7]
 
 
 def secret_of(

@@ -42,8 +42,3 @@ class Held(Secret):
 def arn_in(region: str, identity: str) -> str:
     """Return the ARN in a Region."""
     return identity.replace("::", f":{region}:", 1)
-
-
-def name_in(identity: str) -> str:
-    """Return the name in an ARN, which ends in a hyphen and six characters."""
-    return identity.partition(":secret:")[2][:-7]

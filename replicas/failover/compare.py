@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from replicas.aws.held import Held, name_in
+from replicas.aws.held import Held
 from replicas.failover.journal import DONE, HOLD, PROMOTE, Entry
 from replicas.options import RejoinOptions
+from secret_replicator.gateway import name_in
 
 
 class Change(StrEnum):

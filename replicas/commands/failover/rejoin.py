@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from replicas.aws.held import Held, arn_in, name_in
+from replicas.aws.held import Held, arn_in
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover.session import (
     REAL,
@@ -29,6 +29,7 @@ from replicas.failover.states import short
 from replicas.inventory.inventory import require_some
 from replicas.options import Access, RejoinOptions
 from replicas.terminal import Column, Moment, Report, Screen, count
+from secret_replicator.gateway import name_in
 from secret_replicator.models import FAILED as REPLICA_FAILED
 from secret_replicator.models import IN_SYNC, Replica, Secret
 
