@@ -22,11 +22,10 @@ _OPTIONS = (
     # As root, in a container, there is no sandbox; what is shown is a file of ours.
     "--no-sandbox",
 )
-# Chromium reads commands from its file 3, and answers on 4.
+# Chromium reads commands from its file 3, and answers on 4: each is copied out of the way of the other first.
 _LAUNCH = (
-    "import os, sys\n"
-    "commands, answers = map(int, sys.argv[1:3])\n"
-    "commands, answers = os.dup2(commands, 30), os.dup2(answers, 40)\n"
+    "import fcntl, os, sys\n"
+    "commands, answers = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 5) for number in sys.argv[1:3])\n"
     "os.dup2(commands, 3), os.dup2(answers, 4)\n"
     "os.execv(sys.argv[3], sys.argv[3:])\n"
 )
