@@ -4,7 +4,7 @@ Commands are imported when they run: boto3 alone takes half a second, which `--h
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import version
 from inspect import Parameter, Signature, signature
@@ -77,8 +77,6 @@ def _made(group: Any, values: Mapping[str, object]) -> object:  # noqa: ANN401  
             if is_dataclass(field.type) or field.name in values
         }
     )
-    if isinstance(made, options.Scope) and made.allowed_regions:
-        _require_regions(map(str.strip, made.allowed_regions.split(",")), "--allowed-regions")
     return made
 
 
@@ -140,7 +138,6 @@ def plan_command(screen: Screen, *, chosen: options.PlanOptions, scope: options.
 
     `replicas plan --policy functions/policy.toml --allowed-regions eu-west-1,us-west-2`
     """
-    _require_regions(chosen.replica_regions, "--replica-region")
     from replicas.commands import plan
 
     return plan.run(chosen, scope, screen)
@@ -152,7 +149,7 @@ def plan_command(screen: Screen, *, chosen: options.PlanOptions, scope: options.
     f"letters or drift now; 130 stopped by Ctrl-C. {READING}; sqs:SendMessage and GetQueueAttributes on the "
     "ReplicationQueue; logs:FilterLogEvents on the function's log group. No value can be read.",
 )
-def apply_command(screen: Screen, *, chosen: options.ApplyOptions, stacks: options.ApplyScope) -> int:
+def apply_command(screen: Screen, *, chosen: options.ApplyOptions, scope: options.ApplyScope) -> int:
     """Carry out what `replicas plan` shows: send these secrets to the queue, and follow them to InSync.
 
     It writes to no secret itself: the function does, by its own policy and within its own budget. Shows the
@@ -165,7 +162,7 @@ def apply_command(screen: Screen, *, chosen: options.ApplyOptions, stacks: optio
     )
     from replicas.commands import apply
 
-    return apply.run(chosen, stacks, screen)
+    return apply.run(chosen, scope, screen)
 
 
 @command(
@@ -402,11 +399,3 @@ def _require_yes(
             f"nobody is asked with --json, or where standard input is not a terminal: {remedy}",
             param_hint="--yes",
         )
-
-
-def _require_regions(named: Iterable[str], option: str) -> None:
-    """Raise BadParameter for what is not a Region of AWS, with what was meant."""
-    from replicas.inventory.regions import unknown
-
-    if wrong := [*unknown(named)]:
-        raise typer.BadParameter("; ".join(wrong), param_hint=option)

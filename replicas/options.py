@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from replicas.regions import unknown
 from secret_replicator.models import Secret
 
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?")
@@ -64,6 +65,14 @@ def _region(text: str) -> str:
     if is_region(text):
         return ""
     return f"{text!r} is not a Region code such as eu-west-1" if text.strip() else _EMPTY
+
+
+def _known_regions(given: Given) -> Given:
+    """Raise BadParameter for all that are no Regions of AWS, with what may be meant."""
+    named = [text.strip() for text in given.split(",")] if isinstance(given, str) else given
+    if given and (wrong := [*unknown(named or ())]):
+        raise typer.BadParameter("; ".join(wrong))
+    return given
 
 
 @_each
@@ -182,6 +191,7 @@ class Scope:
         "REGIONS",
         "Before anything is deployed: decide as if AllowedRegions were these, separated by commas. "
         "No stack is read, and all other switches have their defaults.",
+        callback=_known_regions,
         show_default=False,
         default="",
     )
@@ -304,7 +314,10 @@ class PlanOptions:
 
     choice: Choice = EVERYTHING
     replica_regions: list[str] = several(
-        "REGION", "Only what concerns replicas in this Region. Repeat it.", "--replica-region"
+        "REGION",
+        "Only what concerns replicas in this Region. Repeat it.",
+        "--replica-region",
+        callback=_known_regions,
     )
     against: Path | None = option(
         "FILE",

@@ -14,8 +14,8 @@ from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place
 from replicas.inventory.inventory import Reading, Seen, format_calls, listed, require_all_read, seen_as
 from replicas.inventory.secret_status import DeadLetters, alike, dead_letters_of
-from replicas.inventory.suggest import suggestion
 from replicas.options import ExplainOptions, Scope
+from replicas.suggest import suggestion
 from replicas.terminal import Column, Moment, Screen, count, counted
 from secret_replicator.errors import SecretNotFoundError
 from secret_replicator.models import Secret

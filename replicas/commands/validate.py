@@ -8,8 +8,8 @@ from replicas.exit_codes import FAILED, OK
 from replicas.inventory import explanation as facts
 from replicas.inventory.explanation import Place
 from replicas.inventory.inventory import Seen
-from replicas.inventory.regions import known_regions, unknown_in
 from replicas.options import ExplainOptions, Scope, ValidateOptions
+from replicas.regions import known_regions, unknown_in
 from replicas.terminal import Column, Screen
 from secret_replicator.errors import PolicyError
 from secret_replicator.models import Secret

@@ -6,7 +6,7 @@ from typing import Any
 
 from replicas.inventory import wording
 from replicas.inventory.inventory import Seen
-from replicas.inventory.suggest import suggestion
+from replicas.suggest import suggestion
 from secret_replicator.models import FAILED, IN_SYNC, Claim, Decision, DesiredReplica, Plan, Replica, Secret
 from secret_replicator.planner import HOLD_TAG, best_by_region
 from secret_replicator.policy import ALL, NONE, REGION_CODE, YES_WORDS, Policy, Rule, tag_words

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from replicas.inventory.explanation import places
 from replicas.inventory.inventory import Seen
-from replicas.inventory.suggest import suggestion
+from replicas.suggest import suggestion
 from secret_replicator.models import Decision, Secret
 from secret_replicator.policy import desired_replicas, parse_policy
 from secret_replicator.settings import read_settings

@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-import botocore.session
-
-from replicas.inventory.suggest import suggestion
+from replicas.suggest import suggestion
 from secret_replicator.policy import Policy
 
 PARTITIONS = ("aws", "aws-us-gov", "aws-cn")
@@ -14,6 +12,8 @@ PARTITIONS = ("aws", "aws-us-gov", "aws-cn")
 @cache
 def known_regions() -> tuple[str, ...]:
     """Return the Regions of Secrets Manager."""
+    import botocore.session  # noqa: PLC0415  only an option that names a Region waits for it
+
     session = botocore.session.Session()
     found = (session.get_available_regions("secretsmanager", partition) for partition in PARTITIONS)
     return tuple(sorted({region for regions in found for region in regions}))
