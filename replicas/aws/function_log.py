@@ -29,6 +29,9 @@ QUIET_SECONDS = 60.0
 LATE_MILLISECONDS = 30_000
 """A line may be shown after younger ones, or come from an instance whose clock is behind."""
 
+EARLIER_MILLISECONDS = 300_000
+"""The function's clock may be behind this one. The sweep's id stands in no older line anyway."""
+
 _PAGE_FACTS = {"page", "listed", "selected", "last", "restarted"}
 _SECRET_FACTS = {"secret", "outcome", "verdict"}
 _ENDS = ("done", "delete")
@@ -229,8 +232,10 @@ class Follower:
         return news
 
 
-def find_log_group(connection: Connection, function: str) -> str:
-    """Return where the function's log goes to; raise OperatorError if it says too little.
+def follower_of(
+    connection: Connection, function: str, sweep_id: str, chosen: frozenset[str] = frozenset()
+) -> Follower:
+    """Return what follows a sweep that starts now; raise OperatorError if the function's log says too little.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
     """
@@ -241,7 +246,9 @@ def find_log_group(connection: Connection, function: str) -> str:
             f"The function logs no more than LogLevel={level}, so that a sweep cannot be followed: start it "
             "with `replicas sweep --no-follow`, or deploy LogLevel=INFO"
         )
-    return str(found.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}")
+    log_group = found.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}"
+    since = int(time.time() * 1000) - EARLIER_MILLISECONDS
+    return Follower(LogReader(connection.logs, log_group, sweep_id, since), SweepProgress(chosen))
 
 
 def follow(

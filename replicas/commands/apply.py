@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from replicas.aws.dead_letters import Queues
 from replicas.aws.deployment import Deployment, deployments
-from replicas.aws.function_log import Follower, LogReader, SweepProgress, find_log_group, follow
+from replicas.aws.function_log import Follower, follow, follower_of
 from replicas.commands import plan, sweep
 from replicas.commands.steps import Region
 from replicas.errors import OperatorError
@@ -80,11 +80,10 @@ def _apply(
 
 def _send(region: Region, sweep_id: str, screen: Screen) -> tuple[Queues, Follower]:
     """Enqueue the secrets that something would be done about; return what is to be followed."""
-    connection, queues = region.deployment.connection, region.deployment.queues
+    deployment, queues = region.deployment, region.deployment.queues
     assert queues is not None, "without a stack there is no apply"  # noqa: S101
     arns = region.to_change()
-    log_group = find_log_group(connection, region.deployment.function)
-    since = int(time.time() * 1000) - sweep.EARLIER_MILLISECONDS
+    follower = follower_of(deployment.connection, deployment.function, sweep_id, frozenset(arns))
     queue = WorkQueue(queues.client, queues.queue_url, queues.dead_letter_queue_url)
     with screen.progress("Sending", len(arns)) as report:
         for start in range(0, len(arns), BATCH):
@@ -97,5 +96,4 @@ def _send(region: Region, sweep_id: str, screen: Screen) -> tuple[Queues, Follow
                     "comes twice does no harm"
                 ) from error
             report(start + BATCH)
-    log = LogReader(connection.logs, log_group, sweep_id, since)
-    return queues, Follower(log, SweepProgress(frozenset(arns)))
+    return queues, follower

@@ -7,14 +7,11 @@ from uuid import uuid4
 
 from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import names_of
-from replicas.aws.function_log import Follower, LogReader, SweepProgress, find_log_group, follow
+from replicas.aws.function_log import SweepProgress, follow, follower_of
 from replicas.exit_codes import CHANGES, FAILED, OK
 from replicas.options import StackOptions, SweepOptions
 from replicas.terminal import Screen
 from secret_replicator.messages import SweepRequest
-
-EARLIER_MILLISECONDS = 300_000
-"""The function's clock may be behind this one. The sweep's id stands in no older line anyway."""
 
 
 def run(
@@ -28,22 +25,19 @@ def run(
     clients = connect(at.access)
     name = at.stack or default_stack()
     parts = find_parts(clients, name)
-    log_group = "" if options.no_follow else find_log_group(clients, parts.function)
-    since = int(time.time() * 1000) - EARLIER_MILLISECONDS
+    follower = None if options.no_follow else follower_of(clients, parts.function, sweep_id)
     clients.sqs.send_message(QueueUrl=parts.queues.queue_url, MessageBody=SweepRequest(sweep_id).body())
     screen.say(f"{clients.region}: stack {name}, sweep {sweep_id}")
-    if options.no_follow:
+    if follower is None:
         if options.as_json:
             screen.write_json({"sweep_id": sweep_id})
         return OK
-    progress = SweepProgress()
-    follower = Follower(LogReader(clients.logs, log_group, sweep_id, since), progress)
     follow(follower, parts.queues, screen, sleep)
     if options.as_json:
-        screen.write_json(document(sweep_id, [progress]))
+        screen.write_json(document(sweep_id, [follower.progress]))
     else:
-        show(progress, screen)
-    return code_of(progress)
+        show(follower.progress, screen)
+    return code_of(follower.progress)
 
 
 def code_of(progress: SweepProgress) -> int:
