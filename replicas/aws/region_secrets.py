@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
+from botocore.exceptions import ClientError
+
 from replicas.aws.connection import Connection
 from replicas.aws.errors import as_operator_errors
 from replicas.aws.held import Held
@@ -17,10 +19,11 @@ from secret_replicator.models import Replica
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
+    from mypy_boto3_kms.type_defs import KeyMetadataTypeDef
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef, ListSecretsRequestTypeDef
 
-USABLE = "Enabled"
+USABLE, GONE = "Enabled", "not there"
 MANAGED_KEY = "alias/aws/secretsmanager"
 
 
@@ -94,11 +97,18 @@ class RegionSecrets:
     def key_problem(self, key: str) -> str:
         """Return what is wrong with a key here, nothing if it can be used."""
         with as_operator_errors():
-            try:
-                state = self.keys.describe_key(KeyId=key)["KeyMetadata"].get("KeyState", USABLE)
-            except self.keys.exceptions.NotFoundException:
-                state = "not there"
+            state = described_key(self.keys, key).get("KeyState")
         return "" if state == USABLE else f"key {key} is {state}"
+
+
+def described_key(keys: "KMSClient", key: str) -> "KeyMetadataTypeDef":
+    """Return what KMS says of a key, whose state is GONE if there is none; raise ClientError."""
+    try:
+        return keys.describe_key(KeyId=key)["KeyMetadata"]
+    except ClientError as error:
+        if error.response["Error"].get("Code") != "NotFoundException":
+            raise
+        return {"KeyId": key, "KeyState": GONE}  # type: ignore[typeddict-item]
 
 
 def region_secrets(connection: Connection, writes_per_second: float = 1) -> RegionSecrets:

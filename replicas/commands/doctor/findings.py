@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from replicas.aws.connection import Connection
 from replicas.aws.errors import action_of
+from replicas.aws.region_secrets import GONE, USABLE, described_key
 from replicas.exit_codes import FAILED, OK, WAITING
 
 if TYPE_CHECKING:
@@ -80,12 +81,13 @@ def usable_key(
 ) -> "KeyMetadataTypeDef | Finding":
     """Return what KMS says of a key that is enabled, else why it cannot be used."""
     try:
-        found = connection.keys.describe_key(KeyId=key)["KeyMetadata"]
+        found = described_key(connection.keys, key)
     except ClientError as error:
-        missing = error.response["Error"].get("Code") == "NotFoundException"
-        return gone if missing else refused(f"The key {key} {place}", error)
-    if found.get("KeyState") == "Enabled":
+        return refused(f"The key {key} {place}", error)
+    if found.get("KeyState") == USABLE:
         return found
+    if found.get("KeyState") == GONE:
+        return gone
     return bad(f"The key {key} {place} is {found.get('KeyState')}", f"enable it, or {other}")
 
 
