@@ -36,16 +36,12 @@ exec /usr/bin/python3 -m awslambdaric "$_HANDLER"
 LAYOUT = ("WORKDIR /var/task", "ENV LAMBDA_TASK_ROOT=/var/task LANG=C.UTF-8", f"LABEL {STAND_IN}=yes")
 PIP_PLATFORM = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}[ARCHITECTURE]
 
-
-ANSWER_SECONDS = 20
+ANSWER_SECONDS, PULL_SECONDS = 20, 300
+"""What hangs longer is as good as not there: it would hold up everything."""
 
 
 def engine_answers() -> bool:
-    """Tell whether there is an engine that answers in time: one that hangs would hold up everything."""
-    try:
-        return bool(shutil.which("docker")) and _try("docker", "info", seconds=ANSWER_SECONDS)
-    except subprocess.TimeoutExpired:
-        return False
+    return bool(shutil.which("docker")) and _try("docker", "info", seconds=ANSWER_SECONDS)
 
 
 def is_stand_in() -> bool:
@@ -57,7 +53,8 @@ def is_stand_in() -> bool:
 def ensure() -> None:
     """Have the image: AWS's where it is there or can be pulled, else a stand-in, which is kept until then."""
     layers = _layers(IMAGE)
-    if (not layers or is_stand_in()) and not _try("docker", "pull", "--quiet", IMAGE) and not layers:
+    pull = ("docker", "pull", "--quiet", IMAGE)
+    if (not layers or is_stand_in()) and not _try(*pull, seconds=PULL_SECONDS) and not layers:
         with TemporaryDirectory() as folder:
             _build(Path(folder) / "root")
     layers = _layers(IMAGE)
@@ -117,8 +114,11 @@ def _pip(target: Path) -> Iterable[str]:
     )
 
 
-def _try(*command: str, seconds: float | None = None) -> bool:
-    return subprocess.run(command, capture_output=True, timeout=seconds, check=False).returncode == 0
+def _try(*command: str, seconds: float) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=seconds, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _run(command: Sequence[str]) -> None:
