@@ -1,5 +1,8 @@
 """The clients are botocore's own, and made with less work."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
@@ -25,6 +28,16 @@ def test_all_clients_are_of_the_same_region() -> None:
     clients = Clients("eu-west-1")
     made = (clients.secrets_in("eu-west-1"), clients.sqs(), clients.events())
     assert [client.meta.region_name for client in made] == 3 * ["eu-west-1"]
+
+
+def test_a_session_makes_one_client_at_a_time() -> None:
+    """It is not thread-safe: of two at a time one may lack a part."""
+    alone: list[bool] = []
+    session: Any = SimpleNamespace(create_client=lambda *_, **__: alone.append(clients._lock.locked()))
+    clients = Clients(HOME, session)
+    for make in (clients.sqs, clients.events, lambda: clients.secrets_in(HOME)):
+        make()
+    assert alone == [True] * 3
 
 
 def test_an_outcome_event_takes_no_longer_than_the_function_counts_on() -> None:

@@ -157,6 +157,24 @@ def test_a_page_that_took_too_long_to_list_enqueues_nothing(world: World) -> Non
     assert world.only_message().body == '{"sweep": {}}'
 
 
+def test_a_page_that_took_too_long_to_enqueue_does_not_begin_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(101):
+        world.add(f"tagged/{number:03}", to="eu-west-1")
+    send = world.queues.send_message_batch
+
+    def slowly(**parameters: Any) -> dict[str, Any]:
+        world.clock.advance((FUNCTION_SECONDS - CALL_SECONDS) / 9)  # ten calls of ten messages
+        return send(**parameters)
+
+    monkeypatch.setattr(world.queues, "send_message_batch", slowly)
+    world.queues.send('{"sweep": {}}')
+    world.deliver()
+    assert page_of(world) == {}, "the same page again"
+    assert len(world.queues.messages) == 101
+
+
 def test_a_sweep_whose_token_has_expired_begins_anew_once_and_says_so(world: World, log_lines: Lines) -> None:
     for number in range(150):
         world.add(f"tagged/{number:03}", to="eu-west-1")

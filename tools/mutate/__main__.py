@@ -857,6 +857,20 @@ MUTATIONS = (
         SWEEP,
     ),
     Mutation(
+        "a page that took too long to enqueue does not begin the next",
+        f"{CODE}/sweep.py",
+        "            require_time(self.gateway.clock(), deadline)\n            seconds",
+        "            seconds",
+        SWEEP,
+    ),
+    Mutation(
+        "a session makes one client at a time",
+        f"{CODE}/clients.py",
+        "        with self._lock:\n",
+        "        if self._lock:\n",
+        "tests/function/test_clients.py",
+    ),
+    Mutation(
         "a secret that nothing selects may deny to be described",
         f"{CODE}/reconciler.py",
         "if listed is None or is_selected(listed, self.policy, self.settings):",
