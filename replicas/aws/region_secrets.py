@@ -3,7 +3,9 @@
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 USABLE, GONE = "Enabled", "not there"
 MANAGED_KEY = "alias/aws/secretsmanager"
+Check = Callable[[], None]
+"""Raises OperatorError if a call must not be made any more."""
+
+_OVERWRITES = ("ReplicateSecretToRegions", "RemoveRegionsFromReplication")
+_of_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,12 @@ class RegionSecrets:
     client: "SecretsManagerClient"
     keys: "KMSClient"
     budget: Budget
+
+    def __post_init__(self) -> None:
+        """Let what may overwrite be checked before each try of a call: botocore repeats one much later."""
+        for operation in _OVERWRITES:
+            event = f"request-created.secrets-manager.{operation}"
+            self.client.meta.events.register(event, _check_try, unique_id=event)
 
     def listed(self, *, primary_region: str = "") -> Iterator[Held]:
         """Yield the secrets, 100 a call; with a primary's Region only the replicas from there."""
@@ -68,20 +81,22 @@ class RegionSecrets:
                 if (held := self.describe(arn)) is None or held.is_replica:
                     raise
 
-    def replicate(self, arn: str, replicas: Iterable[Replica], *, overwrite: bool) -> None:
+    def replicate(
+        self, arn: str, replicas: Iterable[Replica], *, overwrite: bool, check: Check | None = None
+    ) -> None:
         """Ask for replicas in these Regions with these keys; what has the name there goes, if said so."""
         wanted: list[Any] = [
             {"Region": replica.region} | ({"KmsKeyId": replica.kms_key_id} if replica.kms_key_id else {})
             for replica in replicas
         ]
-        with self.budget.slot(inf), as_operator_errors():
+        with self.budget.slot(inf), as_operator_errors(), _checked(check):
             self.client.replicate_secret_to_regions(
                 SecretId=arn, AddReplicaRegions=wanted, ForceOverwriteReplicaSecret=overwrite
             )
 
-    def remove(self, arn: str, regions: Iterable[str]) -> None:
+    def remove(self, arn: str, regions: Iterable[str], check: Check | None = None) -> None:
         """Delete the replicas in these Regions, at once."""
-        with self.budget.slot(inf), as_operator_errors():
+        with self.budget.slot(inf), as_operator_errors(), _checked(check):
             self.client.remove_regions_from_replication(SecretId=arn, RemoveReplicaRegions=[*regions])
 
     def tag(self, arn: str, key: str, value: str) -> None:
@@ -117,6 +132,21 @@ def region_secrets(connection: Connection, writes_per_second: float = 1) -> Regi
         secrets = connection.secrets
         budget = Budget(writes_per_second=writes_per_second)
         return RegionSecrets(secrets.meta.region_name, secrets, connection.keys, budget)
+
+
+@contextmanager
+def _checked(check: Check | None) -> Iterator[None]:
+    """Let the check come right before each try of the call in the block."""
+    _of_thread.check = check
+    try:
+        yield
+    finally:
+        _of_thread.check = None
+
+
+def _check_try(**_: object) -> None:
+    if check := getattr(_of_thread, "check", None):
+        check()
 
 
 def _held(region: str, answer: Mapping[str, Any], versions: str) -> Held:

@@ -61,16 +61,17 @@ class Sides:
 def change(sides: Sides) -> Change:
     """Return what became of it. Where it cannot be known, it counts as changed."""
     home, there = sides.home, sides.there
-    if there is None or there.identity != sides.identity:
-        return Change.OTHER_THERE if there else Change.GONE_THERE
-    if there.is_replica:
+    if there and there.identity != sides.identity:
+        return Change.OTHER_THERE
+    if there and there.is_replica:
         return Change.FOLLOWS
     if home is None:
-        return Change.GONE
-    if home.identity != there.identity or home.deleted:
-        return Change.OTHER
-    if home.is_replica:
-        return Change.TURNED if home.primary_region == there.region else Change.OTHER
+        return Change.GONE if there else Change.GONE_THERE
+    is_same = home.identity == sides.identity and not home.deleted
+    if not is_same or home.is_replica:
+        return Change.TURNED if is_same and there and home.primary_region == there.region else Change.OTHER
+    if there is None:
+        return Change.GONE_THERE
     changed = _changed_there(sides, home, there), _changed_at_home(sides, home, there)
     return {
         (False, False): Change.UNCHANGED,

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import StringIO
 from itertools import product
@@ -14,7 +15,7 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
-from local.secrets_manager.model import Call, Fault, ManualClock, Outcome, Params
+from local.secrets_manager.model import THROTTLED, Call, Fault, ManualClock, Outcome, Params
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.worlds import Worlds
 from replicas import interrupts
@@ -51,6 +52,7 @@ class Stage:
     written: dict[str, list[str]] = field(default_factory=dict)
     discarded: set[str] = field(default_factory=set)
     kill_at: int = -1
+    budget_of: Callable[[], Budget] | None = None
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def region(self, access: Access, _writes: float = 1) -> RegionSecrets:
@@ -58,7 +60,8 @@ class Stage:
         if region not in self._clients:
             self._clients[region] = client_of(self.handle, region)
         client: Any = self._clients[region]
-        return RegionSecrets(region, client, client, Budget(50, self.clock, self.clock.advance))
+        budget = self.budget_of() if self.budget_of else Budget(50, self.clock, self.clock.advance)
+        return RegionSecrets(region, client, client, budget)
 
     @property
     def around(self) -> Surroundings:
@@ -221,6 +224,18 @@ def test_another_secret_at_home_is_never_overwritten(stage: Stage) -> None:
     assert "another secret at home" in stage.said()
 
 
+def test_nor_is_it_replicated_where_the_promoted_copy_is_gone(stage: Stage) -> None:
+    """Nobody may have selected it: it only has the name."""
+    stage.add("db", WEST)
+    stage.promote()
+    del stage.fake._store[HOME]["db"], stage.fake._store[WEST]["db"]
+    stage.fake.add_secret(HOME, "db", value="another")
+    assert stage.rejoin(accept=True, discard="db") == 2
+    assert "another secret at home" in stage.said()
+    assert "db" not in stage.fake.names(WEST)
+    assert HOLD_TAG not in stage.fake.secret(HOME, "db").tags
+
+
 @pytest.mark.parametrize("primary_region", [None, "eu-central-1"], ids=["standalone", "a replica"])
 @pytest.mark.parametrize("gone_at_home", [False, True])
 def test_nor_is_anything_done_about_another_secret_there(
@@ -253,6 +268,45 @@ def test_what_changes_between_the_check_and_the_overwrite_is_left_and_named(stag
     assert stage.rejoin() == 1
     assert "db: it changed in between" in stage.said()
     assert stage.value(WEST, "db") == new[0]
+
+
+def test_what_changes_while_a_write_waits_for_its_turn_is_left(stage: Stage) -> None:
+    stage.add("db", WEST)
+    stage.promote()
+    new: list[str] = []
+
+    def wait(seconds: float) -> None:
+        if seconds > 0.5 and not new:
+            new.append(stage.put(WEST, "db"))
+        stage.clock.advance(seconds)
+
+    stage.budget_of = lambda: Budget(1, stage.clock, wait)
+    assert stage.rejoin() == 1
+    assert "db: it changed in between" in stage.said()
+    assert stage.value(WEST, "db") == new[0]
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_what_changes_while_aws_throttles_the_overwrite_is_left(stage: Stage, *, turn: bool) -> None:
+    """Throttled calls are tried again many times, and minutes later."""
+    stage.add("db", WEST)
+    stage.promote()
+    if turn:
+        stage.put(WEST, "db")
+    overwritten = HOME if turn else WEST
+    new: list[str] = []
+
+    def throttle(call: Call, _random: random.Random) -> Fault | None:
+        if call.operation != "ReplicateSecretToRegions":
+            return None
+        stage.fake.faults = None
+        new.append(stage.put(overwritten, "db"))
+        return THROTTLED
+
+    stage.fake.faults = throttle
+    assert stage.rejoin(turn=turn) == 1
+    assert "db: it changed in between" in stage.said()
+    assert stage.value(overwritten, "db") == new[0]
 
 
 def test_a_region_that_fails_keeps_its_hold_and_is_named(stage: Stage) -> None:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from replicas.aws.held import Held, arn_in
-from replicas.aws.region_secrets import RegionSecrets
+from replicas.aws.region_secrets import Check, RegionSecrets
 from replicas.commands.failover.session import (
     REAL,
     Result,
@@ -167,11 +168,10 @@ def _rejoin(desk: _Desk, sides: Sides) -> None:
         _finish(desk, begun)
         return
     if home.replica_in(sides.region):
-        _require_unchanged(desk, sides, may_be_gone=True)
-        _remove(desk, sides, home, [sides.region])
-    _require_unchanged(desk, sides, may_be_gone=True)
+        _remove(desk, sides, home, [sides.region], may_be_gone=True)
+    check = partial(_require_unchanged, desk, sides, may_be_gone=True)
     target = Replica(sides.region, "", kms_key_id=key)
-    _replicate(desk, home, [target], overwrite=there is not None)
+    _replicate(desk, home, [target], overwrite=there is not None, check=check)
     _follow_and_release(desk, home, [sides.region])
 
 
@@ -184,16 +184,15 @@ def _turn(desk: _Desk, sides: Sides) -> None:
         _hold_home(desk, home)
         left = [replica.region for replica in home.replicas if replica.region != sides.region]
         if left:
-            _require_unchanged(desk, sides)
             _remove(desk, sides, home, left)
     there = _settled(desk, there, sides.home_region)
     if begun := _begun_before(desk, sides):
         _finish(desk, begun)
         return
-    _require_unchanged(desk, sides)
     back = Replica(sides.home_region, "", kms_key_id=home.kms_key_id if home else "")
     _forget_failed(desk, there, [back])
-    _replicate(desk, there, [back], overwrite=home is not None)
+    check = partial(_require_unchanged, desk, sides)
+    _replicate(desk, there, [back], overwrite=home is not None, check=check)
     _follow_turned(desk, sides, there)
 
 
@@ -260,22 +259,24 @@ def _require_unchanged(desk: _Desk, before: Sides, *, may_be_gone: bool = False)
         raise OperatorError("it changed in between, and was left: run it again to see how")
 
 
-def _remove(desk: _Desk, sides: Sides, home: Held, regions: list[str]) -> None:
+def _remove(desk: _Desk, sides: Sides, home: Held, regions: list[str], *, may_be_gone: bool = False) -> None:
     keys = {region: (home.replica_in(region) or Replica(region, "")).kms_key_id for region in regions}
     if sides.there and sides.there.region in keys:
         keys[sides.there.region] = sides.there.kms_key_id
     with desk.step(journal.REMOVE, home, keys) as secrets:
-        secrets.remove(home.arn, regions)
+        secrets.remove(home.arn, regions, partial(_require_unchanged, desk, sides, may_be_gone=may_be_gone))
 
 
-def _replicate(desk: _Desk, primary: Held, replicas: list[Replica], *, overwrite: bool) -> None:
+def _replicate(
+    desk: _Desk, primary: Held, replicas: list[Replica], *, overwrite: bool, check: Check | None = None
+) -> None:
     """Ask for the replicas that no earlier run has asked for, or that failed."""
     listed = [replica for replica in desk.now(primary).replicas if replica.status not in (REPLICA_FAILED, "")]
     asked_for = {replica.region for replica in listed}
     if wanted := [replica for replica in replicas if replica.region not in asked_for]:
         keys = {replica.region: replica.kms_key_id for replica in wanted}
         with desk.step(journal.REPLICATE, primary, keys) as secrets:
-            secrets.replicate(primary.arn, wanted, overwrite=overwrite)
+            secrets.replicate(primary.arn, wanted, overwrite=overwrite, check=check)
 
 
 def _follow(desk: _Desk, primary: Held, regions: list[str]) -> None:
