@@ -394,7 +394,7 @@ def rejoin_command(
 def _require_yes(
     *, as_json: bool, answered: bool, remedy: str = "add --yes, or see what would be done with --dry-run"
 ) -> None:
-    if not answered and (as_json or not sys.stdin.isatty()):
+    if not answered and (as_json or not (sys.stdin and sys.stdin.isatty())):
         raise typer.BadParameter(
             f"nobody is asked with --json, or where standard input is not a terminal: {remedy}",
             param_hint="--yes",

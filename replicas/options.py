@@ -67,17 +67,17 @@ def _region(text: str) -> str:
     return f"{text!r} is not a Region code such as eu-west-1" if text.strip() else _EMPTY
 
 
-def _known_regions(given: Given) -> Given:
-    """Raise BadParameter for all that are no Regions of AWS, with what may be meant."""
-    named = [text.strip() for text in given.split(",")] if isinstance(given, str) else given
-    if given and (wrong := [*unknown(named or ())]):
-        raise typer.BadParameter("; ".join(wrong))
-    return given
-
-
 @_each
 def _not_empty(text: str) -> str:
     return "" if text.strip() else _EMPTY
+
+
+def _known_regions(given: Given) -> Given:
+    """Raise BadParameter for all that are no Regions of AWS, with what may be meant."""
+    named = [text.strip() for text in given.split(",")] if isinstance(given, str) else given
+    if _not_empty(given) and (wrong := [*unknown(named or ())]):
+        raise typer.BadParameter("; ".join(wrong))
+    return given
 
 
 @_each
@@ -187,13 +187,12 @@ class Scope:
     """Which accounts, Regions and stacks a command is about, and by which policy it decides."""
 
     policy: Path | None = policy_option()
-    allowed_regions: str = option(
+    allowed_regions: str | None = option(
         "REGIONS",
         "Before anything is deployed: decide as if AllowedRegions were these, separated by commas. "
         "No stack is read, and all other switches have their defaults.",
         callback=_known_regions,
         show_default=False,
-        default="",
     )
     stack: str | None = stack_option()
     regions: list[str] = several(
@@ -218,7 +217,7 @@ class Scope:
     account: str = ""
     """What one of several accounts is called."""
     read_as: dict[str, str] = field(default_factory=dict, compare=False)
-    """What each queue's account is called that was read. All accounts of a command share it."""
+    """What each account is called whose secrets were read. All accounts of a command share it."""
 
     @property
     def profile(self) -> str | None:
@@ -241,7 +240,7 @@ class Scope:
 class DeployedScope(Scope):
     """The scope of a command that needs a deployed stack."""
 
-    allowed_regions: str = ""
+    allowed_regions: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +255,7 @@ class ApplyScope(AccountScope):
     """The scope of what the function is made to do: by its own policy."""
 
     policy: Path | None = None
-    allowed_regions: str = ""
+    allowed_regions: str | None = None
 
 
 @dataclass(frozen=True)
@@ -346,7 +345,9 @@ class StatusOptions:
         "All secrets, also on a terminal, where else 20 that need nothing are shown.", "--all"
     )
     watch: bool = flag("Repeat until Ctrl-C.", "--watch", "-w")
-    interval: float = option("SECONDS", "How long --watch waits before it repeats.", min=1, default=10)
+    interval: float = option(
+        "SECONDS", "How long --watch waits before it repeats.", min=1, max=86_400, default=10
+    )
     no_dead_letters: bool = no_dead_letters_flag()
     as_json: bool = json_flag()
 
@@ -393,6 +394,7 @@ class RedriveOptions:
         "TYPE",
         "Only dead letters with this error type, as --dry-run shows it. Repeat it for several.",
         "--error-type",
+        callback=_not_empty,
     )
     dry_run: bool = flag("Show the dead letters, and leave all where they are.", "--dry-run")
     fixed: bool = flag(
@@ -419,7 +421,11 @@ class ReportOptions:
         "FILE", "Where the page goes to.", show_default="replicas-report.html; with --json no page"
     )
     csv: Path | None = option("FILE", "Write the same as CSV, too.")
-    by: list[str] = several("TAG", "Also show the coverage by the values of this tag, as team. Repeat it.")
+    by: list[str] = several(
+        "TAG",
+        "Also show the coverage by the values of this tag, as team. Repeat it.",
+        callback=_not_empty,
+    )
     title: str = option("TEXT", "Title of the page.", default="Secret replicas")
     choice: Choice = EVERYTHING
     no_dead_letters: bool = no_dead_letters_flag()
@@ -431,7 +437,10 @@ class SmokeOptions:
     """What is asked of a trial with one secret."""
 
     to: list[str] = several(
-        "REGION", "Replicate to this Region. Repeat it.", show_default="all AllowedRegions"
+        "REGION",
+        "Replicate to this Region. Repeat it.",
+        callback=_region,
+        show_default="all AllowedRegions",
     )
     timeout: float = option("SECONDS", "How long to wait for InSync.", min=1, default=300)
     observe: bool = flag("Also say what was seen that AWS does not document.", "--observe")
@@ -451,12 +460,12 @@ class VerifyOptions:
     """What is asked of a verification."""
 
     choice: Choice = EVERYTHING
-    from_region: str = option(
+    from_region: str | None = option(
         "REGION",
         "Ask this Region alone what it holds: for the hour when the primary Region does not answer.",
         "--from",
         show_default=False,
-        default="",
+        callback=_region,
     )
     as_json: bool = json_flag()
 
@@ -466,7 +475,9 @@ class PromoteOptions:
     """What is asked of a promotion."""
 
     replica_region: str = option("REGION", "Where the replicas are promoted.", default=MISSING)
-    primary_region: str = option("REGION", "Only replicas of this Region.", show_default="of any", default="")
+    primary_region: str | None = option(
+        "REGION", "Only replicas of this Region.", show_default="of any", callback=_region
+    )
     choice: Choice = EVERYTHING
     reason: str = option(
         "TEXT", "Why: it becomes part of the hold tag.", default="the primary Region does not answer"
@@ -484,15 +495,17 @@ class RejoinOptions:
 
     replica_region: str = option("REGION", "Where the replicas were promoted.", default=MISSING)
     choice: Choice = EVERYTHING
-    primary: str = option(
+    primary: str | None = option(
         "REGION",
         "Turn the relation round for what changed there: the same Region, it is the primary then.",
         show_default=False,
-        default="",
+        callback=_not_empty,
     )
     accept_home: bool = flag("Also rejoin what changed at home and not there.", "--accept-home")
     discard: list[str] = several(
-        "NAME", "Lose what the overwritten side of this secret has, for good. Repeat it."
+        "NAME",
+        "Lose what the overwritten side of this secret has, for good. Repeat it.",
+        callback=_not_empty,
     )
     journal: Path | None = journal_option()
     writes_per_second: float = writes_option()
@@ -502,5 +515,5 @@ class RejoinOptions:
 
     def __post_init__(self) -> None:
         """Raise BadParameter for a primary elsewhere."""
-        if self.primary not in ("", self.replica_region):
+        if self.primary not in (None, self.replica_region):
             raise typer.BadParameter("it must be the --replica-region", param_hint="--primary")

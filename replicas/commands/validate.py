@@ -93,7 +93,7 @@ def _decided(tags: Mapping[str, str], policy: Policy, scope: Scope) -> tuple[See
     """Return what the function would do, decided with its own code, and what is wrong with the tags."""
     home = scope.regions[0] if scope.regions else "the home Region"
     nothing = {"QUEUE_URL": "not deployed", "DEAD_LETTER_QUEUE_URL": "not deployed"}
-    settings = read_settings({"AWS_REGION": home, "ALLOWED_REGIONS": scope.allowed_regions, **nothing})
+    settings = read_settings({"AWS_REGION": home, "ALLOWED_REGIONS": scope.allowed_regions or "", **nothing})
     secret = Secret(arn="", name="a secret with these tags", tags=tags)
     found = decision(secret, policy, settings, 0)
     problems = [f"{problem.text} - {problem.remedy}" for problem in found.problems]

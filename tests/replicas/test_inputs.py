@@ -147,6 +147,46 @@ def test_an_empty_secret_is_said_to_be_empty_before_aws_is_asked(desk: Desk, com
     assert not desk.account.calls
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "report --by",
+        "redrive --error-type",
+        "smoke --to",
+        "plan --allowed-regions",
+        "verify --from",
+        "promote --replica-region us-west-2 --primary-region",
+        "rejoin --replica-region us-west-2 --primary",
+        "rejoin --replica-region us-west-2 --discard",
+    ],
+)
+def test_whatever_is_empty_is_said_to_be_empty(desk: Desk, line: str) -> None:
+    given = [*line.split(), "", "--endpoint-url", desk.account.url]
+    result = CliRunner().invoke(app, given, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "it is empty: a variable that is not set?" in result.stderr
+    assert not desk.account.calls
+
+
+@pytest.mark.parametrize("seconds", ["0", "inf", "1e300", "nan"])
+def test_status_does_not_wait_for_ever(desk: Desk, seconds: str) -> None:
+    result = desk.run("status", "--watch", "--interval", seconds)
+    assert result.exit_code == 2
+    assert "Invalid value for '--interval'" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["apply", "redrive", "promote --replica-region us-west-2"])
+def test_nobody_is_asked_where_standard_input_is_closed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["replicas", *command.split()])
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "add --yes" in capfd.readouterr().err
+
+
 def test_an_empty_region_is_said_to_be_empty(desk: Desk) -> None:
     assert "it is empty: a variable that is not set?" in desk.run("plan", "--region", "").stderr
 

@@ -106,7 +106,7 @@ class Stage:
         asked = RejoinOptions(
             replica_region=WEST,
             choice=Choice(names),
-            primary=WEST if turn else "",
+            primary=WEST if turn else None,
             accept_home=accept,
             discard=discard.split(),
             journal=self.folder / "j.jsonl",

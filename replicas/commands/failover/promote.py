@@ -69,7 +69,7 @@ def run(options: PromoteOptions, access: Access, screen: Screen, around: Surroun
 def _promotion(options: PromoteOptions, there: RegionSecrets, log: Journal, report: Report) -> _Promotion:
     replicas, not_held, done, promoted = list[Held](), list[Held](), 0, log.promoted()
     for held in counted(there.listed(), report):
-        mine = held.is_replica and options.primary_region in ("", held.primary_region)
+        mine = held.is_replica and options.primary_region in (None, held.primary_region)
         known = not held.is_replica and (is_held(held.tags) or held.identity in promoted)
         if not (mine or known) or not options.choice.takes(held):
             continue

@@ -140,7 +140,7 @@ def run(options: VerifyOptions, scope: Scope, screen: Screen, clock: Callable[[]
     """Compare, show what is not as it must be, and return the exit code."""
     screen.stopped = "Stopped. Nothing was written."
     if options.from_region:
-        return _show_held(options, scope, screen)
+        return _show_held(options, options.from_region, scope, screen)
 
     def verified_in(place: Scope, own: Screen) -> Verified:
         verified = Verified(place.account)
@@ -331,9 +331,7 @@ class _Holding:
         return f"{self.region} holds " + ", ".join([*parts, f"{alone:,} that follow nobody"])
 
 
-def _show_held(options: VerifyOptions, scope: Scope, screen: Screen) -> int:
-    region = options.from_region
-
+def _show_held(options: VerifyOptions, region: str, scope: Scope, screen: Screen) -> int:
     def held_in(place: Scope, own: Screen) -> _Holding:
         there = region_secrets(connect(place.access(region)))
         with own.progress(f"Listing {region}") as report:
