@@ -129,6 +129,8 @@ def _deployment(scope: Scope, access: Access, *, deployed_first: bool) -> Deploy
     if scope.allowed_regions:
         source = own or _in_file(in_checkout(POLICY))
         settings = _settings({"ALLOWED_REGIONS": scope.allowed_regions} | _NO_QUEUES, region, source)
+        if scope.account:
+            _require_once(scope, f"{connection.sts.get_caller_identity()['Account']} {region}")
         return Deployment(settings, source.parsed(), gateway, connection, account=scope.account)
     stack = scope.stack or default_stack()
     try:
@@ -142,11 +144,7 @@ def _deployment(scope: Scope, access: Access, *, deployed_first: bool) -> Deploy
     if deployed_first and source.is_deployed is False and not scope.policy:
         source = _policy_source(None, connection, parts, environment)
     settings = _settings(environment, region, source)
-    first = scope.read_as.setdefault(settings.queue_url, scope.account)
-    if first != scope.account:
-        raise OperatorError(
-            f"It reads the same secrets as {first}, which would count twice: leave one of the two out"
-        )
+    _require_once(scope, settings.queue_url)
     return Deployment(
         settings,
         source.parsed(),
@@ -158,6 +156,15 @@ def _deployment(scope: Scope, access: Access, *, deployed_first: bool) -> Deploy
         source.is_deployed,
         scope.account,
     )
+
+
+def _require_once(scope: Scope, secrets: str) -> None:
+    """Raise OperatorError if these secrets were read under the name of another account."""
+    first = scope.read_as.setdefault(secrets, scope.account)
+    if first != scope.account:
+        raise OperatorError(
+            f"It reads the same secrets as {first}, which would count twice: leave one of the two out"
+        )
 
 
 def _on_disk(file: Path, connection: Connection) -> PolicySource | None:

@@ -190,6 +190,26 @@ def test_an_account_under_two_profiles_counts_once_and_is_an_error(
     assert result.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    "answering", ["status", "plan", "plan against another policy", "verify"], indirect=True
+)
+def test_before_anything_is_deployed_an_account_under_two_profiles_counts_once(
+    desks: dict[str, Desk], answering: tuple[list[str], str, int]
+) -> None:
+    command, secrets, _ = answering
+    allowed = ["--allowed-regions", "us-west-2"]
+    result = run(desks, *command, "--json", *allowed, *profiles("blue", TWIN, "green"))
+    found = json.loads(result.stdout)
+    assert sorted(secret["name"] for secret in found[secrets]) == ["blue-secret", "green-secret"]
+    assert ": It reads the same secrets as " in result.stderr
+    assert result.exit_code == 1
+
+
+def test_before_anything_is_deployed_one_account_is_not_asked_who_it_is(desks: dict[str, Desk]) -> None:
+    run(desks, "plan", "--allowed-regions", "us-west-2", *profiles("blue"))
+    assert "sts:GetCallerIdentity" not in desks["blue"].account.calls
+
+
 def test_verify_from_a_region_lists_an_account_under_two_profiles_once(desks: dict[str, Desk]) -> None:
     result = run(desks, "verify", "--from", HOME, *profiles("blue", TWIN))
     assert result.stdout.count("blue-secret") == 1

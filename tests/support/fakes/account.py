@@ -132,6 +132,8 @@ class FakeAccount:
         asked = parse_qs(body)
         if asked["Action"] == ["AssumeRole"]:
             return self._do("sts:AssumeRole", lambda: self._assume(asked))
+        if asked["Action"] == ["GetCallerIdentity"]:
+            return self._do("sts:GetCallerIdentity", self._identity)
         action = f"cloudformation:{asked['Action'][0]}"
         assert action == "cloudformation:DescribeStacks", action
         return self._do(action, lambda: describe_stacks(self.stacks, asked["StackName"][0]))
@@ -169,6 +171,11 @@ class FakeAccount:
         )
         given = f"<Credentials>{keys}<Expiration>2999-01-01T00:00:00Z</Expiration></Credentials>"
         return 200, f"<AssumeRoleResponse><AssumeRoleResult>{given}</AssumeRoleResult></AssumeRoleResponse>"
+
+    def _identity(self) -> Answer:
+        account = f"<Account>{self.environment['QUEUE_URL'].split('/')[3]}</Account>"
+        name = "GetCallerIdentity"
+        return 200, f"<{name}Response><{name}Result>{account}</{name}Result></{name}Response>"
 
     def archive(self) -> bytes:
         """Return the function's code."""
