@@ -2,6 +2,8 @@
 
 import threading
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -266,8 +268,21 @@ def deployed_version() -> str:
 
 def stack_outputs(client: "CloudFormationClient", stack: str) -> dict[str, str]:
     """Return the stack's outputs; raise NoStackError, or as boto3 does."""
+    with stack_errors(client, stack):
+        described = client.describe_stacks(StackName=stack)["Stacks"][0]
+    if not (outputs := described.get("Outputs")):
+        raise NoStackError(
+            f"The stack {stack} in {client.meta.region_name} is {described['StackStatus']}, without outputs: "
+            "deploy it, or name the deployed one with --stack, and its Region with --region"
+        )
+    return {output["OutputKey"]: output["OutputValue"] for output in outputs}
+
+
+@contextmanager
+def stack_errors(client: "CloudFormationClient", stack: str) -> Iterator[None]:
+    """Raise NoStackError where CloudFormation says that there is no such stack."""
     try:
-        described = client.describe_stacks(StackName=stack)["Stacks"]
+        yield
     except ClientError as error:
         if error.response["Error"].get("Code") != "ValidationError":
             raise
@@ -275,4 +290,3 @@ def stack_outputs(client: "CloudFormationClient", stack: str) -> dict[str, str]:
             f"There is no stack {stack} in {client.meta.region_name}: name the deployed one with --stack, "
             "and its Region with --region"
         ) from error
-    return {output["OutputKey"]: output["OutputValue"] for output in described[0].get("Outputs", [])}

@@ -15,7 +15,7 @@ from local.secrets_manager.model import AwsError
 from local.secrets_manager.service import VALUE_READS, StrictSecretsManager
 from replicas.cli import app
 from tests.support.desk import Desk, at_desk
-from tests.support.fakes.account import OUTPUTS
+from tests.support.fakes.account import OUTPUTS, STACK
 from tests.support.world import make_world
 
 ROOT = Path(__file__).parents[2]
@@ -175,3 +175,13 @@ def test_local_says_so_when_nothing_is_up(tmp_path: Path, monkeypatch: pytest.Mo
     result = CliRunner().invoke(app, ["status", "--local"], env={**os.environ})
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "No local stack is up: start it with `make local` in another terminal\n"
+
+
+@pytest.mark.parametrize("command", [*READING, "apply --yes", "sweep", "redrive --dry-run"])
+def test_a_stack_that_is_not_deployed_yet_is_named_with_its_status(desk: Desk, command: str) -> None:
+    desk.account.stacks[STACK] = {}
+    name, *options = command.split()
+    given = [*options, "--stack", STACK, "--endpoint-url", desk.account.url]
+    result = CliRunner().invoke(app, [name, *(["a"] if name == "explain" else []), *given])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "The stack replicator in us-east-1 is ROLLBACK_COMPLETE, without outputs: deploy" in result.stderr

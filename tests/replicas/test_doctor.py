@@ -31,6 +31,7 @@ from secret_replicator.policy import parse_policy
 from secret_replicator.settings import PACKAGED_POLICY
 from tests.support.desk import environment_of
 from tests.support.fakes.account import FUNCTION, STACK, FakeAccount, serving
+from tests.support.fakes.stacks import describe_stacks
 from tests.support.world import HOME, make_world
 
 POLICY = """
@@ -421,13 +422,20 @@ def test_settings_that_the_function_cannot_start_with_are_named(
         pytest.param(
             [{"OutputKey": "Version", "OutputValue": "0.1.9"}], Status.BAD, "0.1.9", id="an older stack"
         ),
-        pytest.param([], Status.BAD, "before 0.2.0", id="a stack that does not say"),
+        pytest.param(
+            [{"OutputKey": "DashboardUrl", "OutputValue": "u"}],
+            Status.BAD,
+            "before 0.2.0",
+            id="a stack that does not say",
+        ),
+        pytest.param([], Status.BAD, "is CREATE_FAILED, without outputs", id="a stack that is not whole"),
     ],
 )
 def test_a_stack_of_another_version_than_these_commands_is_named(
     outputs: list[Any], status: Status, text: str
 ) -> None:
-    stacks = answering(describe_stacks={"Stacks": [{"Outputs": outputs}]})
+    stacks = answering(describe_stacks={"Stacks": [{"Outputs": outputs, "StackStatus": "CREATE_FAILED"}]})
+    stacks.meta = SimpleNamespace(region_name=HOME)
     found = only(deployed(cloudformation=stacks), function.versions_are_the_same)
     assert found.status is status
     assert text in found.text
@@ -562,6 +570,8 @@ class OnlyTheStack(FakeAccount):
     without = ""
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: str) -> tuple[int, str]:
+        if "Action=DescribeStackResources" in body and "StackName=nope" in body:
+            return describe_stacks(self.stacks, "nope")
         if "Action=DescribeStackResources" in body:
             shown = (text for logical, text in RESOURCES.items() if logical != self.without)
             result = f"<StackResources>{''.join(shown)}</StackResources>"
@@ -588,6 +598,19 @@ def test_a_stack_that_lacks_a_part_is_an_error_that_names_it(
         result = CliRunner().invoke(app, ["doctor", "--stack", STACK, "--region", HOME])
     assert result.exit_code == 1
     assert f"or not whole: it has no {part}. Name it with --stack, or deploy it again" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["doctor", "smoke"])
+def test_a_stack_that_is_not_there_is_to_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    world = make_world(tmp_path)
+    account = OnlyTheStack(world.secrets, world.queues, environment_of(world.app.settings))
+    with serving(account):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
+        result = CliRunner().invoke(app, [command, "--stack", "nope", "--region", HOME])
+    assert result.exit_code == 1
+    assert "There is no stack nope in us-east-1: name the deployed one with --stack" in result.stderr
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["as lines", "as JSON"])

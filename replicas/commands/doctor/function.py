@@ -9,6 +9,7 @@ from replicas.aws.deployed_policy import UNREADABLE, deployed_policy
 from replicas.aws.deployment import AS_DEPLOYED
 from replicas.commands.doctor.findings import Finding, bad, good, unknown
 from replicas.commands.doctor.stack import Stack
+from replicas.errors import NoStackError
 from secret_replicator import VERSION
 from secret_replicator.errors import PolicyError, SettingsError
 from secret_replicator.policy import parse_policy
@@ -30,7 +31,11 @@ def the_function_can_start(stack: Stack) -> Iterator[Finding]:
 
 def versions_are_the_same(stack: Stack) -> Iterator[Finding]:
     """Say whether these commands and the function decide by the same code."""
-    outputs = stack_outputs(stack.connection.cloudformation, stack.name)
+    try:
+        outputs = stack_outputs(stack.connection.cloudformation, stack.name)
+    except NoStackError as error:
+        yield bad(str(error), "see in the stack's events what stopped it")
+        return
     version = outputs.get("Version", f"of a version before {VERSION}")
     if version == VERSION:
         yield good(f"The stack is {VERSION}, as these commands are")

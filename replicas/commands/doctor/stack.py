@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from replicas.aws.connection import Connection, connect, default_stack
+from replicas.aws.connection import Connection, connect, default_stack, stack_errors
 from replicas.aws.deployment import PolicySource, function_environment, policy_file, source_of
 from replicas.commands.doctor.findings import Finding
 from replicas.errors import OperatorError
@@ -50,7 +50,9 @@ def read_stack(access: Access, stack: str | None, policy: Path | None) -> Stack:
     connection, stack = connect(access), stack or default_stack()
     file = policy_file(policy, local=access.local)
     names: dict[str, dict[str, str]] = {}
-    for resource in connection.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]:
+    with stack_errors(connection.cloudformation, stack):
+        found = connection.cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    for resource in found:
         physical = resource.get("PhysicalResourceId", "")
         names.setdefault(resource["ResourceType"], {})[resource["LogicalResourceId"]] = physical
     if missing := [logical_id for kind, logical_id in _PARTS if not names.get(kind, {}).get(logical_id)]:

@@ -15,8 +15,9 @@ def describe_stacks(stacks: Mapping[str, Mapping[str, str]], stack: str) -> tupl
         f"<member><OutputKey>{key}</OutputKey><OutputValue>{escape(value)}</OutputValue></member>"
         for key, value in stacks[stack].items()
     )
+    status = "CREATE_COMPLETE" if members else "ROLLBACK_COMPLETE"
     return 200, (
         "<DescribeStacksResponse><DescribeStacksResult><Stacks><member>"
-        f"<StackName>{stack}</StackName><Outputs>{members}</Outputs>"
+        f"<StackName>{stack}</StackName><StackStatus>{status}</StackStatus><Outputs>{members}</Outputs>"
         "</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
     )
