@@ -28,7 +28,7 @@ AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 _PREFIXES = {"monitoring": "cloudwatch"}
 """Where a service's name in IAM actions is not the one that its requests are signed with."""
 
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "KmsAccessDenied", "KMS.AccessDeniedException"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "KmsAccessDenied", "KMS.AccessDeniedException"})
 _NOT_SIGNED_IN = frozenset(
     {
         "AuthFailure",
@@ -37,6 +37,7 @@ _NOT_SIGNED_IN = frozenset(
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
         "InvalidSecurity",
+        "InvalidSignatureException",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
@@ -94,8 +95,11 @@ def _refusal(error: ClientError) -> str:
     code = error.response["Error"].get("Code", "")
     said = " ".join(error.response["Error"].get("Message", "").split()).rstrip(".")
     action = action_of(error)
-    if code in _DENIED:
+    if code in DENIED:
         return f"Permission {action} is missing: allow it for the role or user that runs this ({said})"
     if code in _NOT_SIGNED_IN:
-        return f"AWS does not take these credentials ({code}): sign in again, or name another --profile"
+        return (
+            f"AWS does not take these credentials ({code}: {said}): sign in again, name another --profile, "
+            "or enable the Region"
+        )
     return f"{action} failed ({code}: {said}): run it again when this is fixed"

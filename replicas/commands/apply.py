@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from replicas.aws.dead_letters import Queues
 from replicas.aws.deployment import Deployment, deployments
+from replicas.aws.errors import AWS_ERRORS, format_error
 from replicas.aws.function_log import Follower, follow, follower_of
 from replicas.commands import plan, sweep
 from replicas.commands.steps import Region
@@ -91,9 +92,12 @@ def _send(region: Region, sweep_id: str, screen: Screen) -> tuple[Queues, Follow
             try:
                 queue.enqueue([json.dumps({"secret_id": arn, "sweep_id": sweep_id}) for arn in batch])
             except TransientError as error:
+                cause = error.__cause__
+                said = format_error(cause) if isinstance(cause, AWS_ERRORS) else error.problem
                 raise OperatorError(
-                    f"Sent {start} of {count(len(arns), 'secret')}: {error.problem}. Run it again: what "
-                    "comes twice does no harm"
+                    f"Sent {start} of {count(len(arns), 'secret')}: {said}. Run it again: what comes twice "
+                    "does no harm"
                 ) from error
             report(start + BATCH)
+    screen.say(f"{region.deployment.region}: {count(len(arns), 'secret')} sent, sweep {sweep_id}")
     return queues, follower

@@ -13,11 +13,12 @@ from replicas.aws.dead_letters import (
     format_hidden,
     read_and_count,
     redrive,
+    secret_name,
 )
 from replicas.aws.deployment import Deployment, deployments
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK
-from replicas.inventory.inventory import format_calls, patiently, seen_as
+from replicas.inventory.inventory import Reading, format_calls, patiently, require_all_read, seen_as
 from replicas.inventory.secret_status import SecretStatus, alike, row
 from replicas.options import RedriveOptions, StackOptions
 from replicas.terminal import Column, Moment, Screen, count
@@ -49,7 +50,8 @@ def _clear_fixed(options: RedriveOptions, at: StackOptions, screen: Screen) -> i
     found, unread = _read(options, queues, screen)
     dead_letters = choose(found, options.secrets, options.error_types)
     secrets = {dead_letter.secret for dead_letter in dead_letters}
-    fixed = {secret for secret in secrets if _is_fixed(deployment, secret)}
+    reading = Reading(hidden_dead_letters=unread)
+    fixed = {secret for secret in secrets if _is_fixed(deployment, secret, reading)}
     chosen = [dead_letter for dead_letter in dead_letters if dead_letter.secret in fixed]
     if chosen and not options.as_json:
         show_dead_letters(screen, chosen)
@@ -59,15 +61,22 @@ def _clear_fixed(options: RedriveOptions, at: StackOptions, screen: Screen) -> i
     if options.as_json:
         _print_json(chosen, 0, screen, cleared=cleared)
     screen.say(f"Cleared {cleared} of {about}; {len(dead_letters) - len(chosen)} kept.")
-    return _with_unread(unread, FAILED if wished and cleared < len(chosen) else OK, screen)
+    require_all_read([reading])
+    return FAILED if wished and cleared < len(chosen) else OK
 
 
-def _is_fixed(deployment: Deployment, name: str) -> bool:
-    """Tell whether AWS, asked now, reports the secret InSync in every Region it must be in."""
+def _is_fixed(deployment: Deployment, name: str, reading: Reading) -> bool:
+    """Tell whether AWS, asked now, reports the secret InSync in every Region it must be in.
+
+    What may not be seen is noted.
+    """
     with format_calls():
         try:
             secret = patiently(deployment, lambda: deployment.gateway.describe(name, inf))
-        except (SecretNotFoundError, AccessDeniedError, RefusedError):
+        except AccessDeniedError:
+            reading.unread.append(secret_name(name))
+            return False
+        except (SecretNotFoundError, RefusedError):
             return False
     seen = seen_as(deployment, secret)
     status = row(seen, []).status

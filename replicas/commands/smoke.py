@@ -10,8 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 from replicas import interrupts
 from replicas.aws.connection import Connection
+from replicas.aws.errors import DENIED
 from replicas.commands.doctor.stack import Stack, read_stack
 from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK
@@ -48,6 +51,8 @@ class Trial:
     sleep: Callable[[float], None] = time.sleep
     name: str = field(default_factory=lambda: PREFIX + random.token_hex(6))
     arn: str = ""
+    denied: bool = False
+    """Whether it could not even be created."""
     visible: bool = False
     untagged: bool = False
     first: dict[str, tuple[float, str]] = field(default_factory=dict)
@@ -118,9 +123,13 @@ def carry_out(trial: Trial) -> bool:
         with interrupts.shielded():
             trial.arn = _create(trial)
         _follow(trial, began)
+    except ClientError as error:
+        trial.denied = not trial.arn and error.response["Error"].get("Code") in DENIED
+        raise
     finally:
         interrupts.end()
-        _remove(trial, trial.now() + CLEANUP_SECONDS)
+        if not trial.denied:
+            _remove(trial, trial.now() + CLEANUP_SECONDS)
     if trial.observe:
         _show_observations(trial)
     return trial.removed and trial.all_in_sync

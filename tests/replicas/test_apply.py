@@ -229,3 +229,23 @@ def test_a_plan_that_cannot_be_shown_is_not_applied(desk: Desk) -> None:
     text: str = screen.err.file.getvalue()  # type: ignore[attr-defined]
     assert text.splitlines()[-1].startswith("The result cannot be written (No space left on device)")
     assert desk.world.status("a") == {}
+
+
+def test_what_may_not_be_sent_is_said_with_its_permission(desk: Desk) -> None:
+    desk.world.add("a", "us-west-2")
+    desk.account.denied.add("sqs:SendMessage")
+    screen = person()
+    assert applied(desk, screen, yes=True) == 1
+    text: str = screen.err.file.getvalue()  # type: ignore[attr-defined]
+    assert "Sent 0 of 1 secret: Permission sqs:SendMessage is missing: allow it" in text
+
+
+def test_what_was_sent_is_said_also_where_it_cannot_be_followed(desk: Desk) -> None:
+    desk.world.add("a", "us-west-2")
+    desk.account.denied.add("logs:FilterLogEvents")
+    screen = person()
+    assert applied(desk, screen, yes=True) == 1
+    text: str = screen.err.file.getvalue()  # type: ignore[attr-defined]
+    sent, refused = text.splitlines()[-2:]
+    assert sent.startswith("us-east-1: 1 secret sent, sweep ")
+    assert "Permission logs:FilterLogEvents is missing" in refused

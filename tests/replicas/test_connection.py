@@ -31,8 +31,15 @@ def refused(code: str, operation: str) -> ClientError:
         ),
         pytest.param(
             refused("ExpiredToken", "ReceiveMessage"),
-            "AWS does not take these credentials (ExpiredToken): sign in again, or name another --profile",
+            "AWS does not take these credentials (ExpiredToken: Because of this): sign in again, name "
+            "another --profile, or enable the Region",
             id="credentials that have expired",
+        ),
+        pytest.param(
+            refused("InvalidSignatureException", "ListSecrets"),
+            "AWS does not take these credentials (InvalidSignatureException: Because of this): sign in "
+            "again, name another --profile, or enable the Region",
+            id="a wrong key, or a wrong clock",
         ),
         pytest.param(
             refused("RequestThrottled", "SendMessage"),

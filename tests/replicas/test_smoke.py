@@ -163,3 +163,11 @@ def test_what_cannot_be_removed_is_said_with_the_way_to_do_it_by_hand(account: A
     with pytest.raises(ClientError, match="InternalServiceError"):
         smoke.carry_out(account.trial())
     assert f"{NAME} could not be removed. Remove it by hand: aws secretsmanager" in account.text
+
+
+def test_what_could_not_be_created_is_not_said_to_be_removed_or_left(account: Account) -> None:
+    denied = Fault("AccessDeniedException", "no")
+    account.world.secrets.faults = lambda call, _: denied if call.operation != "TagResource" else None
+    with pytest.raises(ClientError, match="CreateSecret"):
+        smoke.carry_out(account.trial())
+    assert account.said == [f"Create {NAME} with the tag replicate-to=eu-west-1 us-west-2"]

@@ -452,3 +452,14 @@ def test_redrive_fixed_clears_only_what_is_in_its_place(desk: Desk) -> None:
         "dead_letters": [],
         "summary": {"dead_letters": 0, "moved": 0, "cleared": 0},
     }
+
+
+def test_redrive_fixed_names_what_may_not_be_seen(desk: Desk) -> None:
+    desk.world.add("a", "mars")
+    desk.world.send("a")
+    desk.world.deliver_until_empty()
+    desk.account.denied.add("secretsmanager:DescribeSecret")
+    options = ["--stack", STACK, "--region", HOME, "--endpoint-url", desk.account.url]
+    result = CliRunner().invoke(app, ["redrive", "--fixed", "--yes", *options])
+    assert "1 secret could not be read (a): allow secretsmanager:DescribeSecret" in result.stderr
+    assert (result.exit_code, len(desk.world.queues.dead_letters)) == (1, 1)
