@@ -74,10 +74,11 @@ class RegionSecrets:
 
     def promote(self, arn: str) -> None:
         """Let a replica stand alone. What stands alone already is done already."""
+        known = self.client.exceptions
         with self.budget.slot(inf), as_operator_errors():
             try:
                 self.client.stop_replication_to_replica(SecretId=arn)
-            except self.client.exceptions.InvalidRequestException:
+            except (known.InvalidRequestException, known.InvalidParameterException):
                 if (held := self.describe(arn)) is None or held.is_replica:
                     raise
 

@@ -140,10 +140,11 @@ def _changed_at_home(sides: Sides, home: Held, there: Held) -> bool:
     if promoted is None or home.last_changed is None:
         return True
     # A tag that an earlier run set changed the date, and so may have the promotion.
-    held = (step for step in sides.steps if step.action == HOLD and step.region == sides.home_region)
+    since = [step for step in sides.steps if step.time >= promoted.time]
+    held = (step for step in since if step.action == HOLD and step.region == sides.home_region)
     if seen := next(held, None):
         return home.current != seen.current
-    done = (step.time for step in sides.steps if step.action == PROMOTE and step.result == DONE)
+    done = (step.time for step in since if step.action == PROMOTE and step.result == DONE)
     return home.last_changed > datetime.fromisoformat(next(done, promoted.time))
 
 

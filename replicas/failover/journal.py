@@ -45,7 +45,7 @@ class Journal:
     file: Path
     clock: Callable[[], float] = time.time
     cut_short: bool = False
-    """Whether a kill has left half a line at its end."""
+    """Whether a kill or a full disk may have left half a line at its end."""
     steps: dict[str, list[Entry]] = field(default_factory=dict)
     """About each secret since it was last given back, by its identity, the oldest first."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -73,10 +73,12 @@ class Journal:
             regions=regions or {},
         )
         line = json.dumps(asdict(entry)) + "\n"
-        with self._lock, _said_of(self.file), self.file.open("a", encoding="utf-8") as stream:
-            stream.write("\n" + line if self.cut_short else line)
-            stream.flush()
-            os.fsync(stream.fileno())
+        with self._lock, _said_of(self.file, "set that right, and run it again"):
+            before, self.cut_short = "\n" if self.cut_short else "", True
+            with self.file.open("a", encoding="utf-8") as stream:
+                stream.write(before + line)
+                stream.flush()
+                os.fsync(stream.fileno())
             self.cut_short = False
             self.keep(entry)
 
@@ -97,8 +99,9 @@ class Journal:
             self.steps.setdefault(entry.identity, []).append(entry)
 
     def promotion(self, identity: str) -> Entry | None:
-        """Return what the copy was when it was first asked to stand alone."""
-        return next((step for step in self.steps.get(identity, ()) if step.action == PROMOTE), None)
+        """Return what the copy was when it was last asked to stand alone."""
+        begun = (step for step in reversed(self.steps.get(identity, ())) if step.result == BEGUN)
+        return next((step for step in begun if step.action == PROMOTE), None)
 
     def promoted(self) -> dict[str, Entry]:
         """Return the secrets that were promoted and not given back, by their identity."""
@@ -110,7 +113,7 @@ def read_journal(file: Path, clock: Callable[[], float] = time.time) -> Journal:
 
     A line that a kill cut short is passed over.
     """
-    with _said_of(file):
+    with _said_of(file, "name another file with --journal"):
         if file.exists() and not file.is_file():
             raise OSError(0, "it is no file")
         text = file.read_text("utf-8") if file.exists() else ""
@@ -122,12 +125,11 @@ def read_journal(file: Path, clock: Callable[[], float] = time.time) -> Journal:
 
 
 @contextmanager
-def _said_of(file: Path) -> Iterator[None]:
+def _said_of(file: Path, remedy: str) -> Iterator[None]:
     try:
         yield
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise OperatorError(
-            f"The journal {file} cannot be used ({said}), and without it nothing is done: name another file "
-            "with --journal"
+            f"The journal {file} cannot be used ({said}), and without it nothing is done: {remedy}"
         ) from error

@@ -1,11 +1,13 @@
 """`replicas promote`: with one Region alone, resumable, held, and in the journal before it is done."""
 
 import json
-from collections.abc import Iterator
+import resource
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import StringIO
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,6 +17,7 @@ from local.secrets_manager.model import (
     ACCESS_DENIED,
     CUT_AFTER_EFFECT,
     SERVER_ERROR_AFTER_EFFECT,
+    Fault,
     ManualClock,
 )
 from replicas.aws.connection import connect
@@ -22,6 +25,7 @@ from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.cli import app
 from replicas.commands.failover.promote import Surroundings, run
+from replicas.errors import OperatorError
 from replicas.failover.hold import HOLD_TAG
 from replicas.failover.journal import BEGUN, DONE, PROMOTE, Entry, Journal, read_journal
 from replicas.options import Access, Choice, PromoteOptions
@@ -143,6 +147,15 @@ def test_an_answer_that_got_lost_is_no_failure(desk: Desk, tmp_path: Path, fault
     assert standalone(desk) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("code", ["InvalidRequestException", "InvalidParameterException"])
+def test_nor_is_it_whatever_aws_calls_the_second_try(desk: Desk, tmp_path: Path, code: str) -> None:
+    """How it refuses to promote what stands alone is not documented."""
+    refused = Fault(code, "The secret is not a replica.")
+    desk.world.secrets.fail_next("StopReplicationToReplica", CUT_AFTER_EFFECT, refused)
+    assert promote_at_once(desk, tmp_path, "a")[0] == 0
+    assert standalone(desk) == ["a"]
+
+
 def test_what_fails_is_named_the_rest_is_done_and_the_next_run_goes_on(desk: Desk, tmp_path: Path) -> None:
     desk.world.secrets.fail_next("StopReplicationToReplica", ACCESS_DENIED)
     code, said = promote_at_once(desk, tmp_path)
@@ -192,14 +205,56 @@ def test_a_line_that_a_kill_cut_short_spoils_no_journal(desk: Desk, tmp_path: Pa
     assert {entry.name for entry in journal(tmp_path)} == {"a", "b"}
 
 
+def test_a_line_that_a_full_disk_cut_short_spoils_no_journal(tmp_path: Path) -> None:
+    log, held = Journal(tmp_path / "journal.jsonl"), secret_named("app/1")
+    log.note(PROMOTE, held, BEGUN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.file.stat().st_size + 20, hard))
+    try:
+        with pytest.raises(
+            OperatorError, match="without it nothing is done: set that right, and run it again"
+        ):
+            log.note(PROMOTE, secret_named("app/2"), BEGUN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log.note(PROMOTE, secret_named("app/3"), BEGUN)
+    assert {entry.name for entry in journal(tmp_path)} == {"app/1", "app/3"}
+
+
+def test_what_a_late_list_calls_a_replica_is_held_as_it_is(desk: Desk, tmp_path: Path) -> None:
+    promote_at_once(desk, tmp_path)
+    desk.world.secrets.secret(WEST, "a").tags.clear()
+    before = desk.world.secrets.listing.page
+    desk.world.secrets.listing.page = late(before)  # type: ignore[method-assign]
+    desk.world.secrets.calls.clear()
+    assert promote_at_once(desk, tmp_path, "a")[0] == 0
+    assert HOLD_TAG in desk.world.secrets.secret(WEST, "a").tags
+    assert not desk.world.calls("StopReplicationToReplica")
+
+
+def late(page: Callable[..., Any]) -> Callable[..., Any]:
+    """Return lists as they were before the promotion."""
+
+    def listed(*arguments: Any) -> Any:
+        answer = page(*arguments)
+        for entry in answer["SecretList"]:
+            entry["PrimaryRegion"] = HOME
+        return answer
+
+    return listed
+
+
+def secret_named(name: str) -> Held:
+    arn = f"arn:aws:secretsmanager:{WEST}:123456789012:secret:{name}-AbCdEf"
+    return Held(arn=arn, name=name, tags={}, region=WEST, versions={})
+
+
 def test_the_promoted_of_a_long_journal_are_found_in_one_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, secrets = Journal(tmp_path / "journal.jsonl"), 50
     for number in range(secrets):
-        arn = f"arn:aws:secretsmanager:{WEST}:123456789012:secret:app/{number:02}-AbCdEf"
-        held = Held(arn=arn, name=f"app/{number:02}", tags={}, region=WEST, versions={})
-        with log.step(PROMOTE, held, HOME):
+        with log.step(PROMOTE, secret_named(f"app/{number:02}"), HOME):
             pass
     compared = []
     identity = Entry.identity.fget  # type: ignore[attr-defined]

@@ -5,7 +5,9 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from io import StringIO
 from itertools import product
 from pathlib import Path
@@ -15,7 +17,7 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
-from local.secrets_manager.model import THROTTLED, Call, Fault, ManualClock, Outcome, Params
+from local.secrets_manager.model import THROTTLED, AwsError, Call, Fault, ManualClock, Outcome, Params
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.worlds import Worlds
 from replicas import interrupts
@@ -347,6 +349,63 @@ def test_a_copy_that_was_promoted_by_other_means_is_found_by_the_tag_that_the_pa
     assert stage.rejoin() == 2
     assert stage.value(WEST, "there") == new
     assert stage.is_replica(WEST, "same") is not stage.fake.worlds.own_version_ids
+
+
+def test_a_journal_of_another_region_is_refused_and_stays_as_it_is(stage: Stage) -> None:
+    """A rejoin that finds its replica following home would note the promotion elsewhere as given back."""
+    stage.add("db", WEST, EU)
+    stage.promote()
+    journal = stage.folder / "j.jsonl"
+    before = journal.read_text("utf-8")
+    rejoined = RejoinOptions(replica_region=EU, journal=journal, yes=True)
+    promoted = PromoteOptions(replica_region=EU, journal=journal, yes=True)
+    for work in (
+        lambda screen: rejoin.run(rejoined, Access(EU), screen, stage.around),
+        lambda screen: promote.run(promoted, Access(EU), screen, stage.around),
+    ):
+        screen = quiet()
+        assert exit_code(partial(work, screen), screen) == 1
+        said = " ".join(screen.err.file.getvalue().split())  # type: ignore[attr-defined]
+        assert "is about replicas in us-west-2: name that of eu-west-1 with --journal" in said
+    assert journal.read_text("utf-8") == before
+    assert stage.is_replica(EU, "db")
+
+
+def test_what_the_journal_says_of_another_account_is_left_and_said(stage: Stage) -> None:
+    """Both accounts have a secret of that name, and ours was never promoted."""
+    stage.add("db", WEST)
+    stage.promote()
+    journal = stage.folder / "j.jsonl"
+    journal.write_text(journal.read_text("utf-8").replace(stage.fake.account, "999999999999"), "utf-8")
+    del stage.fake._store[WEST]["db"]
+    stage.add("own", WEST)
+    stage.promote()
+    assert stage.rejoin() == 0
+    assert stage.said().splitlines()[-1].startswith("Rejoined: 1 of 1 promoted secret")
+    assert stage.fake.names(WEST) == ["own"]
+    said = " ".join(stage.screen.err.file.getvalue().split())  # type: ignore[attr-defined]
+    assert "The journal also tells of secrets in 999999999999, not in this account: they are left." in said
+
+
+def test_a_second_failover_counts_from_its_own_promotion(stage: Stage) -> None:
+    """The first was ended by hand, so that the journal does not know."""
+    stage.add("db", WEST)
+    stage.promote()
+    entries = [{"Region": WEST}]
+    with suppress(AwsError):  # where home does not list it
+        removed = {"SecretId": "db", "RemoveReplicaRegions": [WEST]}
+        stage.fake.handle("RemoveRegionsFromReplication", HOME, removed)
+    params = {"SecretId": "db", "AddReplicaRegions": entries, "ForceOverwriteReplicaSecret": True}
+    stage.fake.handle("ReplicateSecretToRegions", HOME, params)
+    for _ in range(3):
+        stage.clock.advance(100)
+        stage.put(HOME, "db")
+    stage.clock.advance(100)
+    assert stage.is_replica(WEST, "db")
+    assert stage.promote() == 0
+    new = stage.put(HOME, "db")
+    assert stage.rejoin(accept=True) == 0, stage.said()
+    assert stage.value(WEST, "db") == new
 
 
 def test_a_hold_at_home_that_a_person_has_set_stays(stage: Stage) -> None:

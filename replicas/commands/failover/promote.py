@@ -8,12 +8,20 @@ from typing import Any
 from replicas.aws.held import Held
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import session
-from replicas.commands.failover.session import REAL, Surroundings, Wording, carry_out, end, journal_file
+from replicas.commands.failover.session import (
+    REAL,
+    Surroundings,
+    Wording,
+    carry_out,
+    end,
+    journal_file,
+    journal_of,
+)
 from replicas.errors import OperatorError
 from replicas.exit_codes import OK
 from replicas.failover import journal
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held
-from replicas.failover.journal import Journal, read_journal
+from replicas.failover.journal import Journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import require_some
 from replicas.options import Access, PromoteOptions
@@ -52,7 +60,7 @@ def run(options: PromoteOptions, access: Access, screen: Screen, around: Surroun
         f"{journal_file(options)}: run it again, and it goes on where it stopped."
     )
     there = around.regions(access, options.writes_per_second)
-    log = read_journal(journal_file(options), around.clock)
+    log = journal_of(options, around)
     with screen.progress(f"Listing {there.region}") as report:
         promotion = _promotion(options, there, log, report)
     shows = f"`replicas verify --from {options.replica_region}` shows what is there"
@@ -85,14 +93,18 @@ def _promotion(options: PromoteOptions, there: RegionSecrets, log: Journal, repo
 def _promote(there: RegionSecrets, log: Journal, tag_value: Callable[[str], str], held: Held) -> Result:
     """Let it stand alone and hold it; every step is in the journal before it is done."""
     known = log.promotion(held.identity)
-    home = held.primary_region or (known.primary_region if known else "")
-    if held.is_replica:
-        try:
+    home = held.primary_region if held.is_replica or not known else known.primary_region
+    try:
+        if (
+            held.is_replica and known
+        ):  # the list is late, or it follows again since: not as the journal has it
+            held = there.describe(held.arn) or held
+        if held.is_replica:
             with log.step(journal.PROMOTE, held):
                 there.promote(held.arn)
-        except OperatorError as error:
-            log.note(journal.PROMOTE, held, str(error))
-            return Result(held.name, str(error), promoted=False)
+    except OperatorError as error:
+        log.note(journal.PROMOTE, held, str(error))
+        return Result(held.name, str(error), promoted=False)
     return _hold(there, log, held, home, tag_value(home))
 
 

@@ -19,13 +19,14 @@ from replicas.commands.failover.session import (
     each,
     end,
     journal_file,
+    journal_of,
 )
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, OK
 from replicas.failover import journal
 from replicas.failover.compare import Action, Change, Sides, action, change, comparable, remedy
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held, is_held_by_us
-from replicas.failover.journal import Entry, Journal, read_journal
+from replicas.failover.journal import Entry, Journal
 from replicas.failover.states import short
 from replicas.inventory.inventory import require_some
 from replicas.options import Access, RejoinOptions
@@ -64,6 +65,8 @@ class _Desk:
     log: Journal
     around: Surroundings
     regions: dict[str, RegionSecrets] = field(default_factory=dict)
+    other_accounts: set[str] = field(default_factory=set)
+    """Of which the journal tells, too."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def secrets(self, region: str) -> RegionSecrets:
@@ -105,9 +108,12 @@ def run(options: RejoinOptions, access: Access, screen: Screen, around: Surround
         "Stopped. Every value is still in at least one Region, and every step in the journal "
         f"{journal_file(options)}: run it again, and it goes on where it stopped."
     )
-    desk = _Desk(options, access, read_journal(journal_file(options), around.clock), around)
+    desk = _Desk(options, access, journal_of(options, around), around)
     with screen.progress("Comparing both sides") as report:
         candidates = [*_candidates(desk, report)]
+    if desk.other_accounts:
+        others = ", ".join(sorted(desk.other_accounts))
+        screen.say(f"The journal also tells of secrets in {others}, not in this account: they are left.")
     shows = "without it, all that were promoted are shown with --dry-run"
     require_some(options.choice, f"secret that was promoted in {options.replica_region}", shows)
     if not options.as_json:
@@ -120,15 +126,22 @@ def run(options: RejoinOptions, access: Access, screen: Screen, around: Surround
 
 def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:
     """Yield what was promoted here: by the journal, and by the hold tag where that is lost."""
-    homes: dict[str, str] = {}
+    homes, accounts = dict[str, str](), set[str]()
     options, known = desk.options, desk.log.promoted()
     for held in desk.secrets(options.replica_region).listed():
+        accounts.add(_account_in(held.arn))
         if (home := _home_of(held, known.get(held.identity))) and options.choice.takes(held):
             homes[held.identity] = home
     for identity, entry in known.items():
-        if options.choice.takes(Secret(arn=entry.arn, name=entry.name, tags={})):
+        if accounts and (account := _account_in(entry.arn)) not in accounts:
+            desk.other_accounts.add(account)
+        elif options.choice.takes(Secret(arn=entry.arn, name=entry.name, tags={})):
             homes.setdefault(identity, entry.primary_region)
     yield from each(homes.items(), lambda pair: _candidate(desk, *pair), report, desk.around.workers)
+
+
+def _account_in(arn: str) -> str:
+    return arn.split(":")[4]
 
 
 def _home_of(held: Held, promoted: Entry | None) -> str:

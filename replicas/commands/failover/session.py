@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 from replicas.aws.connection import connect
 from replicas.aws.region_secrets import RegionSecrets, region_secrets
+from replicas.errors import OperatorError
 from replicas.exit_codes import FAILED, OK
+from replicas.failover.journal import Journal, read_journal
 from replicas.options import Access, PromoteOptions, RejoinOptions
 from replicas.terminal import Report, Screen
 
@@ -53,6 +55,18 @@ class Surroundings:
 
 
 REAL = Surroundings()
+
+
+def journal_of(options: Options, around: Surroundings) -> Journal:
+    """Return the journal; raise OperatorError if it cannot be used, or is about another Region."""
+    file = journal_file(options)
+    log = read_journal(file, around.clock)
+    if elsewhere := {entry.region for entry in log.promoted().values()} - {options.replica_region}:
+        raise OperatorError(
+            f"The journal {file} is about replicas in {', '.join(sorted(elsewhere))}: "
+            f"name that of {options.replica_region} with --journal"
+        )
+    return log
 
 
 @dataclass(frozen=True)
