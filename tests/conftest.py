@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer.testing
+from hypothesis import settings
 
 from tests.support.quick_botocore import make_quick
 
@@ -17,6 +18,11 @@ gc.freeze()
 gc.set_threshold(200_000, 20, 20)
 
 TESTS = Path(__file__).parent
+
+# Hypothesis takes the same examples every time, or many new ones with HYPOTHESIS_PROFILE=search.
+settings.register_profile("repeatable", max_examples=60, derandomize=True, deadline=None, database=None)
+settings.register_profile("search", max_examples=5_000, deadline=None, database=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # One tree of commands for all that are run in process: Typer builds all of it for each.
 typer.testing._get_command = cache(typer.testing._get_command)

@@ -828,7 +828,6 @@ def test_no_message_is_lost_and_no_dead_letter_is_false_whatever_happens(
             derandomize=not EXAMPLES,
             # To find the smallest failing run takes minutes.
             phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

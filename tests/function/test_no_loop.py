@@ -72,8 +72,6 @@ def own_calls(world: World) -> list[Any]:
 
 @settings(
     max_examples=15,
-    deadline=None,
-    derandomize=True,
     phases=[Phase.generate],  # to find the smallest start takes minutes
     suppress_health_check=list(HealthCheck),
 )

@@ -174,7 +174,7 @@ TAGS = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(lives=st.lists(TAGS, min_size=1, max_size=2))
 @pytest.mark.parametrize("repeat", ["accepted", "refused"])
 def test_no_tags_remove_or_overwrite_anything_while_the_switches_are_off(
