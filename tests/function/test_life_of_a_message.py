@@ -341,15 +341,17 @@ def test_a_passing_fault_is_tried_again(world: World, operation: str, fault: Fau
 
 
 def test_an_answer_that_does_not_come_in_time_is_a_passing_fault() -> None:
-    secrets = StrictSecretsManager()
+    given_up = threading.Event()
+    secrets = StrictSecretsManager(sleep=lambda _seconds: given_up.wait(30) and None)
     secrets.add_secret(HOME, "orders/db")
-    secrets.fail_next("DescribeSecret", Fault(delay_seconds=0.5))
+    secrets.fail_next("DescribeSecret", Fault(delay_seconds=1))
     config = Config(read_timeout=0.1, retries={"total_max_attempts": 1})
     with secrets.serve() as endpoint_url:
         client = boto3.client("secretsmanager", region_name=HOME, endpoint_url=endpoint_url, config=config)
         gateway = Gateway(client)
         with pytest.raises(TransientError, match="ReadTimeoutError"):
             gateway.describe("orders/db", math.inf)
+        given_up.set()
         client.close()
 
 
