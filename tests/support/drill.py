@@ -1,12 +1,16 @@
-"""The drill's scene without a stack: the function's own code on the strict Secrets Manager, in no time."""
+"""The drill's scene without a stack: the function's own code on the strict Secrets Manager, in no time.
+
+`replicas verify` asks it over HTTP; all others, thousands of times, in process.
+"""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from local.drill.scene import HOME, POLICY, THERE, THIRD, Scene
 from local.secrets_manager.service import StrictSecretsManager
-from replicas.aws.connection import connect
-from replicas.options import Scope
+from local.secrets_manager.transport import attach
+from replicas.aws.region_secrets import RegionSecrets
+from replicas.options import Access, Scope
 from secret_replicator.budget import Budget
 from secret_replicator.errors import ReplicatorError
 from secret_replicator.gateway import Gateway
@@ -16,6 +20,7 @@ from secret_replicator.policy import parse_policy
 from secret_replicator.reconciler import Reconciler
 from secret_replicator.settings import read_settings
 from secret_replicator.writes import Answers
+from tests.support.clients import client_of
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -39,8 +44,14 @@ class InProcess(Scene):
     def owner(self, region: str) -> "SecretsManagerClient":
         """Return one client a Region."""
         if region not in self._clients:
-            self._clients[region] = connect(self.access(region)).secrets
+            self._clients[region] = client_of(self.secrets.handle, region)
         return self._clients[region]
+
+    def operators(self, access: Access, writes_per_second: float) -> RegionSecrets:
+        """Return a Region as the operator reaches it, until the process is killed."""
+        reached = super().operators(access, writes_per_second)
+        attach(self.secrets.handle, reached.client)
+        return reached
 
     def read(self, region: str) -> dict[str, str | None]:
         """Return the values as the model has them: it gives none to a call."""

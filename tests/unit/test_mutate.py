@@ -16,6 +16,7 @@ def test_what_a_mutation_replaces_is_there_once(mutation: Mutation) -> None:
     assert all((ROOT / test).exists() for test in mutation.tests.split())
 
 
+CODE = "ONE = 1\nTWO = 2\nTHREE = 3\n"
 TESTS = """
 import pytest
 
@@ -46,31 +47,44 @@ def test_it_ends():
 """
 
 
-@pytest.mark.slow
-def test_each_mutation_is_said_as_it_ends_and_slow_tests_come_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tools.mutate.__main__.SECONDS", 20)
+@pytest.fixture
+def trees(tmp_path: Path) -> list[Path]:
     trees = [tmp_path / "1", tmp_path / "2"]
     for tree in trees:
         tree.mkdir()
         (tree / "pytest.ini").write_text("[pytest]\npythonpath = .\nmarkers = slow\n")
-        (tree / "code_under_test.py").write_text("ONE = 1\nTWO = 2\nTHREE = 3\n")
+        (tree / "code_under_test.py").write_text(CODE)
         (tree / "test_it.py").write_text(TESTS)
         (tree / "test_red.py").write_text(RED)
         (tree / "test_endless.py").write_text(ENDLESS)
-    chosen = [
+    return trees
+
+
+def played(trees: list[Path], *chosen: tuple[str, str]) -> set[str]:
+    """Return what is said of mutations of this number, by these tests."""
+    mutations = [
         Mutation(f"{old} by {tests}", "code_under_test.py", f"= {old}", "= 9", f"test_{tests}.py")
-        for old, tests in [("2", "it"), ("3", "it"), ("3", "red"), ("4", "it"), ("3", "endless")]
+        for old, tests in chosen
     ]
-    console = Console(file=(said := StringIO()), width=200)
-    assert play(chosen, trees, console) == 2
+    caught = play(mutations, trees, Console(file=(said := StringIO()), width=200))
     ends = {line.partition(" s  ")[2].partition(" (")[0] for line in said.getvalue().splitlines()}
+    assert caught == sum(end.startswith("caught") for end in ends)
+    return ends
+
+
+@pytest.mark.slow
+def test_each_mutation_is_said_as_it_ends_and_slow_tests_come_last(trees: list[Path]) -> None:
+    ends = played(trees, ("2", "it"), ("3", "it"), ("3", "red"), ("4", "it"))
     assert ends == {
         "caught: 2 by it",
-        "caught: 3 by endless",
         "SURVIVED: 3 by it",
         "SLOW TESTS ARE RED ANYWAY: 3 by red",
         "OLD TEXT NOT FOUND ONCE: 4 by it",
     }
-    assert {(tree / "code_under_test.py").read_text() for tree in trees} == {"ONE = 1\nTWO = 2\nTHREE = 3\n"}
+    assert {(tree / "code_under_test.py").read_text() for tree in trees} == {CODE}
+
+
+@pytest.mark.slow
+def test_one_whose_tests_never_end_is_caught(trees: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.mutate.__main__.SECONDS", 1)
+    assert played(trees, ("3", "endless")) == {"caught: 3 by endless"}
