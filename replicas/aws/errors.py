@@ -18,7 +18,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from replicas.errors import OperatorError
+from replicas.errors import DeniedError, OperatorError
 
 if TYPE_CHECKING:
     from botocore.hooks import BaseEventHooks
@@ -66,7 +66,8 @@ def as_operator_errors() -> Iterator[None]:
     try:
         yield
     except AWS_ERRORS as error:
-        raise OperatorError(format_error(error)) from error
+        denied = isinstance(error, ClientError) and error.response["Error"].get("Code") in DENIED
+        raise (DeniedError if denied else OperatorError)(format_error(error)) from error
 
 
 def format_error(error: Exception) -> str:

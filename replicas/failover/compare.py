@@ -24,6 +24,7 @@ class Change(StrEnum):
     OTHER_THERE = "another secret there"
     FOLLOWS = "follows home again"
     TURNED = "home follows it"
+    DENIED = "not readable"
 
 
 class Action(StrEnum):
@@ -46,6 +47,7 @@ class Sides:
     home: Held | None
     there: Held | None
     steps: tuple[Entry, ...] = ()
+    """Since its promotion."""
     promoted: Entry | None = None
 
     @property
@@ -61,10 +63,9 @@ class Sides:
 def change(sides: Sides) -> Change:
     """Return what became of it. Where it cannot be known, it counts as changed."""
     home, there = sides.home, sides.there
-    if there and there.identity != sides.identity:
-        return Change.OTHER_THERE
-    if there and there.is_replica:
-        return Change.FOLLOWS
+    if there and (there.identity != sides.identity or there.is_replica):
+        follows = there.identity == sides.identity and there.primary_region == sides.home_region
+        return Change.FOLLOWS if follows else Change.OTHER_THERE
     if home is None:
         return Change.GONE if there else Change.GONE_THERE
     is_same = home.identity == sides.identity and not home.deleted
@@ -109,6 +110,7 @@ def remedy(found: Change, region: str) -> str:
         Change.OTHER: "see whose secret that is, and rename or delete it, or restore the primary",
         Change.OTHER_THERE: "see whose secret that is: the promoted one is gone",
         Change.GONE_THERE: f"rejoin it without {turn}",
+        Change.DENIED: "allow DescribeSecret on both sides",
     }.get(found, "")
 
 
@@ -140,11 +142,10 @@ def _changed_at_home(sides: Sides, home: Held, there: Held) -> bool:
     if promoted is None or home.last_changed is None:
         return True
     # A tag that an earlier run set changed the date, and so may have the promotion.
-    since = [step for step in sides.steps if step.time >= promoted.time]
-    held = (step for step in since if step.action == HOLD and step.region == sides.home_region)
+    held = (step for step in sides.steps if step.action == HOLD and step.region == sides.home_region)
     if seen := next(held, None):
         return home.current != seen.current
-    done = (step.time for step in since if step.action == PROMOTE and step.result == DONE)
+    done = (step.time for step in sides.steps if step.action == PROMOTE and step.result == DONE)
     return home.last_changed > datetime.fromisoformat(next(done, promoted.time))
 
 

@@ -17,7 +17,16 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
-from local.secrets_manager.model import THROTTLED, AwsError, Call, Fault, ManualClock, Outcome, Params
+from local.secrets_manager.model import (
+    ACCESS_DENIED,
+    THROTTLED,
+    AwsError,
+    Call,
+    Fault,
+    ManualClock,
+    Outcome,
+    Params,
+)
 from local.secrets_manager.service import StrictSecretsManager
 from local.secrets_manager.worlds import Worlds
 from replicas import interrupts
@@ -31,7 +40,7 @@ from replicas.terminal import Screen
 from secret_replicator.budget import Budget
 from tests.support.clients import client_of
 
-HOME, WEST, EU = "us-east-1", "us-west-2", "eu-west-1"
+HOME, WEST, EU, ASIA = "us-east-1", "us-west-2", "eu-west-1", "ap-southeast-1"
 PAGE = Path(__file__).parents[2] / "docs/how-to/fail-over.md"
 READS = {"ListSecrets", "DescribeSecret"}
 WORLDS = [*product(["accepted", "refused"], ["nothing", "failed", "stale"], [False, True])]
@@ -588,6 +597,133 @@ def test_a_home_that_fails_while_it_is_turned_round_is_asked_for_again(stage: St
     assert "us-east-1 is Failed: The KMS key is disabled" in stage.said()
     assert stage.rejoin(turn=True) == 0, stage.said()
     assert [stage.value(region, "db") for region in (HOME, EU)] == [new, new]
+
+
+def test_a_home_that_goes_when_it_fails_gets_its_key_again(stage: Stage) -> None:
+    """AWS documents that a replica that fails without a usable version is removed."""
+    keys = {region: f"alias/{region}" for region in (HOME, WEST)}
+    for region, key in keys.items():
+        stage.fake.set_key(region, key)
+    stage.fake.add_secret(HOME, "db", value="db 0", kms_key_id=keys[HOME])
+    entries = [{"Region": WEST, "KmsKeyId": keys[WEST]}]
+    stage.fake.handle("ReplicateSecretToRegions", HOME, {"SecretId": "db", "AddReplicaRegions": entries})
+    stage.clock.advance(100)
+    stage.promote()
+    stage.put(WEST, "db")
+    stage.fake.set_outcome("db", HOME, Outcome("Failed", "The KMS key is disabled", attempts=1))
+    assert stage.rejoin(turn=True) == 1
+    del stage.fake._store[HOME]["db"]
+    assert stage.rejoin(turn=True) == 0, stage.said()
+    assert {region: stage.fake.secret(region, "db").kms_key_id for region in keys} == keys
+
+
+def test_a_region_that_is_refused_keeps_no_other_from_its_replica(stage: Stage) -> None:
+    """All of them are removed before: what is not made anew cannot be read there."""
+    stage.add("db", WEST, EU, ASIA)
+    stage.promote()
+    new = stage.put(WEST, "db")
+    refused = Fault("InvalidParameterException", "Invalid replica region.")
+
+    def refuse(call: Call, _random: random.Random) -> Fault | None:
+        regions = [entry["Region"] for entry in call.parameters.get("AddReplicaRegions", [])]
+        return refused if EU in regions else None
+
+    stage.fake.faults = refuse
+    assert stage.rejoin(turn=True) == 1
+    assert "db: eu-west-1: " in stage.said()
+    assert "Invalid replica region" in stage.said()
+    stage.clock.advance(10)
+    assert [stage.value(region, "db") for region in (HOME, ASIA)] == [new, new]
+    stage.fake.faults = None
+    assert stage.rejoin(turn=True) == 0, stage.said()
+    assert stage.value(EU, "db") == new
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_who_turns_back_to_home_gets_the_other_regions_back(stage: Stage, *, killed: bool) -> None:
+    for region in (WEST, EU):
+        stage.fake.set_key(region, f"alias/{region}")
+    stage.fake.add_secret(HOME, "db", value="db 0")
+    entries = [{"Region": region, "KmsKeyId": f"alias/{region}"} for region in (WEST, EU)]
+    stage.fake.handle("ReplicateSecretToRegions", HOME, {"SecretId": "db", "AddReplicaRegions": entries})
+    stage.clock.advance(100)
+    stage.promote()
+    stage.put(WEST, "db")
+    stage.fake.fail_next("ReplicateSecretToRegions", Fault("InvalidRequestException", "No"))
+    assert stage.rejoin(turn=True) == 1
+    assert "db" not in stage.fake.names(EU)
+    if killed:
+        stage.fake.faults = kill_after("ReplicateSecretToRegions")
+        with pytest.raises(KilledError):
+            stage.rejoin(discard="db")
+        stage.fake.faults = None
+        stage.clock.advance(100)
+    assert stage.rejoin(discard="db") == 0, stage.said()
+    for region in (WEST, EU):
+        replica = stage.fake.secret(region, "db")
+        assert (replica.value, replica.primary_region) == ("db 0", HOME)
+        assert replica.kms_key_id == f"alias/{region}"
+
+
+def kill_after(operation: str) -> Callable[[Call, random.Random], None]:
+    """Let the process be gone with the first call after one of these."""
+    seen: list[str] = []
+
+    def kill(call: Call, _random: random.Random) -> None:
+        if operation in seen:
+            raise KilledError
+        seen.append(call.operation)
+
+    return kill
+
+
+def test_a_copy_with_replicas_of_its_own_is_left_they_would_follow_nobody(stage: Stage) -> None:
+    stage.add("db", WEST)
+    stage.promote()
+    params = {"SecretId": "db", "AddReplicaRegions": [{"Region": EU}]}
+    stage.fake.handle("ReplicateSecretToRegions", WEST, params)
+    stage.clock.advance(10)
+    assert stage.rejoin() == 1
+    assert "db: in us-west-2 it has replicas of its own, in eu-west-1" in stage.said()
+    assert (stage.is_replica(WEST, "db"), stage.fake.secret(EU, "db").primary_region) == (False, WEST)
+    removed = {"SecretId": "db", "RemoveReplicaRegions": [EU]}
+    stage.fake.handle("RemoveRegionsFromReplication", WEST, removed)
+    assert stage.rejoin() == 0, stage.said()
+
+
+def test_a_copy_that_follows_another_region_by_now_is_not_waited_for(stage: Stage) -> None:
+    stage.add("db", WEST)
+    stage.promote()
+    stage.fake.secret(WEST, "db").primary_region = EU
+    before = stage.clock()
+    assert stage.rejoin() == 2
+    assert "another secret there" in stage.said()
+    assert stage.clock() - before < 10
+
+
+@pytest.mark.parametrize("side", [HOME, WEST])
+def test_a_secret_that_denies_to_be_seen_keeps_no_other_from_its_rejoin(stage: Stage, side: str) -> None:
+    for name in ("denies", "other"):
+        stage.add(name, WEST)
+    stage.promote()
+
+    def deny(call: Call, _random: random.Random) -> Fault | None:
+        denied = call.operation == "DescribeSecret" and (call.region, call.secret) == (side, "denies")
+        return ACCESS_DENIED if denied else None
+
+    stage.fake.faults = deny
+    assert stage.rejoin() == 1
+    assert stage.is_replica(WEST, "other")
+    assert "DescribeSecret is missing" in next(
+        line for line in stage.said().splitlines() if line.startswith("denies: ")
+    )
+    assert (
+        stage.said()
+        .splitlines()[-1]
+        .startswith("Rejoined: 1 of 2 promoted secrets, 1 with a problem; journal ")
+    )
+    stage.fake.faults = None
+    assert stage.rejoin() == 0, stage.said()
 
 
 def test_where_a_primary_with_replicas_is_never_overwritten_both_values_stay(stage: Stage) -> None:

@@ -21,7 +21,7 @@ from replicas.commands.failover.session import (
     journal_file,
     journal_of,
 )
-from replicas.errors import OperatorError
+from replicas.errors import DeniedError, OperatorError
 from replicas.exit_codes import CHANGES, OK
 from replicas.failover import journal
 from replicas.failover.compare import Action, Change, Sides, action, change, comparable, remedy
@@ -49,6 +49,8 @@ class Candidate:
     sides: Sides
     found: Change
     action: Action
+    problem: str = ""
+    """Why it could not be compared."""
 
     @property
     def name(self) -> str:
@@ -93,8 +95,10 @@ class _Desk:
         """Return how both sides are now."""
         region = self.options.replica_region
         home, there = self._held_in(home_region, identity), self._held_in(region, identity)
-        steps, promoted = tuple(self.log.steps.get(identity, ())), self.log.promotion(identity)
-        return Sides(home_region, region, identity, home, there, steps, promoted)
+        promoted = self.log.promotion(identity)
+        steps = self.log.steps.get(identity, ())
+        since = tuple(step for step in steps if promoted is None or step.time >= promoted.time)
+        return Sides(home_region, region, identity, home, there, since, promoted)
 
     def _held_in(self, region: str, identity: str) -> Held | None:
         """Return the secret in a Region, else another one that has its name there."""
@@ -118,10 +122,11 @@ def run(options: RejoinOptions, access: Access, screen: Screen, around: Surround
     require_some(options.choice, f"secret that was promoted in {options.replica_region}", shows)
     if not options.as_json:
         _show(options, candidates, screen)
+    denied = [Result(candidate.name, candidate.problem) for candidate in candidates if candidate.problem]
     work = [candidate for candidate in candidates if candidate.action is not Action.LEAVE]
     wording = Wording(_question(options, work), "Nothing was changed.", "Rejoining")
     results = carry_out(options, work, lambda candidate: _do(desk, candidate), wording, screen, desk.around)
-    return OK if results is None else _end(options, candidates, results, screen)
+    return OK if results is None else _end(options, candidates, [*denied, *results], screen)
 
 
 def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:
@@ -155,7 +160,11 @@ def _home_of(held: Held, promoted: Entry | None) -> str:
 
 
 def _candidate(desk: _Desk, identity: str, home_region: str) -> Candidate:
-    sides = desk.sides(home_region, identity)
+    try:
+        sides = desk.sides(home_region, identity)
+    except DeniedError as error:  # by the secret's own policy: the others are compared all the same
+        sides = Sides(home_region, desk.options.replica_region, identity, None, None)
+        return Candidate(sides, Change.DENIED, Action.LEAVE, str(error))
     found = change(sides)
     return Candidate(sides, found, action(found, sides.name, desk.options))
 
@@ -174,18 +183,28 @@ def _rejoin(desk: _Desk, sides: Sides) -> None:
     home, there = sides.home, sides.there
     if home is None:
         raise OperatorError("it is on neither side")
-    key = there.kms_key_id if there else _key_in_journal(sides)
+    key = there.kms_key_id if there else _key_in_journal(sides, sides.region)
     _hold_home(desk, home)
     home = _settled(desk, home, sides.region)
+    there = there and _settled(desk, there, sides.home_region)
     if begun := _begun_before(desk, sides):
         _finish(desk, begun)
         return
+    if (
+        own := [replica.region for replica in there.replicas if replica.status != REPLICA_FAILED]
+        if there
+        else []
+    ):
+        raise OperatorError(
+            f"in {sides.region} it has replicas of its own, in {', '.join(own)}, which would follow nobody: "
+            "remove them there first"
+        )
     if home.replica_in(sides.region):
         _remove(desk, sides, home, [sides.region], may_be_gone=True)
     check = partial(_require_unchanged, desk, sides, may_be_gone=True)
     target = Replica(sides.region, "", kms_key_id=key)
     _replicate(desk, home, [target], overwrite=there is not None, check=check)
-    _follow_and_release(desk, home, [sides.region])
+    _follow_home(desk, sides, home)
 
 
 def _turn(desk: _Desk, sides: Sides) -> None:
@@ -202,7 +221,8 @@ def _turn(desk: _Desk, sides: Sides) -> None:
     if begun := _begun_before(desk, sides):
         _finish(desk, begun)
         return
-    back = Replica(sides.home_region, "", kms_key_id=home.kms_key_id if home else "")
+    key = home.kms_key_id if home else _key_in_journal(sides, sides.home_region)
+    back = Replica(sides.home_region, "", kms_key_id=key)
     _forget_failed(desk, there, [back])
     check = partial(_require_unchanged, desk, sides)
     _replicate(desk, there, [back], overwrite=home is not None, check=check)
@@ -214,16 +234,24 @@ def _finish(desk: _Desk, sides: Sides) -> None:
     if sides.there and change(sides) is Change.TURNED:
         _follow_turned(desk, sides, sides.there)
     elif sides.home:
-        _follow_and_release(desk, sides.home, [sides.region])
+        _follow_home(desk, sides, sides.home)
     else:
         raise OperatorError("its primary is gone")
+
+
+def _follow_home(desk: _Desk, sides: Sides, home: Held) -> None:
+    """Wait for the copy, and for the other Regions if an earlier run with --primary has removed them."""
+    now = desk.now(home)
+    removed = [replica for replica in _other_regions(sides) if not now.replica_in(replica.region)]
+    _replicate_each(desk, home, removed)
+    _follow_and_release(desk, home, [sides.region, *(replica.region for replica in removed)])
 
 
 def _follow_turned(desk: _Desk, sides: Sides, there: Held) -> None:
     _follow(desk, there, [sides.home_region])
     others = _other_regions(sides)
     _forget_failed(desk, desk.now(there), others)
-    _replicate(desk, there, others, overwrite=False)
+    _replicate_each(desk, there, others)
     _follow_and_release(desk, there, [sides.home_region, *(replica.region for replica in others)])
 
 
@@ -292,6 +320,18 @@ def _replicate(
             secrets.replicate(primary.arn, wanted, overwrite=overwrite, check=check)
 
 
+def _replicate_each(desk: _Desk, primary: Held, replicas: list[Replica]) -> None:
+    """Ask for each Region alone: one that is refused keeps no other from its replica."""
+    refused = []
+    for replica in replicas:
+        try:
+            _replicate(desk, primary, [replica], overwrite=False)
+        except OperatorError as error:
+            refused.append(f"{replica.region}: {error}")
+    if refused:
+        raise OperatorError("; ".join(refused))
+
+
 def _follow(desk: _Desk, primary: Held, regions: list[str]) -> None:
     """Wait until all are InSync and hold the primary's version; raise OperatorError if they do not."""
     waited = 0.0
@@ -343,9 +383,10 @@ def _other_regions(sides: Sides) -> list[Replica]:
     return [Replica(region, "", kms_key_id=key) for region, key in sorted(keys.items()) if region not in own]
 
 
-def _key_in_journal(sides: Sides) -> str:
-    removed = [step for step in sides.steps if sides.region in step.regions]
-    return removed[-1].regions[sides.region] if removed else ""
+def _key_in_journal(sides: Sides, region: str) -> str:
+    """Return the key with which a Region was last removed or asked for."""
+    keys = [step.regions[region] for step in sides.steps if region in step.regions]
+    return keys[-1] if keys else ""
 
 
 def _question(options: RejoinOptions, work: list[Candidate]) -> str:
@@ -389,7 +430,11 @@ def _version(held: Held | None, screen: Screen) -> str:
 
 def _end(options: RejoinOptions, candidates: list[Candidate], results: list[Result], screen: Screen) -> int:
     problems = {result.name: result.problem for result in results if result.problem}
-    left = Counter(str(candidate.found) for candidate in candidates if candidate.action is Action.LEAVE)
+    left = Counter(
+        str(candidate.found)
+        for candidate in candidates
+        if candidate.action is Action.LEAVE and not candidate.problem
+    )
     secrets = [
         {
             "primary_region": candidate.sides.home_region,

@@ -106,7 +106,7 @@ def end(  # noqa: PLR0913, PLR0917  what is said of it, for people and for progr
 ) -> int:
     """Show how it ended; return the exit code."""
     problems = [result for result in results if result.problem]
-    journal = str(journal_file(options)) if results else None
+    journal = str(journal_file(options)) if results and not options.dry_run else None
     text += f"; journal {journal}" if journal else ""
     if options.as_json:
         counts = {**summary, "problems": len(problems), "text": text}
