@@ -88,6 +88,13 @@ def main() -> None:
         from replicas.exit_codes import not_written
 
         raise SystemExit(not_written(error, Screen())) from None
+    except SystemExit as ended:
+        from replicas.exit_codes import STOPPED
+        from replicas.interrupts import leave
+
+        if ended.code == STOPPED:
+            leave(STOPPED)
+        raise
 
 
 def _show_version(chosen_options: bool) -> None:  # noqa: FBT001  as typer calls it

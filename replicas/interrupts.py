@@ -1,12 +1,19 @@
 """Ctrl-C, `kill` and a closed terminal: stop once, and never while something is begun or cleaned up."""
 
+import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LEAVE_SECONDS = 3
+"""How long what is being read has to clean up."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -54,6 +61,31 @@ def shielded() -> Iterator[None]:
 def end() -> None:
     """From here on everything is being stopped anyway: no signal disturbs it."""
     _state.ending = True
+
+
+@contextmanager
+def reading_threads(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that write nothing. What ends the block waits for none: a call may hang for minutes."""
+    pool = ThreadPoolExecutor(number)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def leave(code: int) -> None:
+    """End the process, where threads still hang in their calls after a while: Python would wait for them."""
+    deadline = time.monotonic() + _LEAVE_SECONDS
+    others = [each for each in threading.enumerate() if each is not threading.main_thread()]
+    working = [thread for thread in others if not thread.daemon]
+    with suppress(KeyboardInterrupt):
+        for thread in working:
+            thread.join(max(0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in working):
+        with suppress(OSError, ValueError):
+            if sys.stdout:
+                sys.stdout.flush()
+        os._exit(code)
 
 
 def _receive(number: int, _frame: FrameType | None) -> None:

@@ -3,7 +3,6 @@
 import io
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from replicas.aws.errors import as_operator_errors
 from replicas.errors import OperatorError
+from replicas.interrupts import reading_threads
 from replicas.options import Role, Scope, is_region
 from replicas.terminal import Column, Report, Screen, Total
 
@@ -109,7 +109,7 @@ def ask_each(scope: Scope, work: Callable[[Scope, Screen], T], total: T, screen:
 
 def _ask_all(places: Sequence[Scope], work: Callable[[Scope, Screen], T], screen: Screen) -> list[Answer[T]]:
     found, stop = [], Event()
-    with ThreadPoolExecutor(AT_ONCE) as pool, screen.progress("Asking the accounts", len(places)) as report:
+    with reading_threads(AT_ONCE) as pool, screen.progress("Asking the accounts", len(places)) as report:
         try:
             for answer, said in pool.map(lambda place: _ask(place, work, screen, stop), places):
                 found.append(answer)

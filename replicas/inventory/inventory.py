@@ -3,12 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -16,6 +15,7 @@ from replicas.aws.connection import MAX_CONNECTIONS
 from replicas.aws.dead_letters import format_hidden
 from replicas.aws.deployment import Deployment
 from replicas.errors import OperatorError
+from replicas.interrupts import reading_threads
 from replicas.inventory import pricing
 from replicas.options import Choice
 from replicas.terminal import Report, count
@@ -23,6 +23,9 @@ from secret_replicator.errors import AccessDeniedError, ReplicatorError, SecretN
 from secret_replicator.models import Decision, Secret
 from secret_replicator.planner import decision, is_selected
 from secret_replicator.policy import Policy
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 THROTTLED_SECONDS = 1
 """The pause when AWS throttles more than botocore waits out."""
@@ -64,17 +67,14 @@ class Reading:
 
 def read(deployment: Deployment, choice: Choice, reading: Reading, report: Report) -> Iterator[Seen]:
     """Yield the selected secrets as they are now; raise OperatorError. At most AHEAD of them are held."""
-    with format_calls(), ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
+    with format_calls(), reading_threads(MAX_CONNECTIONS) as pool:
         calls: deque[Future[Seen | None]] = deque()
-        try:
-            for secret in selected(deployment, deployment.policy, choice, reading):
-                calls.append(pool.submit(_describe, deployment, secret, reading))
-                if len(calls) == AHEAD:
-                    yield from _seen(calls.popleft(), reading, report)
-            while calls:
+        for secret in selected(deployment, deployment.policy, choice, reading):
+            calls.append(pool.submit(_describe, deployment, secret, reading))
+            if len(calls) == AHEAD:
                 yield from _seen(calls.popleft(), reading, report)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while calls:
+            yield from _seen(calls.popleft(), reading, report)
 
 
 def selected(deployment: Deployment, policy: Policy, choice: Choice, reading: Reading) -> Iterator[Secret]:

@@ -1,12 +1,16 @@
 """Reading a whole Region: every call once, never too many at a time, in little memory, and patiently."""
 
+import os
 import re
+import signal
+import sys
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from threading import Barrier
+from subprocess import PIPE, Popen
+from threading import Barrier, Event
 from typing import Any
 
 import boto3
@@ -26,7 +30,7 @@ from secret_replicator.gateway import Gateway
 from secret_replicator.models import Secret
 from secret_replicator.policy import parse_policy
 from tests.support.desk import Desk, at_desk
-from tests.support.fakes.account import Answer
+from tests.support.fakes.account import STACK, Answer
 from tests.support.world import HOME, POLICY, World, make_world
 
 
@@ -159,3 +163,45 @@ def test_ctrl_c_is_exit_code_130(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     result = desk.run("plan")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr.endswith("Stopped. Nothing was written.\n")
+
+
+@pytest.mark.parametrize(
+    ("hanging", "profiles"),
+    [
+        pytest.param("secretsmanager:DescribeSecret", ["--profile=one"], id="one account, a secret"),
+        pytest.param("cloudformation:DescribeStacks", ["--profile=one", "--profile=two"], id="two accounts"),
+    ],
+)
+def test_ctrl_c_does_not_wait_for_calls_that_hang(
+    desk: Desk, tmp_path: Path, hanging: str, profiles: list[str]
+) -> None:
+    """A Region that does not answer: botocore waits for half a minute, ten times."""
+    desk.world.add("a", "eu-west-1")
+    begun, over = Event(), Event()
+
+    def hang() -> None:
+        begun.set()
+        over.wait(60)
+
+    desk.account.before[hanging] = hang
+    keys = f"aws_access_key_id = a\naws_secret_access_key = b\nendpoint_url = {desk.account.url}\n"
+    config = tmp_path / "config"
+    config.write_text(f"[profile one]\n{keys}[profile two]\n{keys}", "utf-8")
+    code = "from replicas.cli import main; main()"
+    policy = str(desk.world.app.settings.policy_file)
+    options = ["--stack", STACK, "--region", HOME, "--policy", policy, *profiles]
+    with Popen(
+        [sys.executable, "-c", code, "status", *options],
+        env={"AWS_CONFIG_FILE": str(config), "PATH": os.environ["PATH"]},
+        stdout=PIPE,
+        stderr=PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert begun.wait(60)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=20)[1]
+        finally:
+            over.set()
+            process.kill()
+    assert (process.returncode, said.splitlines()[-1]) == (130, "Stopped.")

@@ -3,7 +3,6 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from replicas.aws.region_secrets import RegionSecrets, region_secrets
 from replicas.errors import OperatorError
 from replicas.exit_codes import CHANGES, FAILED, OK, WAITING
 from replicas.failover.states import SOUND, Finding, Pair, State, finding, state_of, with_aws_status
+from replicas.interrupts import reading_threads
 from replicas.inventory.inventory import require_some
 from replicas.options import Choice, Scope, VerifyOptions
 from replicas.terminal import Cell, Column, Moment, Report, Screen, count, counted
@@ -214,7 +214,7 @@ def _settle(side: _Side) -> None:
     """Ask again what the lists may not show yet, and note the state of each secret."""
     verified = side.found
     verified.states[side.there.region].update((primary.arn, State.CURRENT) for primary in side.sound)
-    with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
+    with reading_threads(MAX_CONNECTIONS) as pool:
         for found in pool.map(lambda pair: _settled(side, pair), side.open):
             verified.note(found)
     if verified.counts[State.PRESENT]:
