@@ -152,13 +152,31 @@ def connect(access: Access) -> Connection:
         session = local_session(access.region or here.region)
         connection = Connection(session, here.endpoint, here.ca_bundle, _config(ATTEMPTS, proxies={}))
     else:
-        session = _session(access)
+        with _credential_errors():
+            session = _session(access)
         if session.region_name == "":
             raise NoRegionError
         connection = Connection(session, access.endpoint_url, None, _config(_attempts(session)))
     name_services(session.events)
+    with _credential_errors():
+        if credentials := session.get_credentials():
+            credentials.get_frozen_credentials()
     _require_endpoint(connection)
     return connection
+
+
+@contextmanager
+def _credential_errors() -> Iterator[None]:
+    """Raise OperatorError for what botocore cannot read, and does not word."""
+    try:
+        yield
+    except BotoCoreError:
+        raise
+    except (OSError, ValueError) as error:
+        raise OperatorError(
+            f"There are no credentials ({error}): is credential_process, or web_identity_token_file, right "
+            "in the AWS configuration?"
+        ) from error
 
 
 def _require_endpoint(connection: Connection) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
@@ -48,6 +49,7 @@ _REMEDIES: Mapping[type[BotoCoreError], str] = {
     PartialCredentialsError: _SIGN_IN,
     SSOError: _SIGN_IN,
     TokenRetrievalError: _SIGN_IN,
+    CredentialRetrievalError: _SIGN_IN,
     ProfileNotFound: "`aws configure list-profiles` shows those that there are",
     NoRegionError: "name the stack's Region with --region",
     SSLError: "is AWS_CA_BUNDLE the right one for this endpoint?",
@@ -77,7 +79,7 @@ def format_error(error: Exception) -> str:
     if isinstance(error, ResponseParserError):
         return "What answered is not AWS: is it the right --endpoint-url?"
     remedy = next((text for kind, text in _REMEDIES.items() if isinstance(error, kind)), "")
-    said = " ".join(str(error).split()).rstrip(".")
+    said = " ".join(str(error).split()).rstrip(".: ")
     return f"{said}: {remedy}" if remedy else said
 
 

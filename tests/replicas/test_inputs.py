@@ -218,6 +218,42 @@ def test_what_the_environment_says_of_aws_is_no_traceback(
     assert result.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (
+            "credential_process = /nope/it",
+            "There are no credentials ([Errno 2] No such file or directory: '/no",
+        ),
+        (
+            "credential_process = echo what",
+            "There are no credentials (Expecting value: line 1 column 1 (char 0))",
+        ),
+        (
+            "credential_process = false",
+            "retrieving credentials from custom-process: sign in with `aws sso login`",
+        ),
+        (
+            "role_arn = arn:aws:iam::123456789012:role/r\nweb_identity_token_file = /nope/it",
+            "There are no credentials ([Errno 2] No such file or directory: '/nope/it'): is",
+        ),
+    ],
+)
+@pytest.mark.parametrize("profiles", [["one"], ["one", "two"]], ids=["alone", "of two"])
+def test_credentials_that_cannot_be_read_are_said_to_be(
+    desk: Desk, tmp_path: Path, source: str, said: str, profiles: list[str]
+) -> None:
+    config = tmp_path / "config"
+    keys = "aws_access_key_id = a\naws_secret_access_key = b"
+    config.write_text(f"[profile one]\n{source}\n[profile two]\n{keys}\n", "utf-8")
+    named = [f"--profile={profile}" for profile in profiles]
+    result = desk.run("status", *named, AWS_CONFIG_FILE=str(config))
+    assert said in result.stderr
+    assert "written" not in result.stderr
+    assert ("a\twaiting" in result.stdout) == (len(profiles) > 1)
+    assert result.exit_code == 1
+
+
 WRITING = {
     "help": "--help",
     "version": "--version",
