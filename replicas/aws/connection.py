@@ -116,6 +116,12 @@ class Connection(_Services):
             self._elsewhere[region] = replace(self, region_name=region)
         return self._elsewhere[region]
 
+    @cached_property
+    def brief(self) -> "Connection":
+        """The same, for what can be done without: it tries a call twice."""
+        twice = Config(retries={"mode": "standard", "total_max_attempts": 2})
+        return replace(self, config=self.config.merge(twice), _elsewhere={})
+
     def client(self, service: str) -> Any:  # noqa: ANN401  boto3 has a type for each service
         """Return a new client of a service, by boto3's name for it."""
         return self.session.client(  # type: ignore[call-overload]

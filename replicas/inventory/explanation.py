@@ -284,7 +284,7 @@ def _for_a_person(seen: Seen, found: Sequence[Place], dead_letters: Sequence[str
     for place in found:
         parts = (part for text in dead_letters for part in text.split("; ") if place.region in part)
         said = place.message or "; ".join(parts)
-        if place.wanted and (place.status == FAILED or (place.status == MISSING and dead_letters)):
+        if place.wanted and (place.status == FAILED or (place.status == MISSING and said)):
             yield _remedy(place, said)
     if dead_letters and is_settled(seen, found):
         clear = "--secret" if seen.decision.plan.changes else "--fixed --secret"

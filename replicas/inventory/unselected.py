@@ -46,7 +46,7 @@ def _replicas(deployment: Deployment, screen: Screen) -> Iterator[Held]:
     """Yield what the allowed Regions list as replicas of this Region's secrets. One may not be readable."""
     for region in sorted({*deployment.settings.allowed_regions} - {deployment.region}):
         try:
-            there = region_secrets(deployment.connection.in_region(region))
+            there = region_secrets(deployment.connection.brief.in_region(region))
             for held in there.listed(primary_region=deployment.region):
                 if held.primary_region == deployment.region:
                     yield held

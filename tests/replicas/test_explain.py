@@ -8,6 +8,7 @@ import pytest
 
 from local.secrets_manager.model import ACCESS_DENIED, Outcome
 from tests.support.desk import Desk, at_desk
+from tests.support.fakes.queues import DeadLetter
 from tests.support.world import HOME, World, make_world
 
 SAME_NAME = "Secret with this name already exists in this region"
@@ -365,3 +366,13 @@ def test_what_was_written_by_each_sweep_is_one_line(desk: Desk) -> None:
     assert len(lines) == 1
     assert " after 1 attempt (3 times): RegionProblem: " in lines[0]
     assert len(json.loads(told(desk, "--json"))["dead_letters"]) == 3
+
+
+def test_nobody_is_sent_to_a_region_of_which_aws_has_said_nothing(desk: Desk) -> None:
+    """A crash says nothing of a Region; nor does EventBridge, where it could not deliver."""
+    desk.world.add("a", "us-west-2")
+    desk.world.queues.dead_letters.append(DeadLetter('{"secret_id": "a"}', {}))
+    said = desk.run("explain", "a").stdout
+    assert "NoReason: no reason given: the function crashed" in said
+    assert "fix in us-west-2 what AWS names" not in said
+    assert "You: once it is fixed, replicas redrive --secret a" in said

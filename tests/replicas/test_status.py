@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from local.secrets_manager.model import Outcome
+from local.secrets_manager.model import Fault, Outcome
 from replicas.cli import app
 from replicas.commands import status
 from replicas.exit_codes import exit_code
@@ -463,3 +463,15 @@ def test_redrive_fixed_names_what_may_not_be_seen(desk: Desk) -> None:
     result = CliRunner().invoke(app, ["redrive", "--fixed", "--yes", *options])
     assert "1 secret could not be read (a): allow secretsmanager:DescribeSecret" in result.stderr
     assert (result.exit_code, len(desk.world.queues.dead_letters)) == (1, 1)
+
+
+def test_a_region_without_an_answer_is_not_waited_for_where_only_replicas_are_left_behind(desk: Desk) -> None:
+    """Ten attempts take minutes: who asks for the status has no time in the hour of a dead Region."""
+    desk.world.add("a", "none")
+    desk.world.secrets.faults = lambda call, _: (
+        Fault("InternalServiceError", status=500) if call.region == "us-west-2" else None
+    )
+    result = desk.run("status")
+    assert "us-west-2: orphaned replicas cannot be found there: " in result.stderr
+    assert [call.region for call in desk.world.calls("ListSecrets")].count("us-west-2") == 2
+    assert result.exit_code == 0
