@@ -120,11 +120,13 @@ def running(folder: Path) -> Iterator[Chromium]:
     assert PROGRAM
     for_them, ours = os.pipe()
     from_them, theirs = os.pipe()
-    options = [*_OPTIONS, f"--user-data-dir={folder}"]
+    options, environment = [*_OPTIONS, f"--user-data-dir={folder}"], {**os.environ, "TMPDIR": str(folder)}
     launch = [sys.executable, "-c", _LAUNCH, str(for_them), str(theirs), PROGRAM, *options]
     with (
         (folder / "chromium.log").open("wb") as log,
-        subprocess.Popen(launch, pass_fds=(for_them, theirs), stdout=log, stderr=log) as process,
+        subprocess.Popen(
+            launch, env=environment, pass_fds=(for_them, theirs), stdout=log, stderr=log
+        ) as process,
         os.fdopen(ours, "wb") as commands,
         os.fdopen(from_them, "rb") as answers,
     ):
