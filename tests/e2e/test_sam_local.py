@@ -1,7 +1,7 @@
 """`sam local` as the README has it: samconfig.toml, the container, the local AWS, the replica."""
 
 import json
-import socket
+import re
 import subprocess
 import time
 import tomllib
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from local.aws import plain_http
+from local.aws.ministack import free_port
 from local.demo import examples
 from local.errors import LocalError
 from local.function.template import replicator_function
@@ -95,12 +96,6 @@ def sam_local(beside_the_stack: SamLocal, record_property: Callable[[str, object
     return beside_the_stack
 
 
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
-
-
 def reconciled(log: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in log.splitlines() if line.startswith('{"level"')]
     return [line for line in lines if line["message"] == "secret_reconciled"]
@@ -142,14 +137,14 @@ def test_a_failure_is_in_the_answer_and_not_in_the_exit_code(sam_local: SamLocal
 
 
 def test_start_lambda_answers_the_aws_command(sam_local: SamLocal, world: World) -> None:
-    port, log = free_port(), sam_local.folder / "start-lambda.log"
-    served = [tool("sam"), "local", "start-lambda", "--port", str(port), *sam_local.options]
+    log = sam_local.folder / "start-lambda.log"
+    served = [tool("sam"), "local", "start-lambda", "--port", "0", *sam_local.options]
     with running(served, sam_local.environment, ROOT, log) as process:
-        wait_for(port, process, log)
+        endpoint = endpoint_in(log, process)
         answer_file = sam_local.folder / "answer.json"
         called = sam_local.run(
             [
-                *(tool("aws"), "lambda", "invoke", "--endpoint-url", f"http://127.0.0.1:{port}"),
+                *(tool("aws"), "lambda", "invoke", "--endpoint-url", endpoint),
                 *("--function-name", "ReplicatorFunction", "--payload", "fileb://events/create-secret.json"),
                 *("--cli-read-timeout", str(SECONDS), str(answer_file)),
             ]
@@ -160,12 +155,12 @@ def test_start_lambda_answers_the_aws_command(sam_local: SamLocal, world: World)
     assert (answer["outcome"], answer["secret"]) == ("converged", world.arn(ORDERS))
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def endpoint_in(log: Path, process: subprocess.Popen[bytes]) -> str:
+    """Return where sam answers, on a port that was free when it began: its log says so."""
     deadline = time.monotonic() + SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as trial:
-            if trial.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if found := re.search(r"Running on (http://127\.0\.0\.1:\d+)\s", log.read_text()):
+            return found[1]
         time.sleep(0.2)
     pytest.fail(f"sam local start-lambda does not answer: {last_lines(log)}")
 
