@@ -81,11 +81,6 @@ class Chromium:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def screenshot(self, *, whole: bool = False) -> bytes:
-        """Return what is seen, as PNG."""
-        answer = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        return base64.b64decode(answer["data"])
-
     def pdf(self) -> bytes:
         """Return what is printed."""
         return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])
