@@ -98,6 +98,6 @@ def _send(region: Region, sweep_id: str, screen: Screen) -> tuple[Queues, Follow
                     f"Sent {start} of {count(len(arns), 'secret')}: {said}. Run it again: what comes twice "
                     "does no harm"
                 ) from error
-            report(start + BATCH)
+            report(start + len(batch))
     screen.say(f"{region.deployment.region}: {count(len(arns), 'secret')} sent, sweep {sweep_id}")
     return queues, follower

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from replicas.cli import app
 from replicas.commands import apply
 from replicas.exit_codes import exit_code
 from replicas.options import ApplyOptions, Scope
-from replicas.terminal import Screen
+from replicas.terminal import Report, Screen
 from secret_replicator.app import logger
 from tests.replicas.test_commands import permissions
 from tests.support.desk import Desk, at_desk
@@ -81,6 +82,20 @@ def test_what_is_planned_is_sent_and_followed_to_in_sync(desk: Desk) -> None:
     assert said(screen)[-1] == "3 secrets sent: 3 converged, 0 skipped, 0 dead letters, 0 not accounted for."
     assert desk.world.status("c") == {"eu-west-1": "InSync", "us-west-2": "InSync"}
     assert "Send 3 secrets to the ReplicationQueue?" in screen.err.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_bar_ends_with_as_many_as_were_sent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(12):
+        desk.world.add(f"secret{number}", "us-west-2")
+    screen, reported = person(), []
+
+    @contextmanager
+    def progress(title: str, *_totals: object, **_note: object) -> Iterator[Report]:
+        yield lambda done: reported.append((title, done))
+
+    monkeypatch.setattr(screen, "progress", progress)
+    assert applied(desk, screen) == 0
+    assert [done for title, done in reported if title == "Sending"] == [10, 12]
 
 
 def test_what_cannot_be_done_ends_as_a_dead_letter_with_its_reason(desk: Desk) -> None:
