@@ -1,9 +1,11 @@
 """The pages: each kind of wrong is made once, and seen."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from local.demo.examples import EXAMPLES
 from tools import docs
 
 
@@ -102,3 +104,23 @@ def test_a_later_deployment_with_a_config_env_may_change_nothing() -> None:
     ]
     assert later
     assert all("--no-fail-on-empty-changeset" in line for line in later)
+
+
+def test_no_parameter_is_set_where_the_next_deployment_takes_it_back() -> None:
+    """`sam deploy` gives what `--guided` saved, and `--parameter-overrides` saves nothing."""
+    pages = [*(docs.ROOT / "docs").rglob("*.md"), docs.ROOT / "README.md"]
+    assert [
+        page.name for page in pages if "sam deploy --parameter-overrides" in page.read_text("utf-8")
+    ] == []
+
+
+def test_the_first_deployment_uses_no_tool_before_it_is_there() -> None:
+    text = (docs.ROOT / "docs/tutorial/first-deployment.md").read_text("utf-8")
+    assert text.index("\nmake setup\n") < min(text.index(f"\n{tool} ") for tool in ("aws", "sam"))
+
+
+def test_the_secrets_that_are_looked_up_without_deploying_are_there() -> None:
+    text = (docs.ROOT / "docs/how-to/run-without-deploying.md").read_text("utf-8")
+    names = re.findall(r"--secret-id (\S+)", text)
+    assert names
+    assert {*names} <= EXAMPLES.keys()
