@@ -319,7 +319,10 @@ def _what_it_does(plan: Plan, settings: Settings, dead_letters: Sequence[str]) -
     parts = []
     if wanted := [want.region for want in plan.add + plan.retry]:
         again = "again, and has no other answer while the cause is there, " if dead_letters else ""
-        parts.append(f"requests {_listed(wanted)} {again}at its next attempt: an event, or the next sweep")
+        message = "" if dead_letters else "a message that waits, "
+        parts.append(
+            f"requests {_listed(wanted)} {again}at its next attempt: {message}an event, or the next sweep"
+        )
     if plan.wait:
         waiting = _listed([have.region for have in plan.wait])
         parts.append(f"checks until {waiting} is InSync, {settings.max_attempts} times at most")

@@ -376,3 +376,14 @@ def test_nobody_is_sent_to_a_region_of_which_aws_has_said_nothing(desk: Desk) ->
     assert "NoReason: no reason given: the function crashed" in said
     assert "fix in us-west-2 what AWS names" not in said
     assert "You: once it is fixed, replicas redrive --secret a" in said
+
+
+def test_what_fails_is_asked_for_again_by_the_message_that_waits(desk: Desk) -> None:
+    """Without a dead letter it has not given up: neither an event nor a sweep is needed."""
+    desk.world.secrets.set_outcome("a", "us-west-2", Outcome("Failed", SAME_NAME))
+    desk.world.add("a", "us-west-2")
+    desk.world.send("a")
+    desk.world.deliver()
+    desk.world.clock.advance(60)
+    assert len(desk.world.queues.messages) == 1
+    assert "requests us-west-2 at its next attempt: a message that waits, an event, or" in told(desk)
