@@ -124,3 +124,13 @@ def test_the_secrets_that_are_looked_up_without_deploying_are_there() -> None:
     names = re.findall(r"--secret-id (\S+)", text)
     assert names
     assert {*names} <= EXAMPLES.keys()
+
+
+def test_an_update_of_a_stack_set_names_the_parameters_that_were_set() -> None:
+    """CloudFormation gives the others their defaults, and AllowedRegions has none."""
+    text = (docs.ROOT / "docs/how-to/deploy-to-an-organisation.md").read_text("utf-8")
+    (update,) = re.findall(r"^aws cloudformation update-stack-set .*?^```", text, re.DOTALL | re.MULTILINE)
+    assert "--capabilities CAPABILITY_IAM" in update
+    assert {*re.findall(r"ParameterKey=(\w+),UsePreviousValue=true", update)} == {
+        *re.findall(r"ParameterKey=(\w+),ParameterValue", text)
+    }
