@@ -59,7 +59,7 @@ def _instructions(stack: Stack) -> str:
     dead_letters = f"--queue-url {stack.dead_letter_queue_url} --message-attribute-names All"
     there = shutil.which("aws", path=TOOLS) or shutil.which("aws")
     aws = shlex.quote(there) if there else "aws"
-    replicas = shlex.quote(str(TOOLS / "replicas"))
+    replicas, sam = (shlex.quote(str(TOOLS / name)) for name in ("replicas", "sam"))
     note = "" if there else "\n(aws is not on this machine: https://aws.amazon.com/cli/)"
     return f"""
 In another terminal, first:
@@ -69,17 +69,16 @@ In another terminal, first:
 Then try:{note}
 
 {aws} {endpoint} secretsmanager create-secret --name shop/db --secret-string hidden --tags {tags}
-{aws} {endpoint} secretsmanager describe-secret --secret-id shop/db --region eu-west-1
-{aws} {endpoint} sqs receive-message {dead_letters}
-
 {replicas} status --local
 {replicas} explain --local shop/db
+{aws} {endpoint} secretsmanager describe-secret --secret-id shop/db --region eu-west-1
+{aws} {endpoint} sqs receive-message {dead_letters}
 
 The secrets that the files of events/ name are there, and nobody has looked at them yet. The function can:
 
 make build
 make invoke EVENT=events/create-secret.json
-sam local invoke ReplicatorFunction --event events/sqs-batch.json
+{sam} local invoke ReplicatorFunction --event events/sqs-batch.json
 
 Every `aws sqs` command needs its endpoint as above: without it, the AWS CLI looks for SQS on AWS.
 The policy is local/policy.toml; Ctrl-C here ends it all. What happens from now on:

@@ -129,6 +129,8 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
 def test_the_stack_stays_up_for_the_commands_that_it_shows(tmp_path: Path) -> None:
     with running(local("up"), tmp_path) as stack:
         stack.wait_for("Ctrl-C here ends it")
+        (sam,) = [line for line in stack.out.splitlines() if " local invoke ReplicatorFunction" in line]
+        shell(stack, f"{sam.split()[0]} --version")
         create, describe, receive = [line for line in stack.out.splitlines() if "--endpoint-url" in line]
         assert '"Name": "shop/db"' in shell(stack, create)
         stack.wait_for("function shop/db: converged")
