@@ -26,12 +26,6 @@ def counted(printed: str) -> dict[str, float]:
     return {record["kind"]: sum(record["Drift"]) for record in records}
 
 
-def converged(world: World, name: str, to: str) -> None:
-    world.add(name, to=to)
-    world.send(name)
-    world.deliver_until_empty()
-
-
 def swept(world: World) -> World:
     world.queues.send('{"sweep": {"id": "a sweep"}}')
     world.deliver_until_empty()
@@ -41,7 +35,7 @@ def swept(world: World) -> World:
 def test_an_unwanted_replica_is_said_once_in_a_sweep(
     world: World, log_lines: Lines, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.converge("orders/db", "eu-west-1 us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
     swept(world)
     assert drift(log_lines()) == [("us-west-2", "unwanted")]
@@ -53,7 +47,7 @@ def test_an_unwanted_replica_is_said_once_in_a_sweep(
 
 def test_a_replica_with_another_key_is_said_and_its_secret_converged(world: World, log_lines: Lines) -> None:
     world.secrets.set_key("us-west-2", "alias/payments")
-    converged(world, "orders/db", "us-west-2")
+    world.converge("orders/db", "us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["team"] = "payments"
     swept(world)
     assert drift(log_lines()) == [("us-west-2", "kms_key")]
@@ -61,7 +55,7 @@ def test_a_replica_with_another_key_is_said_and_its_secret_converged(world: Worl
 
 
 def test_drift_of_a_secret_that_waits_is_said_when_it_waits_no_more(world: World, log_lines: Lines) -> None:
-    converged(world, "orders/db", "us-west-2")
+    world.converge("orders/db", "us-west-2")
     world.secrets.worlds.seconds_in_progress = 100
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
     swept(world)
@@ -196,7 +190,7 @@ def test_a_name_that_is_taken_is_reported_to_whoever_asks_by_hand(world: World) 
 def test_a_replica_that_was_read_lately_is_not_removed_but_checked_again(
     world: World, log_lines: Lines, last_read_days: float | None, *, kept: bool
 ) -> None:
-    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.converge("orders/db", "eu-west-1 us-west-2")
     secret = world.secrets.secret(HOME, "orders/db")
     secret.tags["replicate-to"] = "eu-west-1"
     if last_read_days is not None:
@@ -224,7 +218,7 @@ def test_the_tag_none_with_prune_removes_what_only_the_tag_asked_for(world: Worl
 
 
 def test_plan_mode_says_drift_too(world: World, log_lines: Lines) -> None:
-    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.converge("orders/db", "eu-west-1 us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
     swept(world.having(mode="plan"))
     assert drift(log_lines()) == [("us-west-2", "unwanted")]

@@ -215,9 +215,7 @@ def test_metrics_count_outcomes_and_measure_the_seconds_to_converge(
 
 
 def test_drift_is_counted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.add("orders/db", to="eu-west-1")
-    world.send("orders/db")
-    world.deliver_until_empty()
+    world.converge("orders/db", "eu-west-1")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "none"
     world.send("orders/db")
     capsys.readouterr()

@@ -50,18 +50,14 @@ def test_a_new_secret_is_requested_and_stays_until_it_is_in_sync(world: World) -
 
 
 def test_all_missing_regions_go_in_one_call_with_an_explicit_refusal_to_overwrite(world: World) -> None:
-    world.add("orders/db", to="eu-west-1 us-west-2")
-    world.send("orders/db")
-    world.deliver_until_empty()
+    world.converge("orders/db", "eu-west-1 us-west-2")
     (call,) = world.calls("ReplicateSecretToRegions")
     assert call.parameters["AddReplicaRegions"] == [{"Region": "eu-west-1"}, {"Region": "us-west-2"}]
     assert call.parameters["ForceOverwriteReplicaSecret"] is False
 
 
 def test_a_new_secret_costs_four_calls_after_a_pause_and_a_converged_one_a_single_one(world: World) -> None:
-    world.add("orders/db", to="eu-west-1")
-    world.send("orders/db")
-    world.deliver_until_empty()
+    world.converge("orders/db", "eu-west-1")
     operations = [call.operation for call in world.secrets.calls]
     assert operations == ["DescribeSecret", "DescribeSecret", "ReplicateSecretToRegions", "DescribeSecret"]
     world.send("orders/db")
@@ -172,9 +168,7 @@ def test_a_wrong_region_is_named_after_the_good_ones_are_in_sync(world: World) -
 
 def test_a_region_that_aws_refuses_does_not_stop_the_others(world: World) -> None:
     world.secrets.regions -= {"us-west-2"}
-    world.add("orders/db", to="eu-west-1 us-west-2")
-    world.send("orders/db")
-    world.deliver_until_empty()
+    world.converge("orders/db", "eu-west-1 us-west-2")
     assert world.status("orders/db") == {"eu-west-1": "InSync"}
     dead_letter = world.only_dead_letter()
     assert dead_letter["ErrorType"] == "Refused"
@@ -267,9 +261,7 @@ def test_what_aws_says_of_a_failed_region_is_reported_though_the_last_try_met_a_
 
 def test_a_region_that_never_ends_is_dead_lettered_as_in_progress(world: World) -> None:
     world.secrets.worlds.seconds_in_progress = 99 * HOUR
-    world.add("orders/db", to="eu-west-1")
-    world.send("orders/db")
-    world.deliver_until_empty()
+    world.converge("orders/db", "eu-west-1")
     assert "eu-west-1 is InProgress" in world.only_dead_letter()["ErrorMessage"]
 
 
@@ -634,9 +626,7 @@ def test_one_message_of_a_batch_does_not_harm_another(world: World) -> None:
 
 
 def test_a_message_that_comes_twice_or_a_day_late_does_no_harm(world: World) -> None:
-    world.add("orders/db", to="eu-west-1")
-    world.send("orders/db")
-    world.deliver_until_empty()
+    world.converge("orders/db", "eu-west-1")
     world.clock.advance(24 * HOUR)
     world.send("orders/db")
     world.deliver_until_empty()
@@ -802,9 +792,7 @@ def test_an_event_that_was_left_to_another_answers_no_later_one(world: World) ->
 @pytest.mark.parametrize("fault", [THROTTLED, None])
 def test_a_message_that_was_not_attempted_is_no_follower(world: World, fault: Fault | None) -> None:
     """SQS may deliver it twice: another instance looked before the failure, and deletes it."""
-    world.add("orders/db", to="eu-west-1")
-    world.send("orders/db")
-    world.deliver_until_empty()
+    world.converge("orders/db", "eu-west-1")
     world.send(world.secrets.secret(HOME, "orders/db").arn)
     event = replication_failed(world, "orders/db")
     world.clock.advance(60)
@@ -882,9 +870,7 @@ def test_a_dead_letter_about_a_failed_replication_is_acted_on_once_it_is_redrive
 
 
 def test_that_a_replication_failed_removes_nothing(world: World) -> None:
-    world.add("orders/db", to="eu-west-1 us-west-2")
-    world.send("orders/db")
-    world.deliver_until_empty()
+    world.converge("orders/db", "eu-west-1 us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "us-west-2"
     pruning = world.having(prune_replicas=True)
     pruning.queues.send(replication_failed(world, "orders/db"))

@@ -15,12 +15,6 @@ from tests.support.world import HOME, World
 BUDGETS = pytest.mark.parametrize("writes_per_second", [2, 20], ids=["a low budget", "the default budget"])
 
 
-def converged(world: World, name: str, to: str) -> None:
-    world.add(name, to=to)
-    world.send(name)
-    world.deliver_until_empty()
-
-
 def retag(world: World, name: str, tags: Mapping[str, str]) -> None:
     world.secrets.secret(HOME, name).tags = dict(tags)
 
@@ -40,7 +34,7 @@ def while_it_waits(world: World, change: Callable[[], None]) -> None:
 def test_a_replica_that_is_wanted_again_is_not_removed(world: World, writes_per_second: int) -> None:
     names = [f"orders/{number}" for number in range(4)]
     for name in names:
-        converged(world, name, "eu-west-1 us-west-2")
+        world.converge(name, "eu-west-1 us-west-2")
         retag(world, name, {"replicate-to": "us-west-2"})
         world.send(name)
     pruning = world.having(prune_replicas=True, writes_per_second=writes_per_second)
@@ -91,7 +85,7 @@ def test_a_secret_that_is_deleted_meanwhile_is_skipped(world: World) -> None:
 def test_an_attempt_that_has_removed_something_does_not_end_its_message(
     world: World, tags: dict[str, str]
 ) -> None:
-    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.converge("orders/db", "eu-west-1 us-west-2")
     pruning = world.having(prune_replicas=True, max_attempts=1)
     retag(world, "orders/db", {"replicate-to": "us-west-2"})
     pruning.send("orders/db")
@@ -105,7 +99,7 @@ def test_an_attempt_that_has_removed_something_does_not_end_its_message(
 
 
 def test_nor_one_whose_secret_is_not_selected_any_more_when_it_is_read_again(world: World) -> None:
-    converged(world, "orders/db", "eu-west-1")
+    world.converge("orders/db", "eu-west-1")
     world.secrets.regions -= {"us-west-2"}
     retag(world, "orders/db", {"replicate-to": "us-west-2"})
     pruning = world.having(prune_replicas=True)

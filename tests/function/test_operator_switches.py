@@ -13,14 +13,8 @@ from local.secrets_manager.worlds import Repeat
 from tests.support.world import HOME, Lines, World, make_world
 
 
-def converged(world: World, name: str, to: str) -> None:
-    world.add(name, to=to)
-    world.send(name)
-    world.deliver_until_empty()
-
-
 def test_an_unwanted_replica_stays_while_prune_is_off(world: World) -> None:
-    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.converge("orders/db", "eu-west-1 us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
     world.send("orders/db")
     world.deliver_until_empty()
@@ -28,7 +22,7 @@ def test_an_unwanted_replica_stays_while_prune_is_off(world: World) -> None:
 
 
 def test_an_unwanted_replica_is_removed_with_prune_on(world: World) -> None:
-    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.converge("orders/db", "eu-west-1 us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
     pruning = world.having(prune_replicas=True)
     pruning.send("orders/db")
@@ -37,7 +31,7 @@ def test_an_unwanted_replica_is_removed_with_prune_on(world: World) -> None:
 
 
 def test_a_replica_that_another_call_has_just_removed_makes_no_dead_letter(world: World) -> None:
-    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.converge("orders/db", "eu-west-1 us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
     world.secrets.fail_next("DescribeSecret", THROTTLED)
     pruning = world.having(prune_replicas=True)
@@ -51,7 +45,7 @@ def test_a_replica_that_another_call_has_just_removed_makes_no_dead_letter(world
 
 
 def test_a_removal_that_aws_keeps_refusing_is_dead_lettered_with_its_region(world: World) -> None:
-    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.converge("orders/db", "eu-west-1 us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
     refusal = Fault("InvalidRequestException", "not now")
     world.secrets.fail_next("RemoveRegionsFromReplication", refusal, refusal)
@@ -65,7 +59,7 @@ def test_a_removal_that_aws_keeps_refusing_is_dead_lettered_with_its_region(worl
 
 
 def test_a_wrong_tag_never_removes_a_replica(world: World) -> None:
-    converged(world, "orders/db", "eu-west-1")
+    world.converge("orders/db", "eu-west-1")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-wst-1"
     pruning = world.having(prune_replicas=True)
     pruning.send("orders/db")
@@ -75,7 +69,7 @@ def test_a_wrong_tag_never_removes_a_replica(world: World) -> None:
 
 
 def test_untagging_is_never_a_request_to_remove(world: World) -> None:
-    converged(world, "orders/db", "eu-west-1")
+    world.converge("orders/db", "eu-west-1")
     world.secrets.secret(HOME, "orders/db").tags.clear()
     pruning = world.having(prune_replicas=True)
     pruning.send("orders/db")
@@ -135,7 +129,7 @@ def test_plan_mode_writes_nothing_and_says_what_it_would_do(world: World, log_li
 
 
 def test_a_removal_that_is_denied_is_dead_lettered_with_its_region(world: World) -> None:
-    converged(world, "orders/db", "eu-west-1 us-west-2")
+    world.converge("orders/db", "eu-west-1 us-west-2")
     world.secrets.secret(HOME, "orders/db").tags["replicate-to"] = "eu-west-1"
     world.secrets.fail_next("RemoveRegionsFromReplication", ACCESS_DENIED, ACCESS_DENIED)
     pruning = world.having(prune_replicas=True)

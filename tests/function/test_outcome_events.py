@@ -68,9 +68,7 @@ def test_a_secret_that_converged_is_published_with_its_regions_and_seconds(
 
 
 def test_a_sweep_over_converged_secrets_tells_nothing(telling: World, bus: FakeBus) -> None:
-    telling.add("orders/db", to="eu-west-1")
-    telling.send("orders/db")
-    telling.deliver_until_empty()
+    telling.converge("orders/db", "eu-west-1")
     bus.entries.clear()
     telling.send("orders/db")
     telling.deliver_until_empty()
@@ -80,9 +78,7 @@ def test_a_sweep_over_converged_secrets_tells_nothing(telling: World, bus: FakeB
 def test_a_converged_secret_whose_first_attempt_was_throttled_tells_nothing(
     telling: World, bus: FakeBus, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    telling.add("orders/db", to="eu-west-1")
-    telling.send("orders/db")
-    telling.deliver_until_empty()
+    telling.converge("orders/db", "eu-west-1")
     bus.entries.clear()
     capsys.readouterr()
     telling.secrets.fail_next("DescribeSecret", THROTTLED)

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,8 @@ from typer.testing import CliRunner
 from local.secrets_manager.model import AwsError
 from local.secrets_manager.service import VALUE_READS, StrictSecretsManager
 from replicas.cli import app
-from tests.support.desk import Desk, at_desk
+from tests.support.desk import Desk
 from tests.support.fakes.account import OUTPUTS, STACK
-from tests.support.world import make_world
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/permissions.md").read_text("utf-8")
@@ -24,12 +22,6 @@ READING = ("plan", "status", "explain", "report")
 COMMANDS = (*READING, "apply", "sweep", "verify", "promote", "rejoin")
 ALL = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 _PERMISSION_ROW = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| ((?:`[a-z]+:\w+`(?:, )?)+) \|$", re.MULTILINE)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with at_desk(make_world(tmp_path)) as desk:
-        yield desk
 
 
 def permissions() -> dict[str, set[str]]:

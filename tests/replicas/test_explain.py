@@ -1,23 +1,16 @@
 """`replicas explain`: whoever has never seen the tool learns from it why a secret is not replicated."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from local.secrets_manager.model import ACCESS_DENIED, Outcome
-from tests.support.desk import Desk, at_desk
+from tests.support.desk import Desk
 from tests.support.fakes.queues import DeadLetter
-from tests.support.world import HOME, World, make_world
+from tests.support.world import HOME, World
 
 SAME_NAME = "Secret with this name already exists in this region"
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with at_desk(make_world(tmp_path)) as desk:
-        yield desk
 
 
 def told(desk: Desk, *arguments: str) -> str:

@@ -1,7 +1,6 @@
 """`replicas plan`: what it predicts is what the function does."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -33,12 +32,6 @@ OTHER_TAGS = {
     "residency": ("eu", "us"),
     "team": ("payments", "search"),
 }
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with at_desk(make_world(tmp_path)) as desk:
-        yield desk
 
 
 def planned(desk: Desk, *arguments: str) -> dict[str, Any]:
@@ -442,9 +435,7 @@ def test_a_secret_deleted_since_the_listing_is_no_error(desk: Desk) -> None:
 
 def test_orphaned_replicas_are_planned_as_drift_and_costed(desk: Desk) -> None:
     world = desk.world
-    world.add("left", "eu-west-1 us-west-2")
-    world.send("left")
-    world.deliver_until_empty()
+    world.converge("left", "eu-west-1 us-west-2")
     for region in (HOME, "eu-west-1", "us-west-2"):
         del world.secrets.secret(region, "left").tags["replicate-to"]
     assert [row[1:4] for row in desk.rows("plan")] == [

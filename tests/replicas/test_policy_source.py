@@ -1,6 +1,5 @@
 """By which policy a command decides, and whether the function decides by the same."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,9 @@ from replicas.commands.doctor.stack import FUNCTION as FUNCTION_TYPE
 from replicas.commands.doctor.stack import Stack
 from replicas.errors import OperatorError
 from replicas.options import Access
-from tests.support.desk import Desk, at_desk
+from tests.support.desk import Desk
 from tests.support.fakes.account import FUNCTION, STACK
-from tests.support.world import HOME, make_world
+from tests.support.world import HOME
 
 OTHER = b"""
 [tag]
@@ -30,12 +29,6 @@ dr = ["us-west-2"]
 match = { team = "payments" }
 regions = ["dr"]
 """
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with at_desk(make_world(tmp_path)) as desk:
-        yield desk
 
 
 @pytest.fixture

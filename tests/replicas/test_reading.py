@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -29,15 +29,9 @@ from secret_replicator import gateway
 from secret_replicator.gateway import Gateway
 from secret_replicator.models import Secret
 from secret_replicator.policy import parse_policy
-from tests.support.desk import Desk, at_desk
+from tests.support.desk import Desk
 from tests.support.fakes.account import STACK, Answer
 from tests.support.world import HOME, POLICY, World, make_world
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with at_desk(make_world(tmp_path)) as desk:
-        yield desk
 
 
 def deployment_of(world: World) -> Deployment:

@@ -17,14 +17,8 @@ from replicas.commands.report.page import SHOWN, as_csv, by_account, page, perce
 from replicas.commands.status import Status
 from replicas.inventory.secret_status import Row, SecretStatus
 from replicas.options import ReportOptions
-from tests.support.desk import Desk, at_desk
-from tests.support.world import HOME, World, make_world
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with at_desk(make_world(tmp_path)) as desk:
-        yield desk
+from tests.support.desk import Desk
+from tests.support.world import HOME, World
 
 
 def some_secrets(world: World) -> None:

@@ -1,7 +1,7 @@
 """`replicas status`: whether everything is where it must be, and what needs a person first."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
@@ -20,12 +20,6 @@ from tests.support.desk import Desk, at_desk
 from tests.support.fakes.account import STACK
 from tests.support.fakes.queues import DeadLetter
 from tests.support.world import HOME, World, make_world
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with at_desk(make_world(tmp_path)) as desk:
-        yield desk
 
 
 def a_week(world: World) -> None:
@@ -84,9 +78,7 @@ def test_a_dead_letter_that_nobody_waits_for_is_named_and_needs_a_person(desk: D
 
 
 def converged(world: World) -> None:
-    world.add("a", "us-west-2")
-    world.send("a")
-    world.deliver_until_empty()
+    world.converge("a", "us-west-2")
 
 
 @pytest.mark.parametrize(

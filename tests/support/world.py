@@ -44,6 +44,12 @@ class World:
             tags["replicate-to"] = to
         return self.secrets.add_secret(HOME, name, tags=tags)
 
+    def converge(self, name: str, to: str) -> None:
+        """Add a secret, and let the function bring it to where it must be."""
+        self.add(name, to)
+        self.send(name)
+        self.deliver_until_empty()
+
     def send(self, name: str) -> None:
         self.queues.send(f'{{"secret_id": "{name}"}}')
 
