@@ -32,7 +32,8 @@ from local.secrets_manager.worlds import Worlds
 from replicas import interrupts
 from replicas.aws.region_secrets import RegionSecrets
 from replicas.commands.failover import promote, rejoin
-from replicas.commands.failover.session import Surroundings
+from replicas.commands.failover.session import Surroundings, each
+from replicas.errors import OperatorError
 from replicas.exit_codes import exit_code
 from replicas.failover.hold import HOLD_TAG
 from replicas.options import Access, Choice, PromoteOptions, RejoinOptions
@@ -761,3 +762,24 @@ def test_ctrl_c_is_one_sentence_and_the_next_run_goes_on(stage: Stage, name: str
         assert getattr(stage, name)() == 130
     assert getattr(stage, name)() == 0
     assert {stage.is_replica(WEST, f"db/{number}") for number in range(4)} == {name == "rejoin"}
+
+
+def test_what_is_stopped_does_not_wait_for_aws() -> None:
+    """A Region that is down again leaves a replica InProgress: each would wait for five minutes."""
+    around = Surroundings(workers=2)
+    ended: list[str] = []
+
+    def work(name: str) -> str:
+        if name == "waits":
+            assert around.stopped.wait(60)
+            with pytest.raises(OperatorError, match="run it again"):
+                around.wait(300)
+        ended.append(name)
+        return name
+
+    def interrupt(_done: int) -> None:
+        raise interrupts.Interrupted(signal.SIGINT)
+
+    with pytest.raises(interrupts.Interrupted):
+        [*each(["waits", "is done"], work, interrupt, around)]
+    assert ended == ["is done", "waits"]

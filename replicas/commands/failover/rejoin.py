@@ -112,6 +112,7 @@ def run(options: RejoinOptions, access: Access, screen: Screen, around: Surround
         "Stopped. Every value is still in at least one Region, and every step in the journal "
         f"{journal_file(options)}: run it again, and it goes on where it stopped."
     )
+    around = replace(around, stopped=threading.Event())
     desk = _Desk(options, access, journal_of(options, around), around)
     with screen.progress("Comparing both sides") as report:
         candidates = [*_candidates(desk, report)]
@@ -142,7 +143,7 @@ def _candidates(desk: _Desk, report: Report) -> Iterator[Candidate]:
             desk.other_accounts.add(account)
         elif options.choice.takes(Secret(arn=entry.arn, name=entry.name, tags={})):
             homes.setdefault(identity, entry.primary_region)
-    yield from each(homes.items(), lambda pair: _candidate(desk, *pair), report, desk.around.workers)
+    yield from each(homes.items(), lambda pair: _candidate(desk, *pair), report, desk.around)
 
 
 def _account_in(arn: str) -> str:
@@ -280,7 +281,7 @@ def _settled(desk: _Desk, primary: Held, region: str) -> Held:
         replica = now.replica_in(region)
         if replica is None or replica.status != IN_PROGRESS or waited >= TIMEOUT_SECONDS:
             return now
-        desk.around.sleep(POLL_SECONDS)
+        desk.around.wait(POLL_SECONDS)
         waited += POLL_SECONDS
 
 
@@ -345,7 +346,7 @@ def _follow(desk: _Desk, primary: Held, regions: list[str]) -> None:
             raise OperatorError("; ".join(said))
         if not open_:
             break
-        desk.around.sleep(POLL_SECONDS)
+        desk.around.wait(POLL_SECONDS)
         waited += POLL_SECONDS
     for region in regions:
         _check(desk, now, region)

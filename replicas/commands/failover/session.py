@@ -1,9 +1,10 @@
 """How a promotion and a rejoin go: what is asked for, one question, and then each secret for itself."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,6 +49,13 @@ class Surroundings:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     workers: int = WORKERS
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for AWS; raise OperatorError if the command was stopped, which may be minutes before."""
+        if self.stopped.is_set():
+            raise OperatorError("it was stopped while AWS was at work on it: run it again")
+        self.sleep(seconds)
 
     def now(self) -> str:
         """Return the time as a tag has it."""
@@ -93,7 +101,7 @@ def carry_out(  # noqa: PLR0913, PLR0917  what is done, how it is said, and wher
         screen.say(wording.declined)
         return None
     with screen.progress(wording.progress, len(work)) as report:
-        return [*each(work, do, report, around.workers)]
+        return [*each(work, do, report, around)]
 
 
 def end(  # noqa: PLR0913, PLR0917  what is said of it, for people and for programs
@@ -120,13 +128,15 @@ def end(  # noqa: PLR0913, PLR0917  what is said of it, for people and for progr
     return FAILED if problems else OK
 
 
-def each(work: Iterable[T], do: Callable[[T], R], report: Report, workers: int) -> Iterator[R]:
-    """Yield what comes of each, as it comes. When it is stopped, only what is under way is finished."""
-    with ThreadPoolExecutor(workers) as pool:
+def each(work: Iterable[T], do: Callable[[T], R], report: Report, around: Surroundings) -> Iterator[R]:
+    """Yield what comes of each, as it comes. When it is stopped, only calls under way are finished."""
+    with ThreadPoolExecutor(around.workers) as pool:
         calls = [pool.submit(do, item) for item in work]
         try:
             for number, call in enumerate(as_completed(calls), start=1):
                 yield call.result()
                 report(number)
         finally:
+            if not all(call.done() for call in calls):
+                around.stopped.set()
             pool.shutdown(cancel_futures=True)
