@@ -53,3 +53,11 @@ def test_the_examples_show_every_feature() -> None:
     assert any(rule.overwrite for rule in POLICY.rules)
     assert any(rule.kms_keys for rule in POLICY.rules)
     assert POLICY.kms_keys
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/policy.md"])
+def test_what_may_separate_regions_is_named_whole(page: str) -> None:
+    text = (Path(__file__).parents[2] / page).read_text("utf-8")
+    (said,) = re.findall(r"^.* these Regions[;.] [Ss]eparate them by (.*)$", text, re.MULTILINE)
+    named = [*re.findall(r"`(.)`", said), " " * ("spaces" in said), "," * ("commas" in said)]
+    assert sorted([*named, "|" * ("vertical bar" in said)]) == sorted(" ,+;:/|")
