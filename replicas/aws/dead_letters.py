@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from replicas.errors import OperatorError
 from replicas.terminal import Report, count
 from secret_replicator.errors import MalformedMessageError
-from secret_replicator.messages import parse
+from secret_replicator.messages import SweepRequest, parse
 from secret_replicator.work_queue import DEAD_LETTER_ATTRIBUTES, REDRIVEN
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ HIDDEN_SECONDS = 120
 NO_REASON = "NoReason"
 NO_REASON_TEXT = "no reason given: the function crashed or timed out; see its log"
 UNKNOWN_SECRET = "unknown"  # noqa: S105  what stands where a secret's name would
+NO_SECRETS = frozenset({UNKNOWN_SECRET, SweepRequest().secret_id})
+"""What a dead letter says that is about no secret. A secret may have such a name, too."""
 
 _REDRIVEN: "Mapping[str, MessageAttributeValueUnionTypeDef]" = {
     REDRIVEN: {"DataType": "String", "StringValue": "by replicas redrive"}

@@ -6,6 +6,7 @@ from math import inf
 from replicas.aws.connection import connect, default_stack, find_parts
 from replicas.aws.dead_letters import (
     HIDDEN_SECONDS,
+    NO_SECRETS,
     DeadLetter,
     Queues,
     choose,
@@ -49,7 +50,7 @@ def _clear_fixed(options: RedriveOptions, at: StackOptions, screen: Screen) -> i
         raise OperatorError("Nothing is deployed there, so there are no dead letters: name the stack")
     found, unread = _read(options, queues, screen)
     dead_letters = choose(found, options.secrets, options.error_types)
-    secrets = {dead_letter.secret for dead_letter in dead_letters}
+    secrets = {dead_letter.secret for dead_letter in dead_letters} - NO_SECRETS
     reading = Reading(hidden_dead_letters=unread)
     fixed = {secret for secret in secrets if _is_fixed(deployment, secret, reading)}
     chosen = [dead_letter for dead_letter in dead_letters if dead_letter.secret in fixed]

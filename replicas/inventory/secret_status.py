@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 
-from replicas.aws.dead_letters import DeadLetter, names_of, read_and_count
+from replicas.aws.dead_letters import NO_SECRETS, DeadLetter, names_of, read_and_count
 from replicas.aws.deployment import Deployment
 from replicas.inventory import pricing, wording
 from replicas.inventory.explanation import MISSING
@@ -69,7 +69,8 @@ class DeadLetters:
     def __init__(self, dead_letters: Iterable[DeadLetter]) -> None:
         self._by_secret: dict[str, list[DeadLetter]] = {}
         for dead_letter in dead_letters:
-            self._by_secret.setdefault(dead_letter.secret, []).append(dead_letter)
+            if dead_letter.secret not in NO_SECRETS:
+                self._by_secret.setdefault(dead_letter.secret, []).append(dead_letter)
 
     def about(self, arn: str) -> list[DeadLetter]:
         """Return the dead letters of the secret with this ARN, the oldest trouble first."""

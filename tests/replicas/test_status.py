@@ -467,3 +467,20 @@ def test_a_region_without_an_answer_is_not_waited_for_where_only_replicas_are_le
     assert "us-west-2: orphaned replicas cannot be found there: " in result.stderr
     assert [call.region for call in desk.world.calls("ListSecrets")].count("us-west-2") == 2
     assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "body"), [("sweep", '{"sweep": {"page": 3, "next_token": "t"}}'), ("unknown", "no JSON")]
+)
+def test_a_dead_letter_about_no_secret_is_not_about_one_that_is_called_so(
+    desk: Desk, name: str, body: str
+) -> None:
+    desk.world.add(name, "us-west-2")
+    desk.world.send(name)
+    desk.world.deliver_until_empty()
+    desk.world.queues.dead_letters.append(DeadLetter(body, {"ErrorType": "X", "SecretArn": name}))
+    assert [row[5] for row in desk.rows("status")] == ["-"]
+    options = ["--stack", STACK, "--region", HOME, "--endpoint-url", desk.account.url]
+    result = CliRunner().invoke(app, ["redrive", "--fixed", "--yes", *options])
+    assert "Cleared 0 of 0 dead letters of secrets that are in their place; 1 kept." in result.stderr
+    assert len(desk.world.queues.dead_letters) == 1
