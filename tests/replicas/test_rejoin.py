@@ -727,6 +727,33 @@ def test_a_secret_that_denies_to_be_seen_keeps_no_other_from_its_rejoin(stage: S
     assert stage.rejoin() == 0, stage.said()
 
 
+def test_what_was_promoted_elsewhere_too_is_not_taken_off_homes_list(stage: Stage) -> None:
+    """AWS does not say whether that deletes the copy: its value may be nowhere else."""
+    stage.add("db", WEST, EU)
+    stage.promote()
+    new = stage.put(WEST, "db")
+    stage.fake.handle("StopReplicationToReplica", EU, {"SecretId": "db"})
+    elsewhere = stage.put(EU, "db")
+    stage.rejoin(turn=True, discard="db")
+    if stage.fake.worlds.old_primary_shows != "nothing":
+        assert "db: it was promoted in eu-west-1, too" in stage.said()
+        assert not stage.fake.calls_of("RemoveRegionsFromReplication")
+        assert stage.value(WEST, "db") == new
+    assert stage.value(EU, "db") == elsewhere
+
+
+def test_nothing_is_removed_for_a_copy_that_is_scheduled_for_deletion(stage: Stage) -> None:
+    stage.add("db", WEST, EU)
+    stage.promote()
+    stage.put(WEST, "db")
+    stage.fake.handle("DeleteSecret", WEST, {"SecretId": "db"})
+    assert stage.rejoin(turn=True) == 1
+    assert "db: it is scheduled for deletion in us-west-2: restore it there first" in stage.said()
+    assert stage.is_replica(EU, "db")
+    stage.fake.handle("RestoreSecret", WEST, {"SecretId": "db"})
+    assert stage.rejoin(turn=True) == 0, stage.said()
+
+
 def test_where_a_primary_with_replicas_is_never_overwritten_both_values_stay(stage: Stage) -> None:
     """It has none any more, unless AWS goes on to list the promoted copy."""
     stage.fake.worlds.primaries_overwritten = False

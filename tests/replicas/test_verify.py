@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from local.secrets_manager.model import Outcome, Replica
+from local.secrets_manager.model import ACCESS_DENIED, Call, Fault, Outcome, Replica
 from replicas.aws.held import Held
 from replicas.commands.failover import verify
 from replicas.failover.hold import HOLD_TAG
@@ -169,6 +170,24 @@ def test_a_region_that_cannot_be_read_is_named_and_the_others_are_compared(desk:
     assert f"{EU} could not be read: " in result.stdout
     last = "Verified: 1 of 1 replica current in 1 Region, 1 Region not read"
     assert result.stdout.splitlines()[-1] == last
+
+
+@pytest.mark.parametrize("side", [HOME, WEST])
+def test_a_secret_that_denies_to_be_seen_is_judged_by_the_lists(desk: Desk, side: str) -> None:
+    add(desk, "denies")
+    add(desk, "fine")
+    del desk.world.secrets._store[WEST]["denies"]
+
+    def deny(call: Call, _random: Random) -> Fault | None:
+        denied = call.operation == "DescribeSecret" and (call.region, call.secret) == (side, "denies")
+        return ACCESS_DENIED if denied else None
+
+    desk.world.secrets.faults = deny
+    document = found(desk)
+    assert (document["exit_code"], document["unread_regions"]) == (2, [])
+    entry = only(document)
+    assert (entry["name"], entry["status"], entry["aws_says"]) == ("denies", "missing", None)
+    assert "as listed: Permission secretsmanager:DescribeSecret is missing" in entry["why"]
 
 
 def test_what_is_under_way_only_waits(desk: Desk) -> None:

@@ -213,10 +213,13 @@ def _turn(desk: _Desk, sides: Sides) -> None:
     home, there = sides.home, sides.there
     if there is None:
         raise OperatorError("it is not there any more")
+    if there.deleted:
+        raise OperatorError(f"it is scheduled for deletion in {there.region}: restore it there first")
     if home:
         _hold_home(desk, home)
         left = [replica.region for replica in home.replicas if replica.region != sides.region]
         if left:
+            _require_replicas(desk, sides, left)
             _remove(desk, sides, home, left)
     there = _settled(desk, there, sides.home_region)
     if begun := _begun_before(desk, sides):
@@ -299,6 +302,16 @@ def _require_unchanged(desk: _Desk, before: Sides, *, may_be_gone: bool = False)
     now = desk.sides(before.home_region, before.identity)
     if not (now.same_as(before) or (may_be_gone and now.there is None)):
         raise OperatorError("it changed in between, and was left: run it again to see how")
+
+
+def _require_replicas(desk: _Desk, sides: Sides, regions: list[str]) -> None:
+    """Raise OperatorError for a promoted copy: AWS may delete it with its entry at home."""
+    for region in regions:
+        copy = desk.secrets(region).describe(arn_in(region, sides.identity))
+        if copy and not copy.is_replica:
+            raise OperatorError(
+                f"it was promoted in {region}, too: first run rejoin with --replica-region {region}"
+            )
 
 
 def _remove(desk: _Desk, sides: Sides, home: Held, regions: list[str], *, may_be_gone: bool = False) -> None:
