@@ -124,6 +124,7 @@ class Screen:
     def write_json(self, document: Mapping[str, object]) -> None:
         """Write what a program reads. What is not ASCII is escaped: nothing can steer a terminal."""
         self.out.file.write(json.dumps(document, indent=2) + "\n")
+        self.out.file.flush()
 
     def ask(self, question: str) -> bool:
         """Return whether the person says yes. Nothing more to read is a no."""

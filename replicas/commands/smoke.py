@@ -85,6 +85,10 @@ def run(options: SmokeOptions, at: StackOptions, screen: Screen) -> int:
 
 def _trial(options: SmokeOptions, at: StackOptions, screen: Screen) -> Trial:
     stack = read_stack(at.access, at.stack, options.policy)
+    if stack.environment.get("MODE") == "plan":
+        raise OperatorError(
+            f"{stack.name} is deployed with Mode=plan: its function writes nothing. Deploy Mode=apply first"
+        )
     regions = options.to
     return Trial(
         connection=stack.connection,

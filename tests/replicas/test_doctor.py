@@ -613,6 +613,18 @@ def test_a_stack_that_is_not_there_is_to_be_named(
     assert "There is no stack nope in us-east-1: name the deployed one with --stack" in result.stderr
 
 
+def test_nothing_is_tried_where_the_function_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(tmp_path).having(mode="plan")
+    account = OnlyTheStack(world.secrets, world.queues, environment_of(world.app.settings))
+    with serving(account):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
+        result = CliRunner().invoke(app, ["smoke", "--stack", STACK, "--region", HOME])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "is deployed with Mode=plan: its function writes nothing" in result.stderr
+
+
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["as lines", "as JSON"])
 def test_a_full_disk_is_said_of_a_stack_that_was_checked(
     tmp_path: Path, options: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

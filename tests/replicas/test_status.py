@@ -298,6 +298,21 @@ def test_watch_checks_again_until_ctrl_c(desk: Desk) -> None:
     assert printed(screen.err).endswith("Stopped.\n")
 
 
+def test_a_watch_as_json_can_be_read_while_it_waits(desk: Desk, tmp_path: Path) -> None:
+    desk.world.add("a", "us-west-2")
+    seen = []
+
+    def pause(_seconds: float) -> None:
+        seen.append(json.loads((tmp_path / "out").read_text("utf-8"))["summary"]["waiting"])
+        raise KeyboardInterrupt
+
+    with (tmp_path / "out").open("w", encoding="utf-8") as out:
+        screen = Screen(Console(file=out), Console(file=StringIO()))
+        asked = StatusOptions(watch=True, as_json=True)
+        assert exit_code(lambda: status.run(asked, scope(desk), screen, pause), screen) == 130
+    assert seen == [1]
+
+
 def test_what_is_left_alone_is_never_hidden_in_place_of_what_is_in_sync(desk: Desk) -> None:
     for number in range(22):
         desk.world.add(f"fine/{number}", "us-west-2")
