@@ -270,12 +270,13 @@ def default_stack(config: Path | None = None) -> str:
         return DEFAULT_STACK
     config = config or in_checkout(SAM_CONFIG)
     try:
-        parts = tomllib.loads(config.read_text("utf-8"))["default"]
-    except (OSError, KeyError, ValueError) as error:
+        default = tomllib.loads(config.read_text("utf-8"))["default"]
+        parts = [default.get(part, {}).get("parameters", {}) for part in ("deploy", "global")]
+        names = [part.get("stack_name") for part in parts]
+    except (OSError, KeyError, ValueError, AttributeError) as error:
         raise OperatorError(f"{config} cannot be read ({error}): name the stack with --stack") from error
-    for part in ("deploy", "global"):
-        if name := parts.get(part, {}).get("parameters", {}).get("stack_name"):
-            return str(name)
+    for name in filter(None, names):
+        return str(name)
     raise OperatorError(f"{config} has no stack_name: name the stack with --stack")
 
 

@@ -28,12 +28,12 @@ _COLUMNS = (
 def run(options: ValidateOptions, screen: Screen) -> int:
     """Say everything that is wrong with a policy; return the exit code."""
     try:
-        text = options.file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = options.file.read_bytes()
+    except OSError as error:
         raise OperatorError(f"{options.file} cannot be read ({error}): name a policy") from error
     errors, warnings = list[str](), list[str]()
     try:
-        warnings = [*unknown_in(parse_policy(text, shown(options.file)))]
+        warnings = [*unknown_in(parse_policy(content, shown(options.file)))]
     except PolicyError as error:
         errors = [f"{shown(options.file)}: {problem}" for problem in error.reasons]
     if options.as_json:

@@ -81,7 +81,10 @@ def test_the_stack_name_of_a_guided_deployment_comes_first(tmp_path: Path) -> No
     assert default_stack(config) == "b"
 
 
-@pytest.mark.parametrize("text", ["", "[default.build]", "not TOML", None])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[default.build]", "not TOML", None, "default = 1", "[default]\ndeploy = 1"],
+)
 def test_without_a_stack_name_the_option_is_asked_for(tmp_path: Path, text: str | None) -> None:
     config = tmp_path / "samconfig.toml"
     if text is not None:

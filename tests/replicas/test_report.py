@@ -275,7 +275,8 @@ def test_a_page_that_cannot_be_made_leaves_the_old_one(desk: Desk, tmp_path: Pat
 def test_a_folder_that_is_not_there_is_an_error(desk: Desk, tmp_path: Path) -> None:
     result = desk.run("report", "--html", str(tmp_path / "nowhere" / "report.html"))
     assert result.exit_code == 1
-    assert "report.html cannot be written (No such file or directory): name another file" in result.stderr
+    assert "report.html cannot be written (no such folder): name another file" in result.stderr
+    assert not desk.account.calls, "it is said before all is read"
 
 
 def test_a_device_is_written_to_and_stays_a_device(desk: Desk, tmp_path: Path) -> None:

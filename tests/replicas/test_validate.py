@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from replicas.cli import app
+from secret_replicator.errors import PolicyError
+from secret_replicator.policy import parse_policy
 from tests.support.desk import policy_file
 from tests.support.world import POLICY
 
@@ -42,14 +44,30 @@ def test_a_region_that_botocore_does_not_know_is_a_warning(tmp_path: Path) -> No
     assert "Warning: AWS has no Region 'eu-west-9': did you mean eu-west-" in result.stdout
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", None])
-def test_what_is_no_text_is_an_error_in_a_sentence(tmp_path: Path, content: bytes | None) -> None:
-    file = tmp_path / "policy.toml"
-    if content:
-        file.write_bytes(content)
-    result = run("validate", str(file))
+def test_what_is_not_there_is_an_error_in_a_sentence(tmp_path: Path) -> None:
+    result = run("validate", str(tmp_path / "policy.toml"))
     assert (result.exit_code, result.stdout) == (1, "")
     assert "cannot be read" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "is_valid"),
+    [
+        pytest.param(b"\xff\xfe", False, id="no text"),
+        pytest.param(b'\xef\xbb\xbf[tag]\nkey = "r"\n', True, id="as Notepad saves it"),
+        pytest.param(b'[tag]\r\nkey = "r"\r\n', True, id="lines of Windows"),
+        pytest.param(b'[tag]\r\r\nkey = "r"\r\r\n', False, id="lines of Windows, converted twice"),
+    ],
+)
+def test_a_file_is_valid_if_the_function_takes_it(tmp_path: Path, content: bytes, *, is_valid: bool) -> None:
+    (tmp_path / "policy.toml").write_bytes(content)
+    try:
+        taken = bool(parse_policy(content))
+    except PolicyError:
+        taken = False
+    result = run("validate", str(tmp_path / "policy.toml"), "--json")
+    assert (json.loads(result.stdout)["valid"], taken) == (is_valid, is_valid)
+    assert result.exit_code == (0 if is_valid else 1)
 
 
 def test_tags_alone_are_explained(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def run(options: ReportOptions, scope: Scope, screen: Screen) -> int:
     """Write the report; return the exit code."""
     screen.stopped = "Stopped. No file was changed."
     page_file = options.html or (None if options.as_json else Path("replicas-report.html"))
+    _require_folders(page_file, options.csv)
     _require_two_files(page_file, options.csv)
     answers = check(options, scope, screen)
     status = answers.total
@@ -212,6 +213,13 @@ def _replace(file: Path, pieces: Iterable[str]) -> None:
         beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _require_folders(*files: Path | None) -> None:
+    """Raise OperatorError before all is read, which may take minutes."""
+    for file in filter(None, files):
+        if not file.parent.is_dir():
+            raise OperatorError(f"{file} cannot be written (no such folder): name another file")
 
 
 def _require_two_files(html: Path | None, csv_file: Path | None) -> None:
