@@ -1255,6 +1255,27 @@ MUTATIONS = (
         "tests/replicas/test_rejoin.py",
     ),
     Mutation(
+        "ops: what changes while an overwrite waits, or is throttled, is left",
+        "replicas/aws/region_secrets.py",
+        '    if check := getattr(_of_thread, "check", None):\n        check()\n',
+        "    return\n",
+        "tests/replicas/test_rejoin.py",
+    ),
+    Mutation(
+        "ops: another secret at home is left where the promoted copy is gone",
+        "replicas/failover/compare.py",
+        "is_same = home.identity == sides.identity and not home.deleted",
+        "is_same = there is None or (home.identity == sides.identity and not home.deleted)",
+        "tests/replicas/test_rejoin.py",
+    ),
+    Mutation(
+        "ops: a promoted copy is not taken off home's list",
+        "replicas/commands/failover/rejoin.py",
+        "            _require_replicas(desk, sides, left)\n",
+        "",
+        "tests/replicas/test_rejoin.py",
+    ),
+    Mutation(
         "ops: versions are not compared because of a secret that has none",
         "replicas/commands/failover/verify.py",
         "            self.sound.append(pair.primary)\n",
