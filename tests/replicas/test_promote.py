@@ -232,6 +232,14 @@ def test_what_a_late_list_calls_a_replica_is_held_as_it_is(desk: Desk, tmp_path:
     assert not desk.world.calls("StopReplicationToReplica")
 
 
+def test_what_may_not_be_described_is_promoted_by_the_second_run_too(desk: Desk, tmp_path: Path) -> None:
+    desk.world.secrets.fail_next("StopReplicationToReplica", ACCESS_DENIED)
+    assert promote_at_once(desk, tmp_path, "a")[0] == 1
+    desk.world.secrets.fail_next("DescribeSecret", ACCESS_DENIED)
+    assert promote_at_once(desk, tmp_path, "a")[0] == 0
+    assert standalone(desk) == ["a"]
+
+
 def late(page: Callable[..., Any]) -> Callable[..., Any]:
     """Return lists as they were before the promotion."""
 

@@ -1,6 +1,7 @@
 """`replicas promote`: let replicas stand alone, with nothing but their own Region reachable."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from replicas.commands.failover.session import (
     journal_file,
     journal_of,
 )
-from replicas.errors import OperatorError
+from replicas.errors import DeniedError, OperatorError
 from replicas.exit_codes import OK
 from replicas.failover import journal
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held
@@ -95,10 +96,10 @@ def _promote(there: RegionSecrets, log: Journal, tag_value: Callable[[str], str]
     known = log.promotion(held.identity)
     home = held.primary_region if held.is_replica or not known else known.primary_region
     try:
-        if (
-            held.is_replica and known
-        ):  # the list is late, or it follows again since: not as the journal has it
-            held = there.describe(held.arn) or held
+        if held.is_replica and known:
+            # The list is late, or it follows again since then: it may not be what the journal says.
+            with suppress(DeniedError):
+                held = there.describe(held.arn) or held
         if held.is_replica:
             with log.step(journal.PROMOTE, held):
                 there.promote(held.arn)
