@@ -27,9 +27,7 @@ def run(
     options: ApplyOptions, scope: Scope, screen: Screen, sleep: Callable[[float], None] = time.sleep
 ) -> int:
     """Send and follow the planned secrets; return the exit code."""
-    screen.stopped = (
-        "Stopped. What was sent stays in the queue, and the function works on it: see replicas status."
-    )
+    screen.stopped = "Stopped. Nothing was sent."
     planning = plan.Planning(
         [_planned(deployment, options, screen) for deployment in deployments(scope, deployed_first=True)]
     )
@@ -68,6 +66,9 @@ def _apply(
     regions: Sequence[Region], options: ApplyOptions, screen: Screen, sleep: Callable[[float], None]
 ) -> int:
     sweep_id = str(uuid4())
+    screen.stopped = (
+        "Stopped. What was sent stays in the queue, and the function works on it: see replicas status."
+    )
     followed = [_send(region, sweep_id, screen) for region in regions if region.to_change()]
     for queues, follower in followed:
         follow(follower, queues, screen, sleep)

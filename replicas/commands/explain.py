@@ -1,6 +1,7 @@
 """`replicas explain`: why a secret is, or is not, where it is, and what happens next."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from math import inf
@@ -17,7 +18,7 @@ from replicas.inventory.secret_status import DeadLetters, alike, dead_letters_of
 from replicas.options import ExplainOptions, Scope
 from replicas.suggest import suggestion
 from replicas.terminal import Column, Moment, Screen, count, counted
-from secret_replicator.errors import SecretNotFoundError
+from secret_replicator.errors import ReplicatorError, SecretNotFoundError
 from secret_replicator.models import Secret
 
 MOST_NAMES = 10_000
@@ -112,7 +113,8 @@ def _describe(name: str, deployment: Deployment) -> Secret | None:
 def _not_there(name: str, checked_in: list[Deployment], screen: Screen) -> str:
     names: set[str] = set()
     for deployment in checked_in:
-        with screen.progress(f"Looking for names like {name}") as report, format_calls():
+        # Only a suggestion is lost where they may not be listed.
+        with screen.progress(f"Looking for names like {name}") as report, suppress(ReplicatorError):
             secrets = counted(islice(listed(deployment, ()), MOST_NAMES), report)
             names.update(secret.name for secret in secrets)
     regions = ", ".join(deployment.region for deployment in checked_in)

@@ -19,13 +19,14 @@ def run(
 ) -> int:
     """Start a sweep and follow it; return the exit code."""
     sweep_id = str(uuid4())
-    screen.stopped = (
-        f"Stopped following. A sweep that was started goes on; its id in the function's log is {sweep_id}."
-    )
+    screen.stopped = "Stopped. No sweep was started."
     clients = connect(at.access)
     name = at.stack or default_stack()
     parts = find_parts(clients, name)
     follower = None if options.no_follow else follower_of(clients, parts.function, sweep_id)
+    screen.stopped = (
+        f"Stopped following. A sweep that was started goes on; its id in the function's log is {sweep_id}."
+    )
     clients.sqs.send_message(QueueUrl=parts.queues.queue_url, MessageBody=SweepRequest(sweep_id).body())
     screen.say(f"{clients.region}: stack {name}, sweep {sweep_id}")
     if follower is None:

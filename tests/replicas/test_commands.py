@@ -177,3 +177,26 @@ def test_a_stack_that_is_not_deployed_yet_is_named_with_its_status(desk: Desk, c
     result = CliRunner().invoke(app, [name, *(["a"] if name == "explain" else []), *given])
     assert (result.exit_code, result.stdout) == (1, "")
     assert "The stack replicator in us-east-1 is ROLLBACK_COMPLETE, without outputs: deploy" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "begins", "said"),
+    [
+        ("sweep", "replicas.commands.sweep.find_parts", "Stopped. No sweep was started."),
+        ("apply --yes", "replicas.commands.plan.make", "Stopped. Nothing was sent."),
+        ("report --html {page}", "replicas.commands.report.page.check", "Stopped. No file was changed."),
+        ("report --html {page} --csv {page}.csv", "replicas.commands.report.page.as_csv", "Stopped."),
+    ],
+)
+def test_what_is_stopped_says_what_it_has_done_by_then(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, command: str, begins: str, said: str
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(begins, stop)
+    folder = desk.world.app.settings.policy_file.parent
+    name, *given = command.format(page=folder / "page").split()
+    options = ["--stack", STACK, "--endpoint-url", desk.account.url]
+    result = CliRunner().invoke(app, [name, *given, *options])
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (130, said)

@@ -380,3 +380,10 @@ def test_what_fails_is_asked_for_again_by_the_message_that_waits(desk: Desk) -> 
     desk.world.clock.advance(60)
     assert len(desk.world.queues.messages) == 1
     assert "requests us-west-2 at its next attempt: a message that waits, an event, or" in told(desk)
+
+
+def test_a_secret_that_is_not_there_is_said_not_to_be_also_where_none_may_be_listed(desk: Desk) -> None:
+    desk.account.denied.add("secretsmanager:ListSecrets")
+    result = desk.run("explain", "typo")
+    assert "There is no secret typo in us-east-1: name another Region with --region" in result.stderr
+    assert result.exit_code == 1

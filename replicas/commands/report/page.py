@@ -72,6 +72,7 @@ def run(options: ReportOptions, scope: Scope, screen: Screen) -> int:
     answers = check(options, scope, screen)
     status = answers.total
     show = screen.say if options.as_json else screen.show
+    screen.stopped = "Stopped."
     if page_file:
         accounts = answers.of if len(answers.of) > 1 else ()
         write(page_file, page(status, options, screen.now(), accounts))
