@@ -17,6 +17,10 @@ PROMOTE, HOLD, REMOVE, REPLICATE, RELEASE = "promote", "hold", "remove", "replic
 BEGUN, DONE = "begun", "done"
 
 
+class JournalError(OperatorError):
+    """The journal cannot be used: that is so for every secret."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One step. `result` is begun, done, or why it failed; `regions` have their KMS key, empty for AWS's."""
@@ -109,7 +113,7 @@ class Journal:
 
 
 def read_journal(file: Path, clock: Callable[[], float] = time.time) -> Journal:
-    """Return the journal, an empty one if there is none; raise OperatorError if it cannot be used.
+    """Return the journal, an empty one if there is none; raise JournalError if it cannot be used.
 
     A line that a kill cut short is passed over.
     """
@@ -130,6 +134,6 @@ def _said_of(file: Path, remedy: str) -> Iterator[None]:
         yield
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise OperatorError(
+        raise JournalError(
             f"The journal {file} cannot be used ({said}), and without it nothing is done: {remedy}"
         ) from error

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -769,6 +770,23 @@ def test_where_a_primary_with_replicas_is_never_overwritten_both_values_stay(sta
         assert "us-east-1 is Failed: Secret with this name already exists" in stage.said()
         assert (stage.value(HOME, "db"), stage.value(WEST, "db")) == ("db 0", new)
         assert HOLD_TAG in stage.fake.secret(WEST, "db").tags, "no stack works on it meanwhile"
+
+
+def test_a_full_disk_ends_a_rejoin_with_one_sentence_before_anything_is_done(stage: Stage) -> None:
+    for name in ("a", "b", "c"):
+        stage.add(name, WEST)
+    stage.promote()
+    before = writes(stage)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((stage.folder / "j.jsonl").stat().st_size, hard))
+    try:
+        assert stage.rejoin() == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said = " ".join(stage.screen.err.file.getvalue().split())  # type: ignore[attr-defined]
+    assert (stage.said() + said).count("cannot be used (File too large)") == 1
+    assert writes(stage) == before
+    assert stage.rejoin() == 0, stage.said()
 
 
 @pytest.mark.parametrize("name", ["promote", "rejoin"])

@@ -26,7 +26,7 @@ from replicas.exit_codes import CHANGES, OK
 from replicas.failover import journal
 from replicas.failover.compare import Action, Change, Sides, action, change, comparable, remedy
 from replicas.failover.hold import HOLD_TAG, hold_value, is_held, is_held_by_us
-from replicas.failover.journal import Entry, Journal
+from replicas.failover.journal import Entry, Journal, JournalError
 from replicas.failover.states import short
 from replicas.inventory.inventory import require_some
 from replicas.options import Access, RejoinOptions
@@ -174,6 +174,8 @@ def _do(desk: _Desk, candidate: Candidate) -> Result:
     ways = {Action.REJOIN: _rejoin, Action.TURN: _turn, Action.FINISH: _finish}
     try:
         ways[candidate.action](desk, candidate.sides)
+    except JournalError:
+        raise
     except OperatorError as error:
         return Result(candidate.name, str(error))
     return Result(candidate.name)
