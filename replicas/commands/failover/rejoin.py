@@ -39,7 +39,7 @@ POLL_SECONDS = 2.0
 IN_PROGRESS = "InProgress"
 TIMEOUT_SECONDS = 300
 
-_HOME = re.compile(r" from ([a-z0-9-]+):")
+_HOME = re.compile(r" from ([a-z0-9-]+)(?::|$)")
 
 
 @dataclass(frozen=True)
