@@ -182,7 +182,7 @@ def _in_file(scope: Scope, file: Path) -> list[Scope]:
 def _problem(entry: object) -> str:
     """Return why an entry of the file cannot be an account, nothing if it can."""
     given = entry if isinstance(entry, dict) else {}
-    wrong = [key for key in given if type(given[key]) is not _KEYS.get(key)]
+    wrong = [key for key in given if type(given[key]) is not _KEYS.get(key) or given[key] == ""]
     if not wrong and not all(map(is_region, given.get("regions", []))):
         wrong = ["regions"]
     if wrong:

@@ -22,6 +22,7 @@ from replicas.aws.errors import AWS_ERRORS, name_services
 from replicas.aws.local_endpoint import local_session, read_address
 from replicas.errors import NoStackError, OperatorError
 from replicas.options import Access
+from replicas.regions import known_regions
 from secret_replicator.throttling import is_throttling
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ DEFAULT_STACK = "secret-replicator"
 MAX_CONNECTIONS = 50
 ATTEMPTS = 10
 """How often a call is tried, unless AWS_MAX_ATTEMPTS or the profile's max_attempts says it."""
+
+ATTEMPTS_ELSEWHERE = 2
+"""How often in a Region that this botocore does not know: a typo, most likely, and ten take a minute."""
 
 _IMPATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1})
 
@@ -233,7 +237,8 @@ def _attempts(session: boto3.Session) -> int:
         raise OperatorError(
             f"AWS_MAX_ATTEMPTS, or max_attempts in a profile, is no number: {error}"
         ) from error
-    return ATTEMPTS if said is None else max(1, said)
+    usual = ATTEMPTS if session.region_name in known_regions() else ATTEMPTS_ELSEWHERE
+    return usual if said is None else max(1, said)
 
 
 def _config(attempts: int, proxies: dict[str, str] | None = None) -> Config:

@@ -315,6 +315,7 @@ def test_a_role_that_may_not_be_assumed_is_named_with_its_permission(
         ("", "names no account"),
         ("[[accounts]]\nname = 'a'", "account 1: it has neither profile nor role_arn"),
         ("[[accounts]]\nprofile = 1", "account 1: profile cannot be so"),
+        ("[[accounts]]\nprofile = ''", "account 1: profile cannot be so"),
         ("[[accounts]]\nprofile = 'a'\nregion = 'b'", "account 1: region cannot be so"),
         ("[[accounts]]\nprofile = 'a'\nregions = [1]", "account 1: regions cannot be so"),
         ("[[accounts]]\nprofile = 'a'\nregions = ['']", "account 1: regions cannot be so"),

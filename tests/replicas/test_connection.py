@@ -93,6 +93,12 @@ def test_without_a_stack_name_the_option_is_asked_for(tmp_path: Path, text: str 
         default_stack(config)
 
 
+def test_a_typo_in_a_region_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
+    config: Any = connect(Access(region="us-esat-1")).config
+    assert config.retries["total_max_attempts"] == 2
+
+
 @pytest.mark.parametrize(
     ("environment", "profile", "attempts"),
     [
