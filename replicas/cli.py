@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import version
 from inspect import Parameter, Signature, signature
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -82,6 +83,9 @@ def _made(group: Any, values: Mapping[str, object]) -> object:  # noqa: ANN401  
 
 def main() -> None:
     """Run the command line. What is no command's own, as the help, may find no place either."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A tag may have what a terminal's encoding has not: Python does so for standard error.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except OSError as error:

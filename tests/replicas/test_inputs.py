@@ -291,6 +291,21 @@ def test_a_full_disk_is_said_by_every_command(
     assert said == "The result cannot be written (No space left on device): make room, or write it elsewhere"
 
 
+def test_what_a_terminal_cannot_show_is_no_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "\N{KEY}.toml"
+    file.write_text('[tag]\nkey = "r"\n')
+    code = "from replicas.cli import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "validate", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONIOENCODING": "latin-1"},
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == f"{tmp_path}/\\U0001f511.toml is valid\n"
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_is_said(tmp_path: Path, unbuffered: str) -> None:
     file = tmp_path / "policy.toml"
