@@ -1,6 +1,7 @@
 """One deployed stack on a local AWS, for all e2e tests that need no stack of their own.
 
-The group "e2e, few secrets" has another: it sweeps without the hundreds of secrets of the group "e2e".
+The group "e2e, few secrets" has another: it sweeps without the hundreds of secrets of the group "e2e". So has
+"strict e2e", whose function may remove replicas.
 """
 
 import json
@@ -31,6 +32,14 @@ def deployed() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def function_log(deployed: Stack) -> FunctionLog:
     return FunctionLog(deployed.clients.logs, deployed.log_group)
+
+
+@pytest.fixture(scope="session")
+def pruning() -> Iterator[World]:
+    """The world of the group "strict e2e": PruneReplicas is on, and there is no relay."""
+    variant = Variant({"PruneReplicas": "true"})
+    with local_stack(lambda _text: nullcontext(), variant=variant) as stack:
+        yield World(stack, FunctionLog(stack.clients.logs, stack.log_group))
 
 
 @pytest.fixture

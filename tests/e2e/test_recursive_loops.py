@@ -1,16 +1,13 @@
 """A sweep of more pages than Lambda runs of one chain, deployed: with `RecursiveLoop`, and without."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from local.aws.lineage import MAX_INVOCATIONS
-from local.aws.observe import FunctionLog
-from local.stack import STACK, Stack, Variant, describe, local_stack
+from local.stack import STACK, Stack, describe
 from tests.e2e.world import World, service
 
 pytestmark = pytest.mark.xdist_group("strict e2e")
@@ -22,13 +19,11 @@ SELECTED = NAMES[::ON_A_PAGE]
 
 
 @pytest.fixture(scope="module")
-def large() -> Iterator[World]:
+def large(pruning: World) -> World:
     """A stack with so many secrets that a sweep has about twice the pages that Lambda runs of one chain."""
-    with local_stack(lambda _text: nullcontext(), variant=Variant()) as stack:
-        world = World(stack, FunctionLog(stack.clients.logs, stack.log_group))
-        with ThreadPoolExecutor(8) as pool:
-            [*pool.map(lambda name: world.create({"replicate-to-before": "eu-west-1"}, name), NAMES)]
-        yield world
+    with ThreadPoolExecutor(8) as pool:
+        [*pool.map(lambda name: pruning.create({"replicate-to-before": "eu-west-1"}, name), NAMES)]
+    return pruning
 
 
 def sweep(world: World, region: str) -> None:

@@ -1,7 +1,5 @@
 """The deployed role on the strict Secrets Manager: what it may, and what its conditions refuse."""
 
-from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import boto3
@@ -10,19 +8,10 @@ from botocore.exceptions import ClientError
 
 from local.aws import observe
 from local.aws.ministack import clients
-from local.aws.observe import FunctionLog
 from local.process.environment import HOME_REGION
-from local.stack import Variant, local_stack
 from tests.e2e.world import VALUE, World, aws_tags
 
 pytestmark = pytest.mark.xdist_group("strict e2e")
-
-
-@pytest.fixture(scope="module")
-def pruning() -> Iterator[World]:
-    variant = Variant({"PruneReplicas": "true"}, worlds="seconds_in_progress=1")
-    with local_stack(lambda _text: nullcontext(), variant=variant) as stack:
-        yield World(stack, FunctionLog(stack.clients.logs, stack.log_group))
 
 
 def test_with_pruning_the_function_removes_what_is_not_wanted(pruning: World) -> None:
