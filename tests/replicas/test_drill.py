@@ -23,10 +23,10 @@ WORLDS: list[tuple[Any, Any, bool]] = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(len(WORLDS)))
+@pytest.mark.parametrize("seed", range(20))
 def test_the_drill_loses_nothing_whenever_it_is_killed(tmp_path: Path, seed: int) -> None:
     clock = ManualClock()
-    repeat, shows, own_ids = WORLDS[seed]
+    repeat, shows, own_ids = WORLDS[seed % len(WORLDS)]
     secrets = StrictSecretsManager(
         clock=clock,
         sleep=clock.advance,

@@ -104,7 +104,7 @@ def done(world: World) -> tuple[set[tuple[str, str, str]], set[tuple[str, str]]]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("secrets", "prune"), [(400, True), (100, False)])
+@pytest.mark.parametrize(("secrets", "prune"), [(1000, True), (100, False)])
 def test_the_plan_and_the_function_agree_on_random_secrets(
     tmp_path: Path,
     secrets: int,
