@@ -193,13 +193,11 @@ def _rejoin(desk: _Desk, sides: Sides) -> None:
     if begun := _begun_before(desk, sides):
         _finish(desk, begun)
         return
-    if (
-        own := [replica.region for replica in there.replicas if replica.status != REPLICA_FAILED]
-        if there
-        else []
-    ):
+    live = [replica for replica in there.replicas if replica.status != REPLICA_FAILED] if there else []
+    if live:
+        own = ", ".join(replica.region for replica in live)
         raise OperatorError(
-            f"in {sides.region} it has replicas of its own, in {', '.join(own)}, which would follow nobody: "
+            f"in {sides.region} it has replicas of its own, in {own}, which would follow nobody: "
             "remove them there first"
         )
     if home.replica_in(sides.region):
