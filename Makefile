@@ -62,7 +62,7 @@ invoke: setup build ## run the built function on a file: make invoke EVENT=event
 	@python -m local invoke -- "$$EVENT"
 
 test-fast: setup build ## what you run while you work: no stack
-	@pytest -m "not slow" --numprocesses 2 tests/unit tests/function tests/replicas tests/template tests/docs
+	@pytest -m "not slow" --numprocesses 4 tests/unit tests/function tests/replicas tests/template tests/docs
 
 test: setup build ## the same, and the deployed stack on a local AWS
 	@pytest -m "not slow" --numprocesses $(WITH_STACKS) --dist loadgroup

@@ -160,6 +160,7 @@ def test_ctrl_c_is_exit_code_130(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     assert result.stderr.endswith("Stopped. Nothing was written.\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hanging", "profiles"),
     [

@@ -299,6 +299,7 @@ def test_what_changes_while_a_write_waits_for_its_turn_is_left(stage: Stage) -> 
     assert stage.value(WEST, "db") == new[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [False, True])
 def test_what_changes_while_aws_throttles_the_overwrite_is_left(stage: Stage, *, turn: bool) -> None:
     """Throttled calls are tried again many times, and minutes later."""
