@@ -1,5 +1,7 @@
 """The page in a real browser: nothing in the console, nothing from the network, and text stays text."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,6 +93,34 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     write(file, page(status, asked, since, accounts))
     return file
+
+
+@pytest.mark.parametrize(("commands", "answers"), [(25, 30), (40, 30), (4, 3), (3, 4)])
+def test_the_browser_finds_its_pipes_whatever_their_numbers_were(commands: int, answers: int) -> None:
+    program = "import os; os.write(4, os.read(3, 5)); print(os.read(103, 5).decode())"
+    launch = [
+        sys.executable,
+        "-c",
+        chromium.LAUNCH,
+        str(commands),
+        str(answers),
+        sys.executable,
+        "-c",
+        program,
+    ]
+    setting = f"""
+import os
+reading, writing = os.pipe()
+there, here = os.pipe()
+os.write(writing, b"hello")
+for number, wanted in ((reading, 101), (here, 102), (there, 103), (101, {commands}), (102, {answers})):
+    os.dup2(number, wanted)
+os.execv({sys.executable!r}, {launch!r})
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", setting], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout == "hello\n"
 
 
 def test_the_console_stays_empty_and_no_request_leaves_the_page(browser: Chromium, report: Path) -> None:

@@ -23,7 +23,7 @@ _OPTIONS = (
     "--no-sandbox",
 )
 # Chromium reads commands from its file 3, and answers on 4: each is copied out of the way of the other first.
-_LAUNCH = (
+LAUNCH = (
     "import fcntl, os, sys\n"
     "commands, answers = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 5) for number in sys.argv[1:3])\n"
     "os.dup2(commands, 3), os.dup2(answers, 4)\n"
@@ -116,7 +116,7 @@ def running(folder: Path) -> Iterator[Chromium]:
     for_them, ours = os.pipe()
     from_them, theirs = os.pipe()
     options, environment = [*_OPTIONS, f"--user-data-dir={folder}"], {**os.environ, "TMPDIR": str(folder)}
-    launch = [sys.executable, "-c", _LAUNCH, str(for_them), str(theirs), PROGRAM, *options]
+    launch = [sys.executable, "-c", LAUNCH, str(for_them), str(theirs), PROGRAM, *options]
     with (
         (folder / "chromium.log").open("wb") as log,
         subprocess.Popen(
