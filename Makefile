@@ -61,6 +61,7 @@ invoke: setup build ## run the built function on a file: make invoke EVENT=event
 	@test -n "$$EVENT" || { echo "Name a file: make invoke EVENT=events/create-secret.json" >&2; exit 2; }
 	@python -m local invoke -- "$$EVENT"
 
+# Four on two cores: many of them wait.
 test-fast: setup build ## what you run while you work: no stack
 	@pytest -m "not slow" --numprocesses 4 tests/unit tests/function tests/replicas tests/template tests/docs
 

@@ -71,14 +71,13 @@ def _flat(group: Any) -> Iterator[Parameter]:  # noqa: ANN401  a dataclass
 
 def _made(group: Any, values: Mapping[str, object]) -> object:  # noqa: ANN401  a dataclass
     """Return the dataclass of the options; raise BadParameter."""
-    made: object = group(
+    return group(
         **{
             field.name: _made(field.type, values) if is_dataclass(field.type) else values[field.name]
             for field in fields(group)
             if is_dataclass(field.type) or field.name in values
         }
     )
-    return made
 
 
 def main() -> None:

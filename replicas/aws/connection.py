@@ -47,8 +47,10 @@ MAX_CONNECTIONS = 50
 ATTEMPTS = 10
 """How often a call is tried, unless AWS_MAX_ATTEMPTS or the profile's max_attempts says it."""
 
-ATTEMPTS_ELSEWHERE = 2
-"""How often in a Region that this botocore does not know: a typo, most likely, and ten take a minute."""
+FEW_ATTEMPTS = 2
+"""How often for what can be done without, and in a Region that botocore does not know: a typo, most likely.
+
+Where nobody answers, ten take a minute."""
 
 _IMPATIENT = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1})
 
@@ -122,9 +124,9 @@ class Connection(_Services):
 
     @cached_property
     def brief(self) -> "Connection":
-        """The same, for what can be done without: it tries a call twice."""
-        twice = Config(retries={"mode": "standard", "total_max_attempts": 2})
-        return replace(self, config=self.config.merge(twice), _elsewhere={})
+        """The same, for what can be done without: it tries a call less often."""
+        few = Config(retries={"mode": "standard", "total_max_attempts": FEW_ATTEMPTS})
+        return replace(self, config=self.config.merge(few), _elsewhere={})
 
     def client(self, service: str) -> Any:  # noqa: ANN401  boto3 has a type for each service
         """Return a new client of a service, by boto3's name for it."""
@@ -237,7 +239,7 @@ def _attempts(session: boto3.Session) -> int:
         raise OperatorError(
             f"AWS_MAX_ATTEMPTS, or max_attempts in a profile, is no number: {error}"
         ) from error
-    usual = ATTEMPTS if session.region_name in known_regions() else ATTEMPTS_ELSEWHERE
+    usual = ATTEMPTS if session.region_name in known_regions() else FEW_ATTEMPTS
     return usual if said is None else max(1, said)
 
 
