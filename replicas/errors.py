@@ -10,4 +10,4 @@ class DeniedError(OperatorError):
 
 
 class NoStackError(OperatorError):
-    """There is no stack of this name here."""
+    """There is no stack of this name here, or none that has outputs."""

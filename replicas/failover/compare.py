@@ -108,7 +108,7 @@ def remedy(found: Change, region: str) -> str:
         Change.BOTH: f"--discard NAME keeps what home has; {turn} --discard NAME what {region} has",
         Change.GONE: f"{turn} replicates it back",
         Change.OTHER: "see whose secret that is, and rename or delete it, or restore the primary",
-        Change.OTHER_THERE: "see whose secret that is: the promoted one is gone",
+        Change.OTHER_THERE: "see whose it is: the promoted one is gone, or follows another Region",
         Change.GONE_THERE: f"rejoin it without {turn}",
         Change.DENIED: "allow DescribeSecret on both sides",
     }.get(found, "")
